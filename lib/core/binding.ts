@@ -1,0 +1,59 @@
+/** What the edge remembers of one device that registered (RFC 3261 10, RFC 5626 6, RFC 8599 5.6): plain data that survives JSON. */
+import type { Flow } from '../sip/flow.ts';
+
+/** Canonical `user@domain`: user unescaped, domain in lower case, no parameters (RFC 3261 10.3 step 5). */
+export type Aor = string;
+
+/** One token a push can be sent to. */
+export interface PushToken {
+  readonly kind: 'voip' | 'alert' | 'fcm' | 'webpush' | 'webhook';
+  /** unescaped once, compared octet for octet */
+  readonly token: string;
+}
+
+/** The push parameters of a Contact, normalised over all client dialects (RFC 8599 8.7). */
+export interface PushRecord {
+  /** canonical: `apns`, `fcm`, `webpush` or a private type */
+  readonly provider: string;
+  /** the provider as the phone wrote it, to be echoed in sip.pns (DIA-06) */
+  readonly providerAsSent: string;
+  readonly environment: 'production' | 'sandbox' | undefined;
+  /** pn-param, unescaped; undefined when the phone sent none */
+  readonly param: string | undefined;
+  readonly tokens: readonly PushToken[];
+  /** name of the configured app that can push it */
+  readonly app: string;
+  /** the phone sent +sip.pnsreg: it can wake itself for refreshes */
+  readonly wakesItself: boolean;
+  /** the push service said that the token is gone, at this time (ms); cleared by the next accepted REGISTER that brings a token */
+  readonly deadSince?: number;
+}
+
+export interface Binding {
+  /** opaque, stable over every refresh of this device: names the device to the PBX and in logs */
+  readonly id: string;
+  readonly aor: Aor;
+  /** the Contact value as received, with all parameters: echoed to this device only */
+  readonly contact: string;
+  /** its URI with every push parameter taken out: request-URI of legs, and what others may see */
+  readonly target: string;
+  /** +sip.instance without the angle brackets */
+  readonly instanceId?: string;
+  readonly regId?: number;
+  /** q of the Contact times 1000; 1000 when absent */
+  readonly q: number;
+  readonly callId: string;
+  readonly cseq: number;
+  readonly flow: Flow;
+  /** Path values of the REGISTER, in order (RFC 3327) */
+  readonly path: readonly string[];
+  /** present when the edge has told the phone that it will push (sip.pns in the 2xx), PN-PROXY-01 */
+  readonly push?: PushRecord;
+  /** when the last accepted REGISTER came, ms since the epoch */
+  readonly registeredAt: number;
+  /** when it ends for the phone, ms since the epoch */
+  readonly expiresAt: number;
+  /** when it ends at the PBX (mid-registrar), ms since the epoch */
+  readonly upstreamExpiresAt?: number;
+  readonly userAgent?: string;
+}

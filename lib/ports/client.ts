@@ -1,0 +1,27 @@
+/** Requests of ours outside any dialog other than INVITE: REGISTER and standalone requests passed on (RFC 3261 17.1.2). */
+import type { Headers } from '../sip/headers.ts';
+import type { SipResponse } from '../sip/message.ts';
+
+export interface ClientRequest {
+  readonly method: string;
+  readonly uri: string;
+  /** `sip:address:port;transport=t`; when left out the request-URI is the next hop */
+  readonly nextHop?: string;
+  /** Call-ID, CSeq, From (with tag) and To go out as given */
+  readonly headers: Headers;
+  readonly body: string;
+  /** how long to wait for a final answer; afterwards a local 408 is reported and late answers are ignored */
+  readonly timeoutMs: number;
+}
+
+export interface ClientAnswer {
+  /** the final answer */
+  readonly response: SipResponse;
+  /** true: made up by the engine or by the time limit (408, 503), no peer has answered */
+  readonly local: boolean;
+}
+
+export interface Client {
+  /** Sends one request and reports its final answer. Never rejects. */
+  send(request: ClientRequest): Promise<ClientAnswer>;
+}

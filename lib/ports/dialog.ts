@@ -1,0 +1,40 @@
+/** One side of a call that we hold (RFC 3261 12). The engine keeps route set, targets and CSeq, and repeats 2xx and ACK. */
+import type { Headers } from '../sip/headers.ts';
+import type { SipRequest, SipResponse } from '../sip/message.ts';
+import type { InviteTransaction, ServerTransaction } from './server-transaction.ts';
+
+export interface DialogRequest {
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** Body and headers of an ACK that carries an answer (late offer). */
+export interface AckContent {
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+export interface DialogAnswer {
+  readonly response: SipResponse;
+  /** true: made up by the engine (408, 503, 410), no peer has answered */
+  readonly local: boolean;
+  /** Present on a 2xx to a re-INVITE: the caller of request() must send the ACK, exactly once. */
+  readonly ack?: (content?: AckContent) => void;
+}
+
+export interface Dialog {
+  readonly callId: string;
+  readonly localTag: string;
+  readonly remoteTag: string;
+  /** Sends a request inside the dialog. 481 with local=true when the dialog is unknown to the engine. Never rejects. */
+  request(request: DialogRequest): Promise<DialogAnswer>;
+  /** Every request from the peer inside this dialog but ACK; a re-INVITE is an InviteTransaction. One listener. */
+  onRequest(listener: (transaction: ServerTransaction | InviteTransaction) => void): void;
+  /** Every ACK of the peer to a 2xx of ours. One listener. */
+  onAck(listener: (ack: SipRequest) => void): void;
+  /** The engine ended the dialog by itself (no ACK, session timer, CANCEL crossed 200); `why` is for the log. One listener. */
+  onEnd(listener: (why: string) => void): void;
+  /** Forgets the dialog: late requests for it get 481. To be called once a BYE went either way. */
+  close(): void;
+}

@@ -1,0 +1,45 @@
+/** A push notification service as the use-cases see it: one request, one outcome, no provider words (RFC 8599 5.1). */
+import type { PushToken } from '../core/binding.ts';
+
+export type PushClass = 'call' | 'message' | 'notify' | 'refresh';
+
+export interface PushRequest {
+  /** name of the configured app */
+  readonly app: string;
+  readonly class: PushClass;
+  readonly environment: 'production' | 'sandbox' | undefined;
+  readonly tokens: readonly PushToken[];
+  /** +sip.instance of the device, for payload profiles that want it */
+  readonly instanceId: string | undefined;
+  /** Call-ID as the device will see it, or the caller's when not yet known; never shown to others */
+  readonly callId: string;
+  readonly from: { readonly uri: string; readonly display: string | undefined };
+  readonly to: string;
+  readonly hasVideo: boolean;
+  /** ms since the epoch after which an outcome is worthless */
+  readonly deadline: number;
+  /** ms since the epoch after which the phone need not be woken any more */
+  readonly wakeUntil: number;
+}
+
+export type PushOutcome =
+  /** taken over by the service; no proof that it reached the phone */
+  | { readonly is: 'accepted'; readonly id: string }
+  /** this token is gone for good; `since` (ms): the service's own time of death */
+  | { readonly is: 'token-dead'; readonly reason: string; readonly since?: number }
+  /** refused for this device now; do not try again before retryAfterMs */
+  | { readonly is: 'throttled'; readonly reason: string; readonly retryAfterMs?: number }
+  /** this class cannot be pushed to these tokens */
+  | { readonly is: 'not-applicable'; readonly reason: string }
+  /** our credentials, topic or payload are wrong: the operator must act */
+  | { readonly is: 'config-error'; readonly reason: string }
+  /** no usable answer before the deadline */
+  | { readonly is: 'unreachable'; readonly reason: string }
+  /** taken back by the signal */
+  | { readonly is: 'cancelled' };
+
+export interface PushService {
+  /** Never rejects; settles not later than the deadline. `signal`: the call ended or the phone came. */
+  push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,34 @@
+/** One request from the network that waits for our answer (RFC 3261 17.2). The engine absorbs retransmissions and sends the 100. */
+import type { Flow } from '../sip/flow.ts';
+import type { Headers } from '../sip/headers.ts';
+import type { SipRequest } from '../sip/message.ts';
+import type { Dialog } from './dialog.ts';
+
+export interface Answer {
+  readonly status: number;
+  /** the usual phrase of the status when left out */
+  readonly reason?: string;
+  /** header fields beyond those the engine makes (Via, From, To, Call-ID, CSeq, Content-Length) */
+  readonly headers?: Headers;
+  readonly body?: string;
+}
+
+export interface ServerTransaction {
+  readonly request: SipRequest;
+  /** where the request came from */
+  readonly flow: Flow;
+  /** `address:port` of the listener, undefined inside a dialog */
+  readonly receivedOn: string | undefined;
+  /**
+   * Answers. 'gone': the transaction ended before (CANCEL, time limit, connection closed); the answer was not sent and nothing
+   * is to be done about it. Never rejects, never throws.
+   */
+  respond(answer: Answer): Promise<'sent' | 'gone'>;
+}
+
+export interface InviteTransaction extends ServerTransaction {
+  /** The caller gave up; 200 and 487 are already sent. Called at most once, at once when it has already happened. */
+  onCancel(listener: (cancel: SipRequest) => void): void;
+  /** Sends a 2xx and opens the dialog it makes; undefined when the transaction is gone. Never rejects. */
+  accept(answer: Answer): Promise<Dialog | undefined>;
+}
