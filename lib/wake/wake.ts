@@ -225,7 +225,7 @@ async function pushDevice(
     case 'cancelled':
       return true;
     case 'token-dead':
-      await forgetToken(binding, push, outcome.since, startedAt, deps);
+      await forgetToken(binding, outcome.token, outcome.since, startedAt, deps);
       break;
     case 'throttled':
     case 'not-applicable':
@@ -240,12 +240,12 @@ async function pushDevice(
 }
 
 /** Marks the token dead unless a REGISTER has brought it again since (push-providers 8.6). A lost race costs one more refused push. */
-async function forgetToken(binding: Binding, push: NonNullable<Binding['push']>, since: number | undefined, pushedAt: number, deps: WakeDeps): Promise<void> {
+async function forgetToken(binding: Binding, token: string, since: number | undefined, pushedAt: number, deps: WakeDeps): Promise<void> {
   try {
     for (let attempt = 0; attempt < 5; attempt++) {
       const { version, bindings } = await deps.store.read(binding.aor);
-      const marked = markTokenDead(bindings, binding.id, push, { since, pushedAt, now: deps.clock.now() });
-      if (marked === undefined) return;
+      const marked = markTokenDead(bindings, binding.id, token, since, pushedAt);
+      if (marked === bindings) return;
       const keepUntil = marked.reduce((latest, { expiresAt }) => Math.max(latest, expiresAt), 0);
       if ((await deps.store.swap(binding.aor, version, marked, keepUntil)) === 'stored') return;
     }
