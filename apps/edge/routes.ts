@@ -49,7 +49,7 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     const classified = classify(transaction, deps.classifier);
     if (classified.is === 'refused') {
-      deps.log.info({ method, status: classified.status, why: classified.why, source: transaction.flow.address }, 'request refused');
+      deps.log.info({ method, status: classified.status, reason: classified.why, remote: transaction.flow.address }, 'request refused');
       return void (await transaction.respond({ status: classified.status }));
     }
     if (method === 'OPTIONS' && classified.is !== 'to-upstream') return await onOptions(transaction, classified, deps);
@@ -57,7 +57,7 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
     return await onStandalone(transaction, classified, deps);
   } catch (error) {
     const code = error instanceof EdgeError ? error.code : 'EDGE_INTERNAL';
-    deps.log[errorTable[code].log]({ method, code, error, callId: transaction.request.headers.get('Call-ID') }, 'request failed');
+    deps.log[errorTable[code].log]({ method, code, err: error, callId: transaction.request.headers.get('Call-ID') }, 'request failed');
     const status = errorTable[code].sip ?? 500;
     await transaction.respond(status === 503 ? { status, headers: Headers.of([['Retry-After', '5']]) } : { status });
   }
@@ -134,7 +134,7 @@ async function mayCall(transaction: ServerTransaction, domain: Domain, from: str
   if (domain.registration === 'registrar') return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
-  deps.log.info({ method: transaction.request.method, from, source: transaction.flow.address }, 'request from a phone that is not registered from there');
+  deps.log.info({ method: transaction.request.method, aor: from, remote: transaction.flow.address }, 'request from a phone that is not registered from there');
   await transaction.respond({ status: 403, reason: 'Register First' });
   return false;
 }

@@ -41,7 +41,7 @@ function featureCaps(granted: readonly Granted[], deps: RegisterDeps): string[] 
     // old dialects did not ask by RFC 8599 and get no answer by it (DIA-05)
     if (ask.is !== 'push' || ask.legacy || !pushable(decision, one)) continue;
     const pns = ask.providerAsSent;
-    lines.add(printFeatureCaps(ask.wakesItself ? { pns, pnsreg: String(deps.policy.pnsreg) } : { pns }));
+    lines.add(printFeatureCaps(ask.wakesItself ? { pns, pnsreg: deps.policy.pnsreg } : { pns }));
   }
   return [...lines];
 }

@@ -27,8 +27,8 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   });
   if (local) {
     // the phone keeps its binding: an outage of the PBX is not the phone's fault (EDGE-REG-16)
-    deps.telemetry.registrations('upstream-down');
-    deps.log.warn({ callId: asked.callId, status: response.status, upstream: domain.upstream }, 'the PBX does not answer REGISTER');
+    deps.telemetry.count('registrations', { result: 'upstream-timeout' });
+    deps.log.warn({ callId: asked.callId, status: response.status, remote: domain.upstream }, 'the PBX does not answer REGISTER');
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '30']]) });
     return;
   }
@@ -37,11 +37,11 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   const granted = grantedBy(asked, response, deps);
   const change = await commit(asked, granted, deps);
   if (change.is === 'stale' || change.is === 'full') {
-    deps.telemetry.registrations(change.is);
+    deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
     await transaction.respond({ status: change.is === 'stale' ? 500 : 403 });
     return;
   }
-  deps.telemetry.registrations('accepted');
+  deps.telemetry.count('registrations', { result: 'accepted' });
   const foreign = response.headers.list('Contact').filter((value) => openedBy(value, deps) === undefined);
   const headers = addRegistered(passedBack(response), granted, change.bindings, foreign, deps);
   const sent = transaction.respond({ status: response.status, reason: response.reason, headers });
@@ -51,7 +51,7 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 }
 
 async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDeps): Promise<void> {
-  deps.telemetry.registrations(tryAgain.has(response.status) ? 'challenged' : 'refused');
+  deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
   if (!tryAgain.has(response.status) && asked.contacts !== '*') {
     for (const { known } of asked.contacts) {
       if (known !== undefined) void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });

@@ -75,20 +75,20 @@ export async function readRegister(
   deps: RegisterDeps,
 ): Promise<Asked | undefined> {
   const { headers } = transaction.request;
-  const refuse = async (status: number, result: string): Promise<undefined> => {
-    deps.telemetry.registrations(result);
+  const refuse = async (status: number, result: 'rejected'): Promise<undefined> => {
+    deps.telemetry.count('registrations', { result });
     await transaction.respond({ status });
     return undefined;
   };
   const callId = headers.get('Call-ID');
   const cseq = Number.parseInt(headers.get('CSeq') ?? '', 10);
-  if (callId === undefined || !Number.isInteger(cseq)) return refuse(400, 'malformed');
+  if (callId === undefined || !Number.isInteger(cseq)) return refuse(400, 'rejected');
   const parsed = parseContacts(headers);
-  if (parsed === 'malformed') return refuse(400, 'malformed');
+  if (parsed === 'malformed') return refuse(400, 'rejected');
   const expiresHeader = secondsOf(headers.get('Expires'));
   if (parsed === '*') {
     // `*` stands alone and only removes (EDGE-REG-06)
-    if (expiresHeader !== 0) return refuse(400, 'malformed');
+    if (expiresHeader !== 0) return refuse(400, 'rejected');
     return { transaction, domain, aor, callId, cseq, contacts: '*', stored: await readStored(aor, deps) };
   }
   const stored = await readStored(aor, deps);
@@ -109,8 +109,8 @@ async function answerRefusal(
   decision: Extract<RegisterDecision, { is: 'refuse' }>,
   deps: RegisterDeps,
 ): Promise<undefined> {
-  deps.telemetry.registrations(decision.status === 555 ? 'unsupported-push' : decision.status === 423 ? 'too-brief' : 'malformed');
-  deps.log.info({ callId: transaction.request.headers.get('Call-ID'), status: decision.status, why: decision.why }, 'REGISTER refused');
+  deps.telemetry.count('registrations', { result: decision.status === 555 ? 'bad-push-service' : decision.status === 423 ? 'too-brief' : 'rejected' });
+  deps.log.info({ callId: transaction.request.headers.get('Call-ID'), status: decision.status, reason: decision.why }, 'REGISTER refused');
   await transaction.respond(
     decision.minExpires === undefined
       ? { status: decision.status }

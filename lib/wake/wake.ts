@@ -15,6 +15,7 @@ import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
 import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
 import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri, printUri } from '../sip/uri.ts';
@@ -92,7 +93,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
     devices.set(binding.id, binding);
     const now = clock.now();
     const pushed = pushedAt.get(binding.id);
-    if (pushed !== undefined && !refreshedAt.has(binding.id)) telemetry.pushToRegister(binding.push?.provider ?? 'none', (now - pushed) / 1000);
+    if (pushed !== undefined && !refreshedAt.has(binding.id)) telemetry.observe('pushToRegister', (now - pushed) / 1000);
     refreshedAt.set(binding.id, now);
     ring?.tell({ is: 'refresh-accepted', device: binding.id, flow: flowKey(binding.flow) });
   };
@@ -109,7 +110,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const release = deps.calls.hold(bindings.map(({ id }) => id), () => ring?.tell({ is: 'drain' }));
   if (release === undefined) {
     unsubscribe();
-    telemetry.wakes('refused', 'edge');
+    telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
     deps.log.warn({ callId, aor: called.aor }, 'no room to hold another INVITE');
     await transaction.respond({ status: 480 });
     return;
@@ -132,14 +133,14 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
         const over = flows.get(flow);
         if (binding === undefined || over === undefined) return undefined;
         const refreshAt = refreshedAt.get(device);
-        if (refreshAt !== undefined) telemetry.registerToInvite((clock.now() - refreshAt) / 1000);
+        if (refreshAt !== undefined) telemetry.observe('registerToInvite', (clock.now() - refreshAt) / 1000);
         return legTo(binding, over, transaction);
       },
       push: async (device, signal) => {
         const binding = devices.get(device);
         if (binding?.push === undefined) return false;
         pushedAt.set(device, clock.now());
-        telemetry.inviteToPush((clock.now() - invitedAt) / 1000);
+        telemetry.observe('inviteToPush', (clock.now() - invitedAt) / 1000);
         return pushDevice(binding, binding.push, transaction, deps, signal);
       },
       refuseWith: (status) => ({ status }),
@@ -150,7 +151,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
       onOver: ({ ending, fault }, story) => {
         unsubscribe();
         release();
-        telemetry.wakes(ending, fault);
+        telemetry.count('wakes', { ending, fault });
         const level = ending === 'answered' || ending === 'cancelled' ? 'info' : 'warn';
         deps.log[level]({ callId, aor: called.aor, ending, fault, ms: clock.now() - invitedAt, story }, 'INVITE over');
       },
@@ -216,8 +217,8 @@ async function pushDevice(
     },
     signal,
   );
-  const facts = { callId: headers.get('Call-ID'), device: binding.id, provider: push.provider, app: push.app };
-  deps.telemetry.pushes(push.provider, outcome.is);
+  const facts = { callId: headers.get('Call-ID'), bindingId: binding.id, provider: push.provider, app: push.app };
+  deps.telemetry.count('pushes', { provider: providerLabel(push.provider), outcome: outcome.is });
   switch (outcome.is) {
     case 'accepted':
       deps.log.info({ ...facts, pushId: outcome.id, ms: deps.clock.now() - startedAt }, 'push accepted');
@@ -250,7 +251,7 @@ async function forgetToken(binding: Binding, token: string, since: number | unde
       if ((await deps.store.swap(binding.aor, version, marked, keepUntil)) === 'stored') return;
     }
   } catch (error) {
-    deps.log.warn({ device: binding.id, error }, 'dead token not remembered');
+    deps.log.warn({ bindingId: binding.id, err: error }, 'dead token not remembered');
   }
 }
 
