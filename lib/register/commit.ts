@@ -5,7 +5,7 @@
 import type { Binding } from '../core/binding.ts';
 import { acceptRegister, type BindingChange } from '../core/binding-set.ts';
 import { EdgeError } from '../errors.ts';
-import type { BindingNews } from '../ports/node-bus.ts';
+import type { BindingChange as Published } from '../ports/node-bus.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { stripPush } from '../sip/push-params.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
@@ -45,7 +45,7 @@ export async function commit(asked: Asked, granted: readonly Granted[] | '*', de
 /** Publishes what changed, refreshes first: a held call must not wait for anything else. */
 export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps): void {
   if (change.is === 'stale' || change.is === 'full') return;
-  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): BindingNews => ({ is, aor: asked.aor, bindingId });
+  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): Published => ({ is, aor: asked.aor, bindingId });
   if (change.is === 'unchanged') {
     // the same REGISTER again: whoever waits may have missed the first news
     if (asked.contacts !== '*') for (const { id, expires } of asked.contacts) if (expires > 0) void deps.bus.publish(news('refresh-accepted', id));
