@@ -275,7 +275,7 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
       get edgeHost() {
         return edgeHost(local ?? '127.0.0.1', hostports, parsedTransport === 'tcp' ? 'tcp' : 'udp');
       },
-      realm: domain.realm,
+      realm: realmOf(domain),
       algorithms: domain.algorithms,
       users: secretsOf(domain),
     };
@@ -300,9 +300,9 @@ function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, Diges
   return new Map(
     domain.users.map((user): [string, DigestSecrets] => {
       const password = user.password?.reveal();
-      const realm = domain.realm ?? domain.name;
+      const realm = realmOf(domain);
       if (password !== undefined) {
-        return [user.name, { md5: ha1('MD5', user.name, realm, password), sha256: ha1('SHA-256', user.name, realm, password) }];
+        return [user.name, { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') }];
       }
       return [
         user.name,
@@ -313,6 +313,11 @@ function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, Diges
       ];
     }),
   );
+}
+
+/** A domain that serves many names needs one realm for all, because an HA1 is made for one. */
+function realmOf(domain: Config['domains'][number]): string {
+  return domain.realm ?? (domain.name === '*' ? 'reveille' : domain.name);
 }
 
 async function untilQuiet(calls: Calls, ms: number): Promise<void> {
