@@ -8,6 +8,8 @@ export interface PushRequest {
   readonly app: string;
   readonly class: PushClass;
   readonly environment: 'production' | 'sandbox' | undefined;
+  /** pn-param of the binding, unescaped; undefined when the phone sent none */
+  readonly param: string | undefined;
   readonly tokens: readonly PushToken[];
   /** +sip.instance of the device, for payload profiles that want it */
   readonly instanceId: string | undefined;
