@@ -5,9 +5,9 @@ import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
-import { pinoLog } from '../../lib/adapters/pino/log.ts';
+import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
-import { routePushes } from '../../lib/adapters/push/router.ts';
+import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
@@ -24,6 +24,7 @@ import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { hostOf } from '../../lib/sip/flow.ts';
+import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { startAdmin } from './admin.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import type { KnownDomain } from './middleware/classify.ts';
@@ -41,7 +42,7 @@ export interface RunningEdge {
 }
 
 export async function startEdge(config: Config): Promise<RunningEdge> {
-  const log = pinoLog(config.log.level);
+  const log = createLog({ level: config.log.level });
   const prometheus = createPrometheus();
   const { telemetry } = prometheus;
   const closers: (() => Promise<void>)[] = [];
@@ -65,7 +66,7 @@ async function assemble(
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
 
-  const push = openPush(config, log);
+  const push = openPush(config, log, telemetry);
   closers.push(() => push.close());
   if (config.push.apps.length === 0) log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
 
@@ -210,9 +211,9 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
 }
 
-function openPush(config: Config, log: Log): PushService {
+function openPush(config: Config, log: Log, telemetry: Telemetry): PushService {
   const apns = config.push.apps.filter(({ provider }) => provider === 'apns');
-  const services = new Map<string, PushService>();
+  const routes = new Map<string, PushRoute>();
   if (apns.length > 0) {
     const service = openApns(
       {
@@ -221,8 +222,11 @@ function openPush(config: Config, log: Log): PushService {
           teamId: app.teamId,
           keyId: app.keyId,
           privateKey: app.key.reveal(),
-          endpoint: { production: app.endpoint, sandbox: app.sandboxEndpoint },
-          environment: app.environment,
+          // an app bound to one environment has one endpoint, whatever the phone says
+          endpoint: {
+            production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
+            sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
+          },
           ...(app.ca === undefined ? {} : { ca: app.ca }),
           profile: app.profile,
           privacy: app.privacy,
@@ -230,11 +234,16 @@ function openPush(config: Config, log: Log): PushService {
         })),
       },
       systemClock,
+      {
+        clockAlarm: (keyId) => log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
+        failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
+      },
     );
-    for (const app of apns) services.set(app.name, service);
+    for (const app of apns) routes.set(app.name, { provider: 'apns', service });
   }
-  void log;
-  return routePushes(services);
+  return routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
+    telemetry.count('pushes', { provider: providerLabel(provider), outcome: outcome.is }),
+  );
 }
 
 interface OpenDomains {
@@ -248,10 +257,10 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
   const known: KnownDomain[] = [];
   for (const domain of config.domains) {
     const trusted = new BlockList();
-    for (const subnet of domain.trusted) addSubnet(trusted, subnet);
+    for (const { address, prefix, family } of domain.trusted) trusted.addSubnet(address, prefix, family);
     let source = '';
     let local = config.sip.externalAddress;
-    let upstream: string = domain.upstream;
+    let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
     const resolve = async (): Promise<void> => {
       const [first, ...others] = await resolveUpstream(domain.upstream);
       if (first === undefined) return;
@@ -260,12 +269,11 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
       upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
       local ??= await localAddressTowards(first.address);
     };
-    const tell = (err: unknown): void => log.error({ domain: domain.name, remote: domain.upstream, err }, 'upstream cannot be resolved');
+    const tell = (err: unknown): void => log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
     await resolve().catch(tell);
     const timer = setInterval(() => void resolve().catch(tell), 60_000);
     timer.unref();
     timers.push(timer);
-    const parsedTransport = /;transport=(\w+)/i.exec(domain.upstream)?.[1]?.toLowerCase() ?? 'udp';
     const built: Domain = {
       name: domain.name,
       registration: domain.registration,
@@ -273,7 +281,7 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
         return upstream;
       },
       get edgeHost() {
-        return edgeHost(local ?? '127.0.0.1', hostports, parsedTransport === 'tcp' ? 'tcp' : 'udp');
+        return edgeHost(local ?? '127.0.0.1', hostports, domain.upstream.transport);
       },
       realm: realmOf(domain),
       algorithms: domain.algorithms,
@@ -287,13 +295,6 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
       for (const timer of timers) clearInterval(timer);
     },
   };
-}
-
-function addSubnet(list: BlockList, subnet: string): void {
-  const [address = '', prefix] = subnet.split('/');
-  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-  if (prefix === undefined) list.addAddress(address, family);
-  else list.addSubnet(address, Number(prefix), family);
 }
 
 function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, DigestSecrets> {
