@@ -61,6 +61,11 @@ export function parseContacts(headers: Headers): readonly Contact[] | '*' | 'mal
   return contacts;
 }
 
+/** Seconds this Contact asks for: its own `expires`, else the Expires header, else `fallback` (RFC 3261 10.3 step 7, EDGE-REG-08). */
+export function askedExpires(contact: Contact, headers: Headers, fallback: number): number {
+  return contact.expires ?? readExpires(headers.get('Expires')) ?? fallback;
+}
+
 /** delta-seconds (RFC 3261 20.19): digits only, capped at 2^32-1; undefined for anything else. */
 export function readExpires(value: string | undefined): number | undefined {
   if (value === undefined || !/^\d+$/.test(value)) return undefined;
