@@ -163,7 +163,8 @@ async function assemble(
   return {
     hostports: srf.hostports,
     httpPort: admin.port,
-    broken: engine.handle?.ended.then((error) => error ?? new Error('the SIP engine ended')) ?? new Promise(() => undefined),
+    // undefined: it was closed by us
+    broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
       calls.drain();
