@@ -72,9 +72,11 @@ export function readExpires(value: string | undefined): number | undefined {
   return value.length > 10 ? longestExpiry : Math.min(Number(value), longestExpiry);
 }
 
-/** Quotes inside the brackets (draft-ivanov-sipcore-pnsip clients) are no URI characters: they are read as escaped ones. */
+/** Quotes inside the brackets (draft-ivanov-sipcore-pnsip) are no URI characters: they are read as escaped ones, with what they hide. */
 function contactUri(text: string): SipUri | undefined {
-  return parseUri(text.includes('"') ? text.replaceAll('"', '%22') : text);
+  if (!text.includes('"')) return parseUri(text);
+  const hidden = text.replace(/"[^"]*"/g, (quoted) => quoted.replaceAll(';', '%3B'));
+  return parseUri(hidden.replaceAll('"', '%22'));
 }
 
 function readQ(value: string | undefined): number {
