@@ -127,6 +127,7 @@ async function assemble(
     wake: {
       ...shared,
       push,
+      precise: () => performance.now(),
       policy: {
         ...times,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
@@ -264,7 +265,7 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
     const trusted = new BlockList();
     for (const { address, prefix, family } of domain.trusted) trusted.addSubnet(address, prefix, family);
     let source = '';
-    let local = config.sip.externalAddress;
+    let local: string | undefined;
     let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
     const resolve = async (): Promise<void> => {
       const [first, ...others] = await resolveUpstream(domain.upstream);
@@ -286,7 +287,7 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
         return upstream;
       },
       get edgeHost() {
-        return edgeHost(local ?? '127.0.0.1', hostports, domain.upstream.transport);
+        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
       },
       realm: realmOf(domain),
       algorithms: domain.algorithms,
