@@ -360,6 +360,12 @@ describe('order and atomicity', () => {
     expect(acceptRegister(set, register(['<sip:a@10.0.0.1>'], 'call-2'), now, limits).is).toBe('changed');
   });
 
+  test('[EDGE-REG-15] a removal in the same REGISTER makes room', () => {
+    const set = after(register(Array.from({ length: 10 }, (_, at) => `<sip:a@10.0.0.${at}>`)));
+    const change = acceptRegister(set, register(['<sip:a@10.0.1.1>', ['<sip:a@10.0.0.3>', 0]], 'call-2'), now, limits);
+    expect(changed(change).bindings).toHaveLength(10);
+  });
+
   test('[EDGE-REG-15] another flow of a known phone takes the place of its oldest', () => {
     const flow = (regId: number): string => `<sip:a@10.0.0.${regId}>;+sip.instance="<urn:uuid:1>";reg-id=${regId}`;
     const set = after(register([flow(1)]), register([flow(2)], 'call-2'));

@@ -256,11 +256,10 @@ function eventOf(
 function runOut(world: World): void {
   for (let rounds = 0; world.held.at !== 'over'; rounds++) {
     expect(rounds).toBeLessThan(20);
-    for (const device of [...world.pushing])
-      if (world.pushing.has(device)) world.send({ is: 'push-ended', device, accepted: true });
+    for (const device of world.pushing) world.send({ is: 'push-ended', device, accepted: true });
     for (const [leg] of world.live()) {
       world.send({ is: 'failed', leg, status: 487, local: false });
-      if (world.held.at === 'over') return;
+      if (world.overs > 0) return;
     }
     if (world.bucket) world.send({ is: 'bucket-timer' });
   }
