@@ -1,4 +1,5 @@
 /** One push on its way: attempts within a deadline, what may be tried again and when. Settles once, not later than the deadline, never throws. */
+import { setMaxListeners } from 'node:events';
 import type { OutgoingHttpHeaders } from 'node:http2';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushOutcome } from '../../ports/push-service.ts';
@@ -93,6 +94,8 @@ class Delivery {
       this.#end({ is: 'unreachable', reason: 'deadline passed' });
       return;
     }
+    // all phones of a call may share one signal
+    setMaxListeners(0, this.#signal);
     this.#signal.addEventListener('abort', this.#abort, { once: true });
     this.#stopDeadline = this.#clock.after(left, () =>
       this.#end({ is: 'unreachable', reason: `deadline passed, ${this.#last}` }),
