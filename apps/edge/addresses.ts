@@ -2,8 +2,8 @@
 import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import type { SipPeer } from '../../lib/config/kinds.ts';
 import { hostOf, type Transport } from '../../lib/sip/flow.ts';
-import { findParam, parseUri } from '../../lib/sip/uri.ts';
 
 export interface UpstreamAddress {
   readonly address: string;
@@ -11,13 +11,8 @@ export interface UpstreamAddress {
   readonly transport: Transport;
 }
 
-/** The addresses behind an upstream URI; rejects when the name has none. */
-export async function resolveUpstream(uri: string): Promise<readonly UpstreamAddress[]> {
-  const parsed = parseUri(uri);
-  if (parsed === undefined) throw new Error(`upstream is no SIP URI: ${uri}`);
-  const transport = (findParam(parsed.params, 'transport')?.value?.toLowerCase() ?? 'udp') as Transport;
-  const port = parsed.port ?? (transport === 'tls' ? 5061 : 5060);
-  const host = parsed.host.replace(/^\[|\]$/g, '');
+/** The addresses behind an upstream; rejects when its name has none. */
+export async function resolveUpstream({ host, port, transport }: SipPeer): Promise<readonly UpstreamAddress[]> {
   if (isIP(host) !== 0) return [{ address: host, port, transport }];
   const found = await lookup(host, { all: true, verbatim: true });
   return found.map(({ address }) => ({ address, port, transport }));

@@ -154,5 +154,5 @@ async function bindingsOf(aor: string, deps: RouteDeps) {
 
 async function isUser(aor: string, domain: Domain, deps: RouteDeps): Promise<boolean> {
   const user = aor.slice(0, aor.lastIndexOf('@'));
-  return domain.users.has(user) || (await deps.store.readSecret(user, domain.realm ?? aor.slice(aor.lastIndexOf('@') + 1))) !== undefined;
+  return domain.users.has(user) || (await deps.store.readSecret(user, domain.realm)) !== undefined;
 }

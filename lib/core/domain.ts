@@ -15,8 +15,8 @@ export interface Domain {
   readonly upstream: string;
   /** how the PBX reaches the edge: `host:port;transport=t`, what follows the `@` of the edge's own Contact */
   readonly edgeHost: string;
-  /** realm of the edge's own challenges; the domain of the request when undefined */
-  readonly realm: string | undefined;
+  /** realm of the edge's own challenges and of the secrets of its users */
+  readonly realm: string;
   readonly algorithms: readonly ('SHA-256' | 'MD5')[];
   /** registrar users from the configuration; more may be in the store */
   readonly users: ReadonlyMap<string, DigestSecrets>;

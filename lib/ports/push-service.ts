@@ -8,7 +8,7 @@ export interface PushRequest {
   readonly app: string;
   readonly class: PushClass;
   readonly environment: 'production' | 'sandbox' | undefined;
-  /** pn-param as the phone gave it, unescaped; undefined when it gave none */
+  /** pn-param of the binding, unescaped; undefined when the phone sent none */
   readonly param: string | undefined;
   readonly tokens: readonly PushToken[];
   /** +sip.instance of the device, for payload profiles that want it */

@@ -36,12 +36,11 @@ export function addRegistered(
 function featureCaps(granted: readonly Granted[], deps: RegisterDeps): string[] {
   const lines = new Set<string>();
   for (const one of granted) {
-    const { ask, decision } = one.asked;
+    const { decision } = one.asked;
     if (decision.is === 'query') for (const pns of decision.announce) lines.add(printFeatureCaps({ pns }));
-    // old dialects did not ask by RFC 8599 and get no answer by it (DIA-05)
-    if (ask.is !== 'push' || ask.legacy || !pushable(decision, one)) continue;
-    const pns = ask.providerAsSent;
-    lines.add(printFeatureCaps(ask.wakesItself ? { pns, pnsreg: deps.policy.pnsreg } : { pns }));
+    if (decision.is !== 'push' || decision.announce === undefined || !pushable(one, deps)) continue;
+    const pns = decision.announce;
+    lines.add(printFeatureCaps(decision.pnsreg ? { pns, pnsreg: deps.policy.pnsreg } : { pns }));
   }
   return [...lines];
 }

@@ -4,8 +4,9 @@
  */
 import type { Binding } from '../core/binding.ts';
 import { acceptRegister, type BindingChange } from '../core/binding-set.ts';
+import { canBePushed } from '../core/register-decision.ts';
 import { EdgeError } from '../errors.ts';
-import type { BindingNews } from '../ports/node-bus.ts';
+import type { BindingChange as Published } from '../ports/node-bus.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { stripPush } from '../sip/push-params.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
@@ -26,7 +27,7 @@ const attempts = 50;
 export async function commit(asked: Asked, granted: readonly Granted[] | '*', deps: RegisterDeps): Promise<BindingChange> {
   const now = deps.clock.now();
   const contacts =
-    granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now), expires: one.expires }));
+    granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now, deps), expires: one.expires }));
   for (let attempt = 0; attempt < attempts; attempt++) {
     const { version, bindings } = await deps.store.read(asked.aor);
     const change = acceptRegister(
@@ -45,7 +46,7 @@ export async function commit(asked: Asked, granted: readonly Granted[] | '*', de
 /** Publishes what changed, refreshes first: a held call must not wait for anything else. */
 export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps): void {
   if (change.is === 'stale' || change.is === 'full') return;
-  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): BindingNews => ({ is, aor: asked.aor, bindingId });
+  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): Published => ({ is, aor: asked.aor, bindingId });
   if (change.is === 'unchanged') {
     // the same REGISTER again: whoever waits may have missed the first news
     if (asked.contacts !== '*') for (const { id, expires } of asked.contacts) if (expires > 0) void deps.bus.publish(news('refresh-accepted', id));
@@ -55,7 +56,7 @@ export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps
   for (const id of change.removed) void deps.bus.publish(news('removed', id));
 }
 
-function bindingOf(asked: Asked, granted: Granted, now: number): Binding {
+function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDeps): Binding {
   const { contact, ask, decision, id } = granted.asked;
   const { request, flow } = asked.transaction;
   const userAgent = request.headers.get('User-Agent');
@@ -71,7 +72,7 @@ function bindingOf(asked: Asked, granted: Granted, now: number): Binding {
     cseq: asked.cseq,
     flow,
     path: request.headers.list('Path'),
-    ...(decision.is === 'push' && ask.is === 'push' && pushable(decision, granted)
+    ...(decision.is === 'push' && ask.is === 'push' && pushable(granted, deps)
       ? {
           push: {
             provider: ask.provider,
@@ -92,8 +93,8 @@ function bindingOf(asked: Asked, granted: Granted, now: number): Binding {
 }
 
 /** A grant too short to be refreshed by a push is a plain binding (PN-REG-09, row 4). */
-export function pushable(decision: AskedContact['decision'], granted: Granted): boolean {
-  return decision.is === 'push' && granted.expires >= decision.minExpires;
+export function pushable({ asked, expires }: Granted, { policy }: RegisterDeps): boolean {
+  return asked.decision.is === 'push' && canBePushed(expires, policy);
 }
 
 /** `user@host` part of a Contact in another's answer that belongs to the edge itself; undefined for foreign contacts. */

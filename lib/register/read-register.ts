@@ -5,7 +5,7 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
 import type { Domain } from '../core/domain.ts';
-import { decideRegister, type PushPolicy, type RegisterDecision } from '../core/register-decision.ts';
+import { decideRegister, type RegisterDecision, type RegisterPolicy as DecisionPolicy } from '../core/register-decision.ts';
 import type { Client } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
@@ -31,7 +31,7 @@ export interface RegisterDeps {
   readonly policy: RegisterPolicy;
 }
 
-export interface RegisterPolicy extends PushPolicy {
+export interface RegisterPolicy extends DecisionPolicy {
   /** seconds */
   readonly defaultExpires: number;
   readonly maxExpires: number;
@@ -96,7 +96,7 @@ export async function readRegister(
   for (const contact of parsed) {
     const expires = contact.expires ?? expiresHeader ?? deps.policy.defaultExpires;
     const ask = readPush(contact, headers);
-    const decision = decideRegister(ask, expires, deps.policy);
+    const decision = decideRegister({ ask, expires, indicated: [] }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
     const known = matchDevice(stored, contact, ask);
     contacts.push({ contact, ask, decision, expires, known, id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask) });
@@ -110,11 +110,11 @@ async function answerRefusal(
   deps: RegisterDeps,
 ): Promise<undefined> {
   deps.telemetry.count('registrations', { result: decision.status === 555 ? 'bad-push-service' : decision.status === 423 ? 'too-brief' : 'rejected' });
-  deps.log.info({ callId: transaction.request.headers.get('Call-ID'), status: decision.status, reason: decision.why }, 'REGISTER refused');
+  deps.log.info({ callId: transaction.request.headers.get('Call-ID'), status: decision.status }, 'REGISTER refused');
   await transaction.respond(
-    decision.minExpires === undefined
-      ? { status: decision.status }
-      : { status: decision.status, headers: Headers.of([['Min-Expires', String(decision.minExpires)]]) },
+    decision.status === 423
+      ? { status: 423, headers: Headers.of([['Min-Expires', String(decision.minExpires)]]) }
+      : { status: decision.status },
   );
   return undefined;
 }

@@ -15,7 +15,6 @@ import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
 import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import { providerLabel } from '../telemetry/metrics.ts';
 import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri, printUri } from '../sip/uri.ts';
@@ -218,7 +217,6 @@ async function pushDevice(
     signal,
   );
   const facts = { callId: headers.get('Call-ID'), bindingId: binding.id, provider: push.provider, app: push.app };
-  deps.telemetry.count('pushes', { provider: providerLabel(push.provider), outcome: outcome.is });
   switch (outcome.is) {
     case 'accepted':
       deps.log.info({ ...facts, pushId: outcome.id, ms: deps.clock.now() - startedAt }, 'push accepted');

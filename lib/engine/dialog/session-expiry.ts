@@ -1,0 +1,21 @@
+/**
+ * The end of a session whose refresher is the peer and does not refresh it (RFC 4028 10). The engine never refreshes
+ * itself: when the app's answer makes us the refresher, the app sends the re-INVITE.
+ */
+import type { Headers } from '../../sip/headers.ts';
+import type { TimerWheel } from '../timer-wheel.ts';
+
+/** Starts the timer a 2xx of ours asks for; undefined when no session timer is agreed or we are the refresher. */
+export function sessionExpiryOf(
+  answer: Headers,
+  asked: string,
+  secondMs: number,
+  wheel: TimerWheel,
+  onExpired: () => void,
+): { stop(): void } | undefined {
+  const agreed = answer.get('session-expires') ?? asked;
+  const found = /^\s*(\d{1,9})\s*(;.*)?$/.exec(agreed);
+  if (found === null || !/;\s*refresher\s*=\s*uac/i.test(found[2] ?? '')) return undefined;
+  const timer = wheel.schedule(Math.max(90, Number(found[1])) * secondMs, { onTimer: onExpired }, 'expired');
+  return { stop: () => wheel.cancel(timer) };
+}
