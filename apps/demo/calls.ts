@@ -80,7 +80,8 @@ export class Dialog {
   request(method: string, extra: Headers = Headers.empty(), body = ''): ClientTransaction {
     this.#cseq += 1;
     const headers = this.#headers(method, this.#cseq);
-    if (['INVITE', 'UPDATE', 'SUBSCRIBE', 'REFER', 'NOTIFY'].includes(method)) headers.add('Contact', this.#facts.contact);
+    if (['INVITE', 'UPDATE', 'SUBSCRIBE', 'REFER', 'NOTIFY'].includes(method))
+      headers.add('Contact', this.#facts.contact);
     for (const [name, value] of extra.entries()) headers.add(name, value);
     const to = this.#facts.to;
     return this.#ua.request(method, this.#target, { headers, body, ...(to === undefined ? {} : { to }) });
@@ -161,7 +162,8 @@ export class IncomingCall {
 
   #respond(status: number, reply: Reply = {}): SipResponse {
     const headers = Headers.of([['Contact', this.#contact]]);
-    if ((reply.body ?? '') !== '' && reply.headers?.has('Content-Type') !== true) headers.add('Content-Type', 'application/sdp');
+    if ((reply.body ?? '') !== '' && reply.headers?.has('Content-Type') !== true)
+      headers.add('Content-Type', 'application/sdp');
     for (const [name, value] of reply.headers?.entries() ?? []) headers.set(name, value);
     return this.transaction.respond(status, { ...reply, headers });
   }
@@ -211,7 +213,11 @@ export class OutgoingCall {
     if (field !== undefined) own.add(...field);
     if (body !== '' && headers?.has('Content-Type') !== true) own.add('Content-Type', 'application/sdp');
     for (const [name, value] of headers?.entries() ?? []) own.add(name, value);
-    return this.#ua.request('INVITE', this.#uri, { headers: own, body, ...(remote === undefined ? {} : { to: remote }) });
+    return this.#ua.request('INVITE', this.#uri, {
+      headers: own,
+      body,
+      ...(remote === undefined ? {} : { to: remote }),
+    });
   }
 
   provisional(status: number, withinMs = 10_000): Promise<SipResponse> {

@@ -98,5 +98,7 @@ function algorithmOf(auth: Auth): DigestAlgorithm | undefined {
 }
 
 function hash(algorithm: DigestAlgorithm, text: string): string {
-  return createHash(algorithm === 'MD5' ? 'md5' : 'sha256').update(text, 'latin1').digest('hex');
+  return createHash(algorithm === 'MD5' ? 'md5' : 'sha256')
+    .update(text, 'latin1')
+    .digest('hex');
 }

@@ -4,7 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Headers } from '../../lib/sip/headers.ts';
-import { request as aRequest, response as aResponse, type SipRequest, type SipResponse } from '../../lib/sip/message.ts';
+import {
+  request as aRequest,
+  response as aResponse,
+  type SipRequest,
+  type SipResponse,
+} from '../../lib/sip/message.ts';
 import { parseNameAddr, tagOf } from '../../lib/sip/name-addr.ts';
 import { Mailbox } from './mailbox.ts';
 import type { Remote } from './wire.ts';
@@ -91,7 +96,12 @@ export class ClientTransaction {
     const headers = echoed(this.request.headers, ['Via', 'Route', 'From', 'To', 'Call-ID', 'Max-Forwards']);
     headers.set('CSeq', `${cseqOf(this.request).number} CANCEL`).set('Content-Length', '0');
     for (const [name, value] of extra?.entries() ?? []) headers.add(name, value);
-    this.cancelled = new ClientTransaction(aRequest('CANCEL', this.request.uri, headers), this.branch, this.remote, this.#send);
+    this.cancelled = new ClientTransaction(
+      aRequest('CANCEL', this.request.uri, headers),
+      this.branch,
+      this.remote,
+      this.#send,
+    );
     return this.cancelled;
   }
 
@@ -179,7 +189,12 @@ export class ServerTransaction {
       this.#final = answer;
       // a 2xx is repeated over every transport, because only the far end acknowledges it (13.3.1.4)
       const repeat = this.request.method === 'INVITE' && (status < 300 || this.remote.transport === 'udp');
-      if (repeat) this.#repeats.start(() => this.#send(answer, this.remote, true), () => undefined, true);
+      if (repeat)
+        this.#repeats.start(
+          () => this.#send(answer, this.remote, true),
+          () => undefined,
+          true,
+        );
     }
     return answer;
   }
@@ -228,7 +243,9 @@ export function branchOf(message: SipRequest | SipResponse): string {
 }
 
 export function withTag(value: string, tag: string): string {
-  return parseNameAddr(value)?.uri !== undefined && !value.includes('<') ? `<${value}>;tag=${tag}` : `${value};tag=${tag}`;
+  return parseNameAddr(value)?.uri !== undefined && !value.includes('<')
+    ? `<${value}>;tag=${tag}`
+    : `${value};tag=${tag}`;
 }
 
 /** Copies these fields, every line of each, in the order of the message. */
@@ -240,10 +257,29 @@ function echoed(from: Headers, names: readonly string[]): Headers {
 }
 
 export const reasons: Readonly<Record<number, string>> = {
-  100: 'Trying', 180: 'Ringing', 181: 'Call Is Being Forwarded', 183: 'Session Progress', 200: 'OK', 202: 'Accepted',
-  302: 'Moved Temporarily', 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found',
-  407: 'Proxy Authentication Required', 408: 'Request Timeout', 415: 'Unsupported Media Type', 423: 'Interval Too Brief',
-  480: 'Temporarily Unavailable', 481: 'Call/Transaction Does Not Exist', 486: 'Busy Here', 487: 'Request Terminated',
-  488: 'Not Acceptable Here', 491: 'Request Pending', 500: 'Server Internal Error', 503: 'Service Unavailable',
-  600: 'Busy Everywhere', 603: 'Decline',
+  100: 'Trying',
+  180: 'Ringing',
+  181: 'Call Is Being Forwarded',
+  183: 'Session Progress',
+  200: 'OK',
+  202: 'Accepted',
+  302: 'Moved Temporarily',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  407: 'Proxy Authentication Required',
+  408: 'Request Timeout',
+  415: 'Unsupported Media Type',
+  423: 'Interval Too Brief',
+  480: 'Temporarily Unavailable',
+  481: 'Call/Transaction Does Not Exist',
+  486: 'Busy Here',
+  487: 'Request Terminated',
+  488: 'Not Acceptable Here',
+  491: 'Request Pending',
+  500: 'Server Internal Error',
+  503: 'Service Unavailable',
+  600: 'Busy Everywhere',
+  603: 'Decline',
 };

@@ -104,8 +104,11 @@ export class UserAgent {
     if (headers?.has('Max-Forwards') !== true) own.add('Max-Forwards', '70');
     for (const [name, value] of headers?.entries() ?? []) own.add(name, value);
     own.set('Content-Length', String(body.length));
-    const transaction = new ClientTransaction(aRequest(method, uri, own, body), ownBranch, remote, (message, toRemote, copy) =>
-      this.#send(message, toRemote, copy),
+    const transaction = new ClientTransaction(
+      aRequest(method, uri, own, body),
+      ownBranch,
+      remote,
+      (message, toRemote, copy) => this.#send(message, toRemote, copy),
     );
     this.#clients.set(`${ownBranch}|${method}`, transaction);
     return transaction;
@@ -153,7 +156,11 @@ export class UserAgent {
   }
 
   /** The next request that nobody took. */
-  next(method: string, withinMs = 10_000, matches: (incoming: ServerTransaction) => boolean = () => true): Promise<ServerTransaction> {
+  next(
+    method: string,
+    withinMs = 10_000,
+    matches: (incoming: ServerTransaction) => boolean = () => true,
+  ): Promise<ServerTransaction> {
     return this.#requests.next(
       (incoming) => incoming.request.method === method && matches(incoming),
       withinMs,
