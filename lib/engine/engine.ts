@@ -61,7 +61,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       if (found.is === 'refused') uas?.refuse(found, flow);
       else if (found.is === 'request') {
         const { headers, method } = found;
-        uas?.refuse({ is: 'refused', status: 400, reason: 'Bad Content-Length', method, headers }, flow);
+        uas?.refuse({ is: 'refused', status: 400, reason: 'Bad Request', method, headers }, flow);
       }
     },
   };
@@ -79,9 +79,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       case 'refused':
         counters.malformed++;
         uas?.refuse(found, flow);
+        // as the original: who talks nonsense over a connection has to make a new one
+        if (found.status === 400) flow.end();
         return;
       case 'unreadable':
         counters.malformed++;
+        flow.end();
         return;
       default:
         found satisfies never;

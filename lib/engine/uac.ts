@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
+import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
 import type { AppLink, Peer } from './control/app-link.ts';
 import { type Core, ownContact, ownVia, sentPeer } from './core.ts';
@@ -174,7 +175,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     }
     const own = `${listener.host}:${listener.port}`;
     let from = headers.get('from');
-    from = from === undefined ? ownContact(listener) : replaceLocalhost(from, own);
+    from = from === undefined ? ownContact(listener) : bracketed(replaceLocalhost(from, own));
     let fromTag = readTag(from);
     if (fromTag === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
@@ -196,10 +197,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       routes: '',
       maxForwards: headers.get('max-forwards') ?? '70',
       from,
-      to: to === undefined ? `<${uri}>` : replaceLocalhost(to, own),
+      to: to === undefined ? `<${uri}>` : bracketed(replaceLocalhost(to, own)),
       callId,
       seq: seq === undefined ? this.#nextSeq() : Math.min(Number(seq), 0xffff_ffff),
-      contact: contact !== undefined ? replaceLocalhost(contact, own) : forksDialog.has(method) ? ownContact(listener) : '',
+      contact: contact !== undefined ? bracketed(replaceLocalhost(contact, own)) : forksDialog.has(method) ? ownContact(listener) : '',
     };
     const text = printRequest(parts, lines, body);
     const sent: Sent = {
@@ -511,6 +512,13 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 /** `localhost` stands for whichever of our addresses the request leaves from (drachtio-protocol B.5). */
 function replaceLocalhost(value: string, own: string): string {
   return value.includes('localhost') ? value.replace(/(sips?:(?:[^@<>\s]*@)?)localhost(?::\d+)?(?=[;>?,\s]|$)/gi, `$1${own}`) : value;
+}
+
+/** srf writes bare URIs; in brackets nobody can take what follows for a part of them (RFC 3261 20.10). */
+function bracketed(value: string): string {
+  if (value.includes('<') || value === '*') return value;
+  const addr = parseNameAddr(value);
+  return addr === undefined ? value : printNameAddr(addr);
 }
 
 /** An address that is only reachable inside somebody's own network. */

@@ -52,8 +52,9 @@ export class Uas implements ServerHost {
     return { open: this.#byKey.size, answered: this.#answered.size };
   }
 
+  /** True while the request waits for its first answer. */
   knows(txn: string): boolean {
-    return this.#byId.has(txn);
+    return this.#byId.get(txn)?.parked === true;
   }
 
   // ---- from the network ----
