@@ -324,7 +324,7 @@ class Draft {
     if (leg === undefined || leg.cancelled) return this.settle();
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = !leg.heard && (local || status === 430 || status === 408);
-    this.#failures = [...this.#failures, { leg: legId, status, local }];
+    this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
     if (unseen) this.#flowDied(leg.device);
     else {
       this.#stopPush(leg.device);

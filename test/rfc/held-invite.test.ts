@@ -234,6 +234,10 @@ describe('a flow that may be dead', () => {
     expect(new Call([awake('m')]).failed('m/1', 430)).toEqual(['push m', 'start-bucket-timer']);
   });
 
+  test('[PN-PROXY-12] a dead flow is never the answer to the caller', () => {
+    expect(new Call([desk('d')]).failed('d/1', 430)).toEqual(['refuse 480', 'over unreachable device']);
+  });
+
   test('a device that cannot be pushed has failed with its flow', () => {
     expect(new Call([desk('d')]).failed('d/1', 503, true)).toEqual(['refuse 480', 'over unreachable device']);
   });
