@@ -486,9 +486,11 @@ describe('connections that end', () => {
     expect(lab.stats().sessionsOpened).toBe(2);
   });
 
-  it('gets a push past a frozen peer within its deadline, long before the PING interval', async () => {
+  it('gets a push past a frozen peer as soon as the connection fails to prove that it lives', async () => {
     const lab = await aLab({ stallable: true });
-    const apns = aService(lab, { timers: { pingMs: 60_000, pingAckMs: 60_000, callAttemptMs: 100 } });
+    const apns = aService(lab, {
+      timers: { pingMs: 60_000, pingAckMs: 60_000, closeMs: 100, probeMs: 60 },
+    });
     await apns.push(aCall(), noSignal);
     lab.stall();
     expect(await apns.push(aCall({ deadline: Date.now() + 2000 }), noSignal)).toMatchObject({ is: 'accepted' });
@@ -496,7 +498,7 @@ describe('connections that end', () => {
   });
 
   it('keeps a session that is only slow', async () => {
-    const { lab, apns } = await aPair({}, { timers: { callAttemptMs: 50, pingAckMs: 60_000 } });
+    const { lab, apns } = await aPair({}, { timers: { callAttemptMs: 200, probeMs: 50 } });
     lab.rules.add(parseRule({ do: 'hang', times: 1 }));
     expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted' });
     expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted' });
