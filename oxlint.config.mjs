@@ -110,7 +110,15 @@ export default {
       ['node:crypto'],
       'the catalogue knows no library; adapters/prometheus and adapters/pino do',
     ),
-    room(['lib/errors.ts'], [], [], 'the list of errors needs nobody'),
+    {
+      files: ['lib/errors.ts'],
+      rules: {
+        'eslint/no-restricted-imports': [
+          'error',
+          { patterns: [{ group: ['**'], message: 'the list of errors needs nobody' }] },
+        ],
+      },
+    },
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
