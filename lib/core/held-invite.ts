@@ -306,10 +306,11 @@ class Draft {
   failed(legId: LegId, status: number, local: boolean): Step {
     const leg = this.#legs.get(legId);
     this.#legs.delete(legId);
-    if (leg === undefined || leg.cancelled) return this.settle();
-    if (!local && status >= 600) {
+    // a 6xx is the user's word, even from a leg we have given up (RFC 3261 16.7 step 5)
+    if (leg !== undefined && !local && status >= 600) {
       return this.finish({ do: 'relay-failure', leg: legId }, 'refused-elsewhere', 'refused', 'none');
     }
+    if (leg === undefined || leg.cancelled) return this.settle();
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = !leg.heard && (local || status === 430 || status === 408);
     this.#failures = [...this.#failures, { leg: legId, status, local }];
@@ -334,7 +335,6 @@ class Draft {
 
   /** Whoever has given no sign of life by now is given up (PN-PROXY-12); it may still come while others ring. */
   bucketTimer(): void {
-    if (!this.#bucketRuns) return;
     this.#bucketRuns = false;
     for (const [id, device] of this.devices) {
       if (!device.awaited) continue;

@@ -23,6 +23,8 @@ export interface WakeDeps extends RingDeps {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly push: PushService;
+  /** milliseconds with fractions, for measuring; never set back */
+  readonly precise: () => number;
   readonly telemetry: Telemetry;
   readonly calls: CallLedger;
   readonly policy: WakePolicy;
@@ -45,7 +47,7 @@ export interface Called {
 
 export async function wake(transaction: InviteTransaction, called: Called, deps: WakeDeps): Promise<void> {
   const { clock, telemetry } = deps;
-  const invitedAt = clock.now();
+  const invitedAt = deps.precise();
   const invite = transaction.request;
   const callId = invite.headers.get('Call-ID') ?? '';
   const devices = new Map<string, Binding>();
@@ -90,7 +92,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
 
   const refreshed = (binding: Binding): void => {
     devices.set(binding.id, binding);
-    const now = clock.now();
+    const now = deps.precise();
     const pushed = pushedAt.get(binding.id);
     if (pushed !== undefined && !refreshedAt.has(binding.id)) telemetry.observe('pushToRegister', (now - pushed) / 1000);
     refreshedAt.set(binding.id, now);
@@ -132,14 +134,14 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
         const over = flows.get(flow);
         if (binding === undefined || over === undefined) return undefined;
         const refreshAt = refreshedAt.get(device);
-        if (refreshAt !== undefined) telemetry.observe('registerToInvite', (clock.now() - refreshAt) / 1000);
+        if (refreshAt !== undefined) telemetry.observe('registerToInvite', (deps.precise() - refreshAt) / 1000);
         return legTo(binding, over, transaction);
       },
       push: async (device, signal) => {
         const binding = devices.get(device);
         if (binding?.push === undefined) return false;
-        pushedAt.set(device, clock.now());
-        telemetry.observe('inviteToPush', (clock.now() - invitedAt) / 1000);
+        pushedAt.set(device, deps.precise());
+        telemetry.observe('inviteToPush', (deps.precise() - invitedAt) / 1000);
         return pushDevice(binding, binding.push, transaction, deps, signal);
       },
       refuseWith: (status) => ({ status }),
@@ -152,7 +154,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
         release();
         telemetry.count('wakes', { ending, fault });
         const level = ending === 'answered' || ending === 'cancelled' ? 'info' : 'warn';
-        deps.log[level]({ callId, aor: called.aor, ending, fault, ms: clock.now() - invitedAt, story }, 'INVITE over');
+        deps.log[level]({ callId, aor: called.aor, ending, fault, ms: Math.round(deps.precise() - invitedAt), story }, 'INVITE over');
       },
     },
     deps,

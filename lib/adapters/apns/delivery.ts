@@ -1,4 +1,5 @@
 /** One push on its way: attempts within a deadline, what may be tried again and when. Settles once, not later than the deadline, never throws. */
+import { setMaxListeners } from 'node:events';
 import type { OutgoingHttpHeaders } from 'node:http2';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushOutcome } from '../../ports/push-service.ts';
@@ -14,6 +15,8 @@ export interface Parcel {
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
+  /** the device token, for an outcome that condemns it */
+  readonly token: string;
   readonly id: string;
   readonly urgency: Urgency;
 }
@@ -91,6 +94,8 @@ class Delivery {
       this.#end({ is: 'unreachable', reason: 'deadline passed' });
       return;
     }
+    // all phones of a call may share one signal
+    setMaxListeners(0, this.#signal);
     this.#signal.addEventListener('abort', this.#abort, { once: true });
     this.#stopDeadline = this.#clock.after(left, () =>
       this.#end({ is: 'unreachable', reason: `deadline passed, ${this.#last}` }),
@@ -159,10 +164,10 @@ class Delivery {
         this.#end({ is: 'accepted', id: answer.headers['apns-id'] ?? this.#parcel.id });
         return;
       case 'dead':
-        this.#end({ is: 'token-dead', reason, ...(since === undefined ? {} : { since }) });
+        this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
         return;
       case 'suspect':
-        this.#end(this.#hooks.suspect() ? { is: 'token-dead', reason } : { is: 'config-error', reason });
+        this.#end(this.#hooks.suspect() ? { is: 'token-dead', token: this.#parcel.token, reason } : { is: 'config-error', reason });
         return;
       case 'throttled':
         this.#end({ is: 'throttled', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });

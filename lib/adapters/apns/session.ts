@@ -6,6 +6,7 @@ import {
   constants,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../../ports/clock.ts';
 
 export interface SessionTimers {
@@ -49,6 +50,7 @@ const { HTTP2_HEADER_STATUS: STATUS, NGHTTP2_REFUSED_STREAM: REFUSED, NGHTTP2_CA
 
 export class Session {
   readonly #http2: ClientHttp2Session;
+  readonly #socket: TLSSocket;
   readonly #events: SessionEvents;
   readonly #clock: Clock;
   readonly #timers: SessionTimers;
@@ -68,11 +70,18 @@ export class Session {
     this.#events = events;
     this.#clock = clock;
     this.#timers = timers;
-    const http2 = connect(endpoint, {
-      ...(ca === undefined ? {} : { ca }),
+    const { hostname, port } = new URL(endpoint);
+    // our own socket: a session that was told to close waits for the peer's end even when it is destroyed
+    const socket = connectTls({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 443),
+      ALPNProtocols: ['h2'],
       minVersion: 'TLSv1.2',
-      settings: { enablePush: false },
+      ...(ca === undefined ? {} : { ca }),
     });
+    socket.setNoDelay(true);
+    const http2 = connect(endpoint, { createConnection: () => socket, settings: { enablePush: false } });
+    this.#socket = socket;
     this.#http2 = http2;
     this.#stopTimer = clock.after(timers.connectMs, () => this.destroy('connect timeout'));
     http2.on('remoteSettings', (settings) => {
@@ -183,6 +192,7 @@ export class Session {
     this.#reason = reason;
     this.#state = 'draining';
     this.#http2.destroy();
+    this.#socket.destroy();
   }
 
   #opened(): void {
@@ -197,9 +207,14 @@ export class Session {
   }
 
   #ping(): void {
-    if (this.#pinging || this.#http2.destroyed) return;
-    this.#pinging = true;
+    if (this.#pinging) return;
     this.#stopTimer();
+    if (this.#http2.destroyed) {
+      // all streams have ended, only the peer's end is missing
+      this.destroy(this.#reason);
+      return;
+    }
+    this.#pinging = true;
     // its own end mark: the interval goes on only after the acknowledgement
     this.#stopTimer = this.#clock.after(this.#timers.pingAckMs, () => this.destroy('PING not acknowledged'));
     this.#http2.ping((failure) => {
@@ -228,7 +243,7 @@ export class Session {
     if (this.#state === 'closed' || this.#state === 'draining') return;
     const wasConnecting = this.#state === 'connecting';
     this.#state = 'draining';
-    if (wasConnecting) this.#http2.destroy();
+    if (wasConnecting) this.destroy(why);
     else this.#events.draining(this, why);
   }
 
