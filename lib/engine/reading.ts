@@ -68,7 +68,7 @@ const tagParam = /;tag=([^;]+)/i;
 export function readTag(value: string): string | undefined {
   const usual = usualAddr.exec(value);
   if (usual !== null) return tagParam.exec(usual[2] as string)?.[1] ?? '';
-  if (parseNameAddr(value) === undefined) return undefined;
+  if (value.startsWith(';') || parseNameAddr(value) === undefined) return undefined;
   return tagOf(value) ?? '';
 }
 
@@ -96,10 +96,11 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
     const cseq = parseCSeq(headers.get('cseq') ?? '');
     const callId = headers.get('call-id');
     const to = headers.get('to') ?? '';
+    const from = headers.get('from') ?? '';
     const toTag = readTag(to);
     if (cut === undefined || cseq === undefined || callId === undefined || toTag === undefined || via.branch === undefined) return unreadable;
+    if (readTag(from) === undefined || !callIdPattern.test(callId)) return unreadable;
     if (strayControl.test(marked.slice(0, endOfHead)) || !tagPattern.test(toTag) || lineSeparator.test(message.reason)) return unreadable;
-    const from = headers.get('from') ?? '';
     return { is: 'response', text: cut, status: message.status, headers, branch: via.branch, cseq, callId, from, to, toTag, flow };
   }
   const bad = (): Read => refused(400, 'Bad Request', message.method, headers);

@@ -337,7 +337,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   onResponseRead(response: Response): void {
     const transaction = this.#byBranch.get(`${response.branch} ${response.cseq.method}`);
-    if (transaction === undefined) {
+    if (transaction === undefined || transaction.sent.parts.callId !== response.callId) {
       this.#core.counters.dropped++;
       return;
     }

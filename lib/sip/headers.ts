@@ -39,8 +39,8 @@ for (const [short, long] of Object.entries(compactForms)) {
 export function headerKey(name: string): string {
   const known = keys.get(name);
   if (known !== undefined) return known;
-  const lower = name.toLowerCase();
-  return compactForms[lower] ?? lower;
+  // a name nobody registered; compact forms are in the map already, and looking them up in an object would find `__proto__`
+  return name.toLowerCase();
 }
 
 export class Headers {
@@ -189,9 +189,25 @@ export class Headers {
   }
 }
 
+/**
+ * Without the white space of SIP at both ends. `trim()` would also take U+00A0, which in text of octets is one half of a
+ * letter such as the UTF-8 of \u00e0.
+ */
+export function trimBlank(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return start === 0 && end === text.length ? text : text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9 || code === 13 || code === 10;
+}
+
 /** Splits a header value at the commas between its values (RFC 3261 7.3.1), trimming white space; empty pieces are left out. */
 export function splitAtCommas(value: string): string[] {
-  return value.includes(',') ? split(value, ',') : value === '' ? [] : [value.trim()];
+  return value.includes(',') ? split(value, ',') : value === '' ? [] : [trimBlank(value)];
 }
 
 /** Splits at `separator` outside of quoted strings and angle brackets. */
@@ -209,12 +225,12 @@ export function split(value: string, separator: ',' | ';'): string[] {
     else if (c === '<') depth++;
     else if (c === '>') depth = Math.max(0, depth - 1);
     else if (c === separator && depth === 0) {
-      const part = value.slice(start, at).trim();
+      const part = trimBlank(value.slice(start, at));
       if (part !== '') parts.push(part);
       start = at + 1;
     }
   }
-  const last = value.slice(start).trim();
+  const last = trimBlank(value.slice(start));
   if (last !== '') parts.push(last);
   return parts;
 }

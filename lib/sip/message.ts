@@ -4,7 +4,7 @@
  * The text is any JavaScript string: the engine reads octets as latin1 so that one character is one octet and nothing is
  * lost; the application gets UTF-8 strings from drachtio-srf. Nothing here looks at the meaning of a header.
  */
-import { Headers } from './headers.ts';
+import { Headers, trimBlank } from './headers.ts';
 
 export interface SipRequest {
   readonly kind: 'request';
@@ -86,7 +86,7 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
     while (next < to && (text.charCodeAt(next) === 32 || text.charCodeAt(next) === 9)) {
       let stop = text.indexOf('\r\n', next);
       if (stop < 0 || stop > to) stop = to;
-      value = `${value ?? text.slice(at, end)} ${text.slice(next, stop).trim()}`;
+      value = `${value ?? text.slice(at, end)} ${trimBlank(text.slice(next, stop))}`;
       next = stop + 2;
     }
     const line = value ?? text.slice(at, end);
@@ -97,7 +97,7 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
     const name = line.slice(0, endOfName);
     if (!token.test(name)) return false;
     if (headers.size >= maxHeaders) return false;
-    headers.add(name, line.slice(colon + 1).trim());
+    headers.add(name, trimBlank(line.slice(colon + 1)));
     at = next;
   }
   return true;

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import Srf from 'drachtio-srf';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Engine, startEngine } from '../../../lib/engine/engine.ts';
+import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 
 let engine: Engine;
 let srf: any;
