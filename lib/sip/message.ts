@@ -65,7 +65,8 @@ export function parseMessage(text: string, maxHeaders = Number.POSITIVE_INFINITY
     return malformed(/^SIP\/\d+\.\d+$/i.test(version) ? 'version' : 'start-line', headers, method);
   }
   const uri = startLine.slice(first + 1, last);
-  if (last <= first || uri === '' || uri.includes(' ') || uri.includes('\t')) return malformed('start-line', headers, method);
+  if (last <= first || uri === '' || uri.includes(' ') || uri.includes('\t'))
+    return malformed('start-line', headers, method);
   if (!headersOk) return malformed('header', headers, method);
   return { kind: 'request', method, uri, headers, body };
 }
@@ -93,7 +94,8 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
     const colon = line.indexOf(':');
     if (colon <= 0) return false;
     let endOfName = colon;
-    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9)) endOfName--;
+    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9))
+      endOfName--;
     const name = line.slice(0, endOfName);
     if (!token.test(name)) return false;
     if (headers.size >= maxHeaders) return false;
@@ -109,7 +111,9 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
  */
 export function printMessage(message: SipMessage): string {
   const startLine =
-    message.kind === 'request' ? `${message.method} ${message.uri} SIP/2.0` : `SIP/2.0 ${message.status} ${message.reason}`;
+    message.kind === 'request'
+      ? `${message.method} ${message.uri} SIP/2.0`
+      : `SIP/2.0 ${message.status} ${message.reason}`;
   return `${startLine}\r\n${message.headers.print()}\r\n${message.body}`;
 }
 

@@ -40,15 +40,46 @@ async function stillWorks(): Promise<void> {
   expect(engine.counters().faults).toBe(0);
 }
 
-const seeds = ['REGISTER', 'INVITE', 'ACK', 'CANCEL', 'BYE', 'PRACK', 'UPDATE', 'FOO'].map((method) => aRequest(method, { branch: 'z9hG4bKfuzz', callId: 'fuzz' }));
-const pieces = ['\r\n', '\r', '\0', ' ', ';', ',', '"', '<', '>', '\xff', '99999999999', '-1', '__proto__: x\r\n', 'Via: ', 'tag=', '|', '%00', 'l: 5\r\n'];
+const seeds = ['REGISTER', 'INVITE', 'ACK', 'CANCEL', 'BYE', 'PRACK', 'UPDATE', 'FOO'].map((method) =>
+  aRequest(method, { branch: 'z9hG4bKfuzz', callId: 'fuzz' }),
+);
+const pieces = [
+  '\r\n',
+  '\r',
+  '\0',
+  ' ',
+  ';',
+  ',',
+  '"',
+  '<',
+  '>',
+  '\xff',
+  '99999999999',
+  '-1',
+  '__proto__: x\r\n',
+  'Via: ',
+  'tag=',
+  '|',
+  '%00',
+  'l: 5\r\n',
+];
 const mutated = fc
-  .tuple(fc.constantFrom(...seeds, 'SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\n\r\n'), fc.array(fc.tuple(fc.nat(), fc.nat(6), fc.constantFrom(...pieces)), { maxLength: 5 }))
-  .map(([text, changes]) => changes.reduce((done, [place, cut, what]) => done.slice(0, place % done.length) + what + done.slice((place % done.length) + cut), text));
+  .tuple(
+    fc.constantFrom(...seeds, 'SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKx\r\n\r\n'),
+    fc.array(fc.tuple(fc.nat(), fc.nat(6), fc.constantFrom(...pieces)), { maxLength: 5 }),
+  )
+  .map(([text, changes]) =>
+    changes.reduce(
+      (done, [place, cut, what]) => done.slice(0, place % done.length) + what + done.slice((place % done.length) + cut),
+      text,
+    ),
+  );
 
 describe('hostile bytes', () => {
   test('random and mutated datagrams', async () => {
-    const random = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 1500 }), 500).map((octets) => Buffer.from(octets));
+    const random = fc
+      .sample(fc.uint8Array({ minLength: 1, maxLength: 1500 }), 500)
+      .map((octets) => Buffer.from(octets));
     const near = fc.sample(mutated, 1500).map((text) => Buffer.from(text, 'latin1'));
     for (const datagram of [...random, ...near]) await phone.send(datagram, udp());
     await stillWorks();
@@ -113,7 +144,19 @@ describe('hostile bytes', () => {
 
   test('an authenticated app that sends nonsense messages is answered and hurts nobody', async () => {
     const other = await RawApp.ready(engine.controlPort, 'secret');
-    const metas = ['sip||', 'sip|||', 'sip|||sip:127.0.0.9:1;transport=udp', 'sip|nope|', 'sip||no;from-tag=x', 'sip|||nonsense', 'proxy|x', 'sip', '', 'route', 'unknown'];
+    const metas = [
+      'sip||',
+      'sip|||',
+      'sip|||sip:127.0.0.9:1;transport=udp',
+      'sip|nope|',
+      'sip||no;from-tag=x',
+      'sip|||nonsense',
+      'proxy|x',
+      'sip',
+      '',
+      'route',
+      'unknown',
+    ];
     for (const text of fc.sample(mutated, 200)) other.write(`${text.length + 8}#abc|sip|${text}`);
     for (const meta of metas) {
       const next = other.closed ? await RawApp.ready(engine.controlPort, 'secret') : other;

@@ -73,7 +73,9 @@ export class RawApp {
   async answerAll(): Promise<void> {
     try {
       for (;;) {
-        const payload = await this.next((each) => each.split('|', 3)[1] === 'sip' && !each.includes('\r\nACK ') && !each.includes('\r\nSIP/2.0'));
+        const payload = await this.next(
+          (each) => each.split('|', 3)[1] === 'sip' && !each.includes('\r\nACK ') && !each.includes('\r\nSIP/2.0'),
+        );
         const txn = payload.split('|')[8] as string;
         this.send(`sip|${txn}|\r\nSIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n`);
       }

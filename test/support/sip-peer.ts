@@ -96,7 +96,11 @@ export class TcpPeer extends Inbox {
   }
 
   static async open(to: { readonly address: string; readonly port: number }, localAddress?: string): Promise<TcpPeer> {
-    const socket = connect({ host: to.address, port: to.port, ...(localAddress === undefined ? {} : { localAddress }) });
+    const socket = connect({
+      host: to.address,
+      port: to.port,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
     await once(socket, 'connect');
     return new TcpPeer(socket);
   }
@@ -124,10 +128,29 @@ let serial = 0;
 /** A request with everything RFC 3261 8.1.1 asks for; each call makes a new branch and Call-ID unless told otherwise. */
 export function aRequest(
   method: string,
-  options: { transport?: string; sentBy?: string; branch?: string; callId?: string; seq?: number; toTag?: string; uri?: string; extra?: string; body?: string } = {},
+  options: {
+    transport?: string;
+    sentBy?: string;
+    branch?: string;
+    callId?: string;
+    seq?: number;
+    toTag?: string;
+    uri?: string;
+    extra?: string;
+    body?: string;
+  } = {},
 ): string {
   serial++;
-  const { transport = 'UDP', sentBy = '192.0.2.1:5060', branch = `z9hG4bKs${serial}`, callId = `call${serial}@test`, seq = 1, uri = 'sip:bob@edge.test', extra = '', body = '' } = options;
+  const {
+    transport = 'UDP',
+    sentBy = '192.0.2.1:5060',
+    branch = `z9hG4bKs${serial}`,
+    callId = `call${serial}@test`,
+    seq = 1,
+    uri = 'sip:bob@edge.test',
+    extra = '',
+    body = '',
+  } = options;
   const to = options.toTag === undefined ? '' : `;tag=${options.toTag}`;
   return (
     `${method} ${uri} SIP/2.0\r\nVia: SIP/2.0/${transport} ${sentBy};branch=${branch};rport\r\nMax-Forwards: 70\r\n` +

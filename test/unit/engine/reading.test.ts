@@ -5,7 +5,9 @@ import { describe, expect, test } from 'vitest';
 import { read, readTag, type Request } from '../../../lib/engine/reading.ts';
 import type { Flow } from '../../../lib/engine/transport/flow.ts';
 
-const SrfMessage = createRequire(import.meta.url)('drachtio-srf/lib/sip-parser/message') as new (text: string) => {
+const SrfMessage = createRequire(import.meta.url)('drachtio-srf/lib/sip-parser/message') as new (
+  text: string,
+) => {
   readonly headers: Record<string, string>;
   getParsedHeader(name: string): unknown;
 };
@@ -47,7 +49,13 @@ describe('reading', () => {
     const found = read(aMessage(), flow, 256) as Request;
     expect(found.is).toBe('request');
     expect(found.text).toBe(aMessage({ via: `${base.via}=40001;received=198.51.100.20` }));
-    expect(found).toMatchObject({ method: 'OPTIONS', callId: 'c1@10.0.0.1', fromTag: 'a1', toTag: '', cseq: { number: 1, method: 'OPTIONS' } });
+    expect(found).toMatchObject({
+      method: 'OPTIONS',
+      callId: 'c1@10.0.0.1',
+      fromTag: 'a1',
+      toTag: '',
+      cseq: { number: 1, method: 'OPTIONS' },
+    });
   });
 
   test.each<[string, Partial<typeof base>, string]>([
@@ -73,15 +81,50 @@ describe('reading', () => {
     ['a bar in the Call-ID', { callId: 'Call-ID: a|b' }, '400'],
     ['a bar in the From tag', { from: 'From: <sip:a@b>;tag=x|y' }, '400'],
     ['[esc02] an escaped header name', { more: 'C%6Fntact: <sip:x@y>' }, '400'],
-    ['[regbadct] a bare Contact with headers', { start: 'REGISTER sip:edge.test SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: sip:a@b?Route=x' }, '400'],
-    ['Contact * with Expires', { start: 'REGISTER sip:edge.test SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: *\r\nExpires: 60' }, '400'],
-    ['Contact * to remove all', { start: 'REGISTER sip:edge.test SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: *\r\nExpires: 0' }, 'request'],
-    ['[inv2543] no tag, no branch, no Max-Forwards', { via: 'Via: SIP/2.0/UDP 10.0.0.1', from: 'From: <sip:a@b>', more: '' }, 'request'],
+    [
+      '[regbadct] a bare Contact with headers',
+      { start: 'REGISTER sip:edge.test SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: sip:a@b?Route=x' },
+      '400',
+    ],
+    [
+      'Contact * with Expires',
+      { start: 'REGISTER sip:edge.test SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: *\r\nExpires: 60' },
+      '400',
+    ],
+    [
+      'Contact * to remove all',
+      { start: 'REGISTER sip:edge.test SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: *\r\nExpires: 0' },
+      'request',
+    ],
+    [
+      '[inv2543] no tag, no branch, no Max-Forwards',
+      { via: 'Via: SIP/2.0/UDP 10.0.0.1', from: 'From: <sip:a@b>', more: '' },
+      'request',
+    ],
     ['[lwsdisp] no space before the bracket', { from: 'From: caller<sip:caller@example.com>;tag=323' }, 'request'],
-    ['[semiuri] a user part with semicolon', { start: 'OPTIONS sip:user;par=u%40example.net@example.com SIP/2.0' }, 'request'],
-    ['[transports] unknown transports below', { more: 'Via: SIP/2.0/SCTP 10.0.0.2;branch=z9\r\nVia: SIP/2.0/UNKNOWN 10.0.0.3' }, 'request'],
-    ['compact names', { from: 'f: <sip:a@b>;tag=1', to: 't: <sip:a@b>', callId: 'i: 1', via: 'v: SIP/2.0/UDP h' }, 'request'],
-    ['[intmeth] an odd but legal method', { start: "!interesting-Method0123456789_*+`.%indeed'~ sip:x@y SIP/2.0", cseq: "CSeq: 1 !interesting-Method0123456789_*+`.%indeed'~" }, 'request'],
+    [
+      '[semiuri] a user part with semicolon',
+      { start: 'OPTIONS sip:user;par=u%40example.net@example.com SIP/2.0' },
+      'request',
+    ],
+    [
+      '[transports] unknown transports below',
+      { more: 'Via: SIP/2.0/SCTP 10.0.0.2;branch=z9\r\nVia: SIP/2.0/UNKNOWN 10.0.0.3' },
+      'request',
+    ],
+    [
+      'compact names',
+      { from: 'f: <sip:a@b>;tag=1', to: 't: <sip:a@b>', callId: 'i: 1', via: 'v: SIP/2.0/UDP h' },
+      'request',
+    ],
+    [
+      '[intmeth] an odd but legal method',
+      {
+        start: "!interesting-Method0123456789_*+`.%indeed'~ sip:x@y SIP/2.0",
+        cseq: "CSeq: 1 !interesting-Method0123456789_*+`.%indeed'~",
+      },
+      'request',
+    ],
   ])('%s', (_, change, expected) => {
     expect(outcome(change)).toBe(expected);
   });
@@ -116,11 +159,42 @@ describe('reading', () => {
   /** Messages that are nearly right are the dangerous ones. */
   const mutated = fc
     .tuple(
-      fc.constantFrom(aMessage(), aMessage({ start: 'SIP/2.0 200 OK' }), aMessage({ start: 'REGISTER sip:a SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: <sip:a@b>' })),
-      fc.array(fc.tuple(fc.nat(), fc.constantFrom('replace', 'insert', 'delete'), fc.constantFrom('\r', '\n', '\r\n', '\0', ' ', '\t', ';', ',', '"', '<', '>', ':', '%', '|', '\xe2\x80\xa8', '\x85', '\xa0', 'a', '__proto__: x\r\n')), {
-        minLength: 1,
-        maxLength: 4,
-      }),
+      fc.constantFrom(
+        aMessage(),
+        aMessage({ start: 'SIP/2.0 200 OK' }),
+        aMessage({ start: 'REGISTER sip:a SIP/2.0', cseq: 'CSeq: 1 REGISTER', more: 'Contact: <sip:a@b>' }),
+      ),
+      fc.array(
+        fc.tuple(
+          fc.nat(),
+          fc.constantFrom('replace', 'insert', 'delete'),
+          fc.constantFrom(
+            '\r',
+            '\n',
+            '\r\n',
+            '\0',
+            ' ',
+            '\t',
+            ';',
+            ',',
+            '"',
+            '<',
+            '>',
+            ':',
+            '%',
+            '|',
+            '\xe2\x80\xa8',
+            '\x85',
+            '\xa0',
+            'a',
+            '__proto__: x\r\n',
+          ),
+        ),
+        {
+          minLength: 1,
+          maxLength: 4,
+        },
+      ),
     )
     .map(([text, changes]) => {
       let done = text;
@@ -150,7 +224,9 @@ describe('reading', () => {
   test('any octets are survived', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (octets) => {
-        expect(['request', 'response', 'refused', 'unreadable']).toContain(read(Buffer.from(octets).toString('latin1'), flow, 256).is);
+        expect(['request', 'response', 'refused', 'unreadable']).toContain(
+          read(Buffer.from(octets).toString('latin1'), flow, 256).is,
+        );
       }),
     );
   });

@@ -65,19 +65,33 @@ describe('TimerWheel', () => {
 
   test('a cancelled timer never fires, also when it is cancelled by its neighbour', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 2, max: 30 }), fc.integer({ min: 0, max: 29 }), fc.array(fc.integer({ min: 0, max: 29 })), (size, by, victims) => {
-        const clock = new HandClock();
-        const wheel = new TimerWheel({ clock });
-        const fired: number[] = [];
-        const timers = Array.from({ length: size }, (_, at) =>
-          wheel.schedule(50, { onTimer: () => { fired.push(at); if (at === by) for (const victim of victims) wheel.cancel(timers[victim]); } }, 'x'),
-        );
-        clock.advance(200);
-        for (let at = 0; at < size; at++) {
-          const expected = by < size && at > by && victims.includes(at) ? 0 : 1;
-          expect(fired.filter((each) => each === at).length).toBe(expected);
-        }
-      }),
+      fc.property(
+        fc.integer({ min: 2, max: 30 }),
+        fc.integer({ min: 0, max: 29 }),
+        fc.array(fc.integer({ min: 0, max: 29 })),
+        (size, by, victims) => {
+          const clock = new HandClock();
+          const wheel = new TimerWheel({ clock });
+          const fired: number[] = [];
+          const timers = Array.from({ length: size }, (_, at) =>
+            wheel.schedule(
+              50,
+              {
+                onTimer: () => {
+                  fired.push(at);
+                  if (at === by) for (const victim of victims) wheel.cancel(timers[victim]);
+                },
+              },
+              'x',
+            ),
+          );
+          clock.advance(200);
+          for (let at = 0; at < size; at++) {
+            const expected = by < size && at > by && victims.includes(at) ? 0 : 1;
+            expect(fired.filter((each) => each === at).length).toBe(expected);
+          }
+        },
+      ),
     );
   });
 
@@ -99,7 +113,11 @@ describe('TimerWheel', () => {
     const clock = new HandClock();
     const wheel = new TimerWheel({ clock });
     let times = 0;
-    const owner = { onTimer: () => { if (++times < 5) wheel.schedule(100, owner, 'x'); } };
+    const owner = {
+      onTimer: () => {
+        if (++times < 5) wheel.schedule(100, owner, 'x');
+      },
+    };
     wheel.schedule(100, owner, 'x');
     clock.advance(1000);
     expect(times).toBe(5);
@@ -120,8 +138,24 @@ describe('TimerWheel', () => {
     const faults: unknown[] = [];
     const wheel = new TimerWheel({ clock, onFault: (fault) => faults.push(fault) });
     let fired = false;
-    wheel.schedule(10, { onTimer: () => { throw new Error('owner'); } }, 'x');
-    wheel.schedule(10, { onTimer: () => { fired = true; } }, 'x');
+    wheel.schedule(
+      10,
+      {
+        onTimer: () => {
+          throw new Error('owner');
+        },
+      },
+      'x',
+    );
+    wheel.schedule(
+      10,
+      {
+        onTimer: () => {
+          fired = true;
+        },
+      },
+      'x',
+    );
     clock.advance(50);
     expect(fired).toBe(true);
     expect(faults.length).toBe(1);

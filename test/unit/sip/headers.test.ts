@@ -74,7 +74,8 @@ describe('splitting', () => {
 
   test('joins again to the same pieces', () => {
     const piece = fc.stringMatching(/^[a-z<>;=]{1,8}$/).filter((text) => !/[<>]/.test(text));
-    fc.assert(fc.property(fc.array(piece, { minLength: 1 }), (pieces) => {
+    fc.assert(
+      fc.property(fc.array(piece, { minLength: 1 }), (pieces) => {
         expect(splitAtCommas(pieces.join(' , '))).toEqual(pieces);
       }),
     );

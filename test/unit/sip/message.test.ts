@@ -5,13 +5,19 @@ import { parseMessage, printMessage, request, response } from '../../../lib/sip/
 
 describe('messages', () => {
   test('a request is read', () => {
-    const message = parseMessage('INVITE sip:bob@edge.test SIP/2.0\r\nTo: <sip:bob@edge.test>\r\nSubject: one\r\n two\r\n\r\nbody');
+    const message = parseMessage(
+      'INVITE sip:bob@edge.test SIP/2.0\r\nTo: <sip:bob@edge.test>\r\nSubject: one\r\n two\r\n\r\nbody',
+    );
     expect(message).toMatchObject({ kind: 'request', method: 'INVITE', uri: 'sip:bob@edge.test', body: 'body' });
     expect(message.headers.get('s')).toBe('one two');
   });
 
   test('a response is read, with any reason phrase or none', () => {
-    expect(parseMessage('SIP/2.0 200 OK\r\nTo: x\r\n\r\n')).toMatchObject({ kind: 'response', status: 200, reason: 'OK' });
+    expect(parseMessage('SIP/2.0 200 OK\r\nTo: x\r\n\r\n')).toMatchObject({
+      kind: 'response',
+      status: 200,
+      reason: 'OK',
+    });
     expect(parseMessage('SIP/2.0 100 \r\nTo: x\r\n\r\n')).toMatchObject({ kind: 'response', status: 100, reason: '' });
     expect(parseMessage('SIP/2.0 404\r\nTo: x\r\n\r\n')).toMatchObject({ kind: 'response', status: 404 });
   });
@@ -41,7 +47,9 @@ describe('messages', () => {
     const fields = fc.array(fc.tuple(name, value), { minLength: 1 });
     fc.assert(
       fc.property(fields, fc.string({ unit: 'binary-ascii' }), fc.boolean(), (pairs, body, isRequest) => {
-        const message = isRequest ? request('MESSAGE', 'sip:a@b', Headers.of(pairs), body) : response(200, 'OK', Headers.of(pairs), body);
+        const message = isRequest
+          ? request('MESSAGE', 'sip:a@b', Headers.of(pairs), body)
+          : response(200, 'OK', Headers.of(pairs), body);
         const again = parseMessage(printMessage(message));
         expect(again.kind).toBe(message.kind);
         expect(printMessage(again as typeof message)).toBe(printMessage(message));
@@ -50,7 +58,8 @@ describe('messages', () => {
   });
 
   test('any text is survived', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(['request', 'response', 'malformed']).toContain(parseMessage(text).kind);
       }),
     );

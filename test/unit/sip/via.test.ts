@@ -18,10 +18,21 @@ describe('Via', () => {
       port: 4000,
       branch: 'z9',
     });
-    expect(parseVia('SIP/2.0/TLS [2001:db8::9]:5061')).toMatchObject({ host: '[2001:db8::9]', port: 5061, branch: undefined });
+    expect(parseVia('SIP/2.0/TLS [2001:db8::9]:5061')).toMatchObject({
+      host: '[2001:db8::9]',
+      port: 5061,
+      branch: undefined,
+    });
   });
 
-  test.each(['', 'UDP 10.0.0.1', 'SIP/2.0/UDP', 'SIP/3.0/UDP 10.0.0.1', 'SIP/2.0/UDP 10.0.0.1:99999', 'SIP/2.0/UDP a b'])('`%s` cannot be read', (value) => {
+  test.each([
+    '',
+    'UDP 10.0.0.1',
+    'SIP/2.0/UDP',
+    'SIP/3.0/UDP 10.0.0.1',
+    'SIP/2.0/UDP 10.0.0.1:99999',
+    'SIP/2.0/UDP a b',
+  ])('`%s` cannot be read', (value) => {
     expect(parseVia(value)).toBeUndefined();
   });
 
@@ -29,7 +40,9 @@ describe('Via', () => {
     expect(marked(`${via};rport`)).toBe(`${via};rport=40001;received=198.51.100.20`);
     expect(marked(via)).toBe(`${via};received=198.51.100.20;rport=40001`);
     expect(marked('SIP/2.0/UDP 198.51.100.20;branch=z9')).toBe('SIP/2.0/UDP 198.51.100.20;branch=z9;rport=40001');
-    expect(marked('SIP/2.0/UDP [2001:DB8::9];rport;branch=z9', '2001:db8::9')).toBe('SIP/2.0/UDP [2001:DB8::9];rport=40001;branch=z9');
+    expect(marked('SIP/2.0/UDP [2001:DB8::9];rport;branch=z9', '2001:db8::9')).toBe(
+      'SIP/2.0/UDP [2001:DB8::9];rport=40001;branch=z9',
+    );
   });
 
   test('does not believe marks the sender wrote', () => {
@@ -45,7 +58,9 @@ describe('Via', () => {
     expect(range(`A sip:a SIP/2.0\r\nTo: x\r\nVia: ${via}\r\nVia: other\r\n\r\n`)).toBe(via);
     expect(range(`A sip:a SIP/2.0\r\nv : ${via} , SIP/2.0/UDP b\r\n\r\n`)).toBe(via);
     expect(range(`A sip:a SIP/2.0\r\nVIA:\r\n ${via}\r\nTo: x\r\n\r\n`)).toBe(via);
-    expect(range(`A sip:a SIP/2.0\r\nVia: SIP/2.0/UDP a;x="1,2";branch=b\r\n\r\n`)).toBe('SIP/2.0/UDP a;x="1,2";branch=b');
+    expect(range(`A sip:a SIP/2.0\r\nVia: SIP/2.0/UDP a;x="1,2";branch=b\r\n\r\n`)).toBe(
+      'SIP/2.0/UDP a;x="1,2";branch=b',
+    );
     expect(range('A sip:a SIP/2.0\r\nTo: x\r\n\r\nVia: body')).toBeUndefined();
     expect(range('A sip:a SIP/2.0\r\nSubject: y\r\n Via: not a header\r\n\r\n')).toBeUndefined();
     expect(range('nothing')).toBeUndefined();

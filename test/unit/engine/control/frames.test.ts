@@ -11,14 +11,20 @@ function readAll(reader: FrameReader, chunks: readonly Buffer[]): string[] {
   return payloads;
 }
 
-const octets = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), minLength: 1, maxLength: 200 });
+const octets = fc.string({
+  unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)),
+  minLength: 1,
+  maxLength: 200,
+});
 
 describe('control frames', () => {
   test('come out as they went in, however the stream is cut', () => {
     fc.assert(
       fc.property(fc.array(octets, { maxLength: 8 }), fc.array(fc.nat()), (payloads, places) => {
         const stream = Buffer.from(payloads.map(frame).join(''), 'latin1');
-        const cuts = [0, ...places.map((place) => place % (stream.length + 1)), stream.length].toSorted((a, b) => a - b);
+        const cuts = [0, ...places.map((place) => place % (stream.length + 1)), stream.length].toSorted(
+          (a, b) => a - b,
+        );
         const chunks = cuts.slice(1).map((end, at) => stream.subarray(cuts[at], end));
         expect(readAll(new FrameReader(1000), chunks)).toEqual(payloads);
       }),
@@ -41,7 +47,10 @@ describe('control frames', () => {
     fc.assert(
       fc.property(fc.array(octets), (chunks) => {
         try {
-          readAll(new FrameReader(100), chunks.map((chunk) => Buffer.from(chunk, 'latin1')));
+          readAll(
+            new FrameReader(100),
+            chunks.map((chunk) => Buffer.from(chunk, 'latin1')),
+          );
         } catch (fault) {
           expect(fault).toBeInstanceOf(BadFrame);
         }

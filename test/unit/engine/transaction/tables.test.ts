@@ -9,18 +9,37 @@ import type { Table } from '../../../../lib/engine/transaction/table.ts';
 
 type AnyTable = Table<string, string, string>;
 
-const machines: readonly { readonly name: string; readonly table: AnyTable; readonly start: string; readonly opening: readonly string[] }[] = [
+const machines: readonly {
+  readonly name: string;
+  readonly table: AnyTable;
+  readonly start: string;
+  readonly opening: readonly string[];
+}[] = [
   { name: 'INVITE server', table: inviteServer as unknown as AnyTable, start: 'proceeding', opening: [] },
   { name: 'non-INVITE server', table: nonInviteServer as unknown as AnyTable, start: 'trying', opening: [] },
-  { name: 'INVITE client', table: inviteClient as unknown as AnyTable, start: 'calling', opening: ['start-a', 'start-b'] },
-  { name: 'non-INVITE client', table: nonInviteClient as unknown as AnyTable, start: 'trying', opening: ['start-e', 'start-f'] },
+  {
+    name: 'INVITE client',
+    table: inviteClient as unknown as AnyTable,
+    start: 'calling',
+    opening: ['start-a', 'start-b'],
+  },
+  {
+    name: 'non-INVITE client',
+    table: nonInviteClient as unknown as AnyTable,
+    start: 'trying',
+    opening: ['start-e', 'start-f'],
+  },
 ];
 
 function eventsOf(table: AnyTable): string[] {
   return [...new Set(Object.values(table).flatMap((row) => Object.keys(row)))];
 }
 
-function run(table: AnyTable, start: string, events: readonly string[]): { state: string; effects: string[]; states: string[] } {
+function run(
+  table: AnyTable,
+  start: string,
+  events: readonly string[],
+): { state: string; effects: string[]; states: string[] } {
   let state = start;
   const effects: string[] = [];
   const states = [state];
@@ -42,7 +61,8 @@ const count = (all: readonly string[], one: string): number => all.filter((each)
 
 describe.each(machines)('$name', ({ table, start, opening }) => {
   test('leads only to states it has', () => {
-    for (const row of Object.values(table)) for (const taken of Object.values(row)) expect(Object.keys(table)).toContain(taken?.to);
+    for (const row of Object.values(table))
+      for (const taken of Object.values(row)) expect(Object.keys(table)).toContain(taken?.to);
   });
 
   test('forgets itself exactly when it ends, and does nothing afterwards', () => {
@@ -61,7 +81,11 @@ describe.each(machines)('$name', ({ table, start, opening }) => {
         if (!event.startsWith('timer-')) continue;
         const name = event.replace('timer-', 'start-');
         // started on the way here: at the opening, or by a transition into this state or one before it
-        const started = opening.some((each) => each === name) || Object.values(table).some((other) => Object.values(other).some((taken) => taken?.effects.some((effect) => effect.startsWith(name))));
+        const started =
+          opening.some((each) => each === name) ||
+          Object.values(table).some((other) =>
+            Object.values(other).some((taken) => taken?.effects.some((effect) => effect.startsWith(name))),
+          );
         expect(started, `${event} in ${state}`).toBe(true);
       }
     }
@@ -85,7 +109,12 @@ describe('INVITE server', () => {
     fc.assert(
       fc.property(anyEvents(inviteServer as unknown as AnyTable), (events) => {
         const { states } = run(inviteServer as unknown as AnyTable, 'proceeding', events);
-        expect(count(states.filter((state, at) => state !== states[at - 1]), 'completed')).toBeLessThanOrEqual(1);
+        expect(
+          count(
+            states.filter((state, at) => state !== states[at - 1]),
+            'completed',
+          ),
+        ).toBeLessThanOrEqual(1);
         // a failure and a success exclude each other
         expect(states.includes('completed') && states.includes('accepted')).toBe(false);
       }),
@@ -176,7 +205,12 @@ describe('non-INVITE', () => {
     fc.assert(
       fc.property(anyEvents(nonInviteServer as unknown as AnyTable), (events) => {
         const { states } = run(nonInviteServer as unknown as AnyTable, 'trying', events);
-        expect(count(states.filter((state, at) => state !== states[at - 1]), 'completed')).toBeLessThanOrEqual(1);
+        expect(
+          count(
+            states.filter((state, at) => state !== states[at - 1]),
+            'completed',
+          ),
+        ).toBeLessThanOrEqual(1);
       }),
     );
     expect(nonInviteServer.completed['request-again']?.effects).toEqual(['repeat']);

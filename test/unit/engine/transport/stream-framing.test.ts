@@ -17,7 +17,10 @@ function cut(text: string, places: readonly number[]): string[] {
 }
 
 describe('[EDGE-TRN-06] [EDGE-TRN-07] framing of a stream', () => {
-  const octets = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), maxLength: 300 });
+  const octets = fc.string({
+    unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)),
+    maxLength: 300,
+  });
 
   test('finds the same messages however the stream is cut', () => {
     fc.assert(
@@ -74,7 +77,8 @@ describe('[EDGE-TRN-06] [EDGE-TRN-07] framing of a stream', () => {
   });
 
   test('any octets are survived', () => {
-    fc.assert(fc.property(fc.array(octets), (chunks) => {
+    fc.assert(
+      fc.property(fc.array(octets), (chunks) => {
         expect(feed(chunks).filter((event) => event.is === 'broken').length).toBeLessThanOrEqual(1);
       }),
     );
