@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 import { RawApp } from '../support/raw-app.ts';
-import { aRequest, headerOf, TcpPeer, UdpPeer } from '../support/sip-peer.ts';
+import { aRequest, headerOf, TcpPeer, UdpPeer } from '../support/text-peer.ts';
 
 let engine: Engine;
 let app: RawApp;

@@ -9,7 +9,7 @@ import { frame } from '../../lib/engine/control/frames.ts';
 import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 import type { EngineOptions, ListenAt } from '../../lib/engine/options.ts';
 import { RawApp } from '../support/raw-app.ts';
-import { aRequest, headerOf, TcpPeer, UdpPeer } from '../support/sip-peer.ts';
+import { aRequest, headerOf, TcpPeer, UdpPeer } from '../support/text-peer.ts';
 
 const ends: (() => unknown)[] = [];
 
