@@ -32,9 +32,18 @@ export async function localAddressTowards(target: string): Promise<string> {
   }
 }
 
-/** What follows the `@` in the edge's own Contact: `host:port;transport=t`, from the listener that serves this transport. */
-export function edgeHost(host: string, hostports: readonly string[], transport: Transport): string {
-  const listener = hostports.find((hostport) => hostport.startsWith(`${transport}/`));
-  const port = listener === undefined ? 5060 : Number(listener.slice(listener.lastIndexOf(':') + 1));
+/**
+ * What follows the `@` in the edge's own Contact: `host:port;transport=t`. The listener of this transport says it, unless it
+ * listens on every address (then `local`, the one towards the PBX) or the operator knows better (`external`).
+ */
+export function edgeHost(
+  hostports: readonly string[],
+  transport: Transport,
+  local: string | undefined,
+  external: string | undefined,
+): string {
+  const listener = hostports.find((hostport) => hostport.startsWith(`${transport}/`)) ?? hostports[0] ?? '';
+  const [, bound = '', port = '5060'] = /^\w+\/\[?([^\]]*)\]?:(\d+)$/.exec(listener) ?? [];
+  const host = external ?? (bound === '' || bound === '0.0.0.0' || bound === '::' ? (local ?? '127.0.0.1') : bound);
   return `${hostOf(host)}:${port};transport=${transport}`;
 }

@@ -1,23 +1,18 @@
 /** Reads the config, starts the edge, stops it on a signal; nothing else. */
-import { parseArgs } from 'node:util';
 import { load } from '../../lib/config/load.ts';
 import { EdgeError } from '../../lib/errors.ts';
+import { parseArguments, usage } from './arguments.ts';
 import { startEdge } from './wiring.ts';
 
-const help = `Usage: npm start -- [--config FILE] [--check]
-
-  --config FILE   the YAML file to read (also REVEILLE_CONFIG; else ./reveille.yaml when there is one, else defaults)
-  --check         read the config, say whether it is right, and stop
-  --help          this text
-`;
-
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { config: { type: 'string' }, check: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
-  });
-  if (values.help === true) return void process.stdout.write(help);
-  const config = load(values.config === undefined ? {} : { file: values.config });
-  if (values.check === true) return void process.stdout.write('The configuration is right.\n');
+  const asked = parseArguments(process.argv.slice(2));
+  if (asked.is === 'help') return void process.stdout.write(usage);
+  if (asked.is === 'wrong') {
+    process.stderr.write(`${asked.why}\n\n${usage}`);
+    process.exit(2);
+  }
+  const config = load(asked.file === undefined ? {} : { file: asked.file });
+  if (asked.is === 'check') return void process.stdout.write('The configuration is right.\n');
   const edge = await startEdge(config);
   void edge.broken.then((error) => {
     process.stderr.write(`${error.message}\n`);

@@ -12,6 +12,7 @@ import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
+import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
@@ -26,6 +27,7 @@ import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { hostOf } from '../../lib/sip/flow.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { startAdmin } from './admin.ts';
+import { followEngine } from './engine-metrics.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import type { KnownDomain } from './middleware/classify.ts';
 import { appFinder } from './push-apps.ts';
@@ -79,6 +81,7 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    clock: systemClock,
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(transaction, deps);
@@ -100,7 +103,8 @@ async function assemble(
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
   const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
-  const shared = { store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  const dialogs = new BridgedDialogs();
+  const shared = { dialogs, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
   deps = {
     classifier: { domains: domains.known, contactKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },
@@ -125,6 +129,7 @@ async function assemble(
     wake: {
       ...shared,
       push,
+      precise: () => performance.now(),
       policy: {
         ...times,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
@@ -147,19 +152,22 @@ async function assemble(
     await store.ping();
     return { ok: true };
   };
+  const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
+    if (engine.handle !== undefined) followed(await engine.handle.counters());
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
   });
-  const admin = await startAdmin({ listen: config.http.listen, expose: () => prometheus.expose(), ready });
+  const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
   closers.push(() => admin.close());
 
   log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');
   return {
     hostports: srf.hostports,
     httpPort: admin.port,
-    broken: engine.handle?.ended.then((error) => error ?? new Error('the SIP engine ended')) ?? new Promise(() => undefined),
+    // undefined: it was closed by us
+    broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
       calls.drain();
@@ -259,7 +267,7 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
     const trusted = new BlockList();
     for (const { address, prefix, family } of domain.trusted) trusted.addSubnet(address, prefix, family);
     let source = '';
-    let local = config.sip.externalAddress;
+    let local: string | undefined;
     let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
     const resolve = async (): Promise<void> => {
       const [first, ...others] = await resolveUpstream(domain.upstream);
@@ -281,7 +289,7 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
         return upstream;
       },
       get edgeHost() {
-        return edgeHost(local ?? '127.0.0.1', hostports, domain.upstream.transport);
+        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
       },
       realm: realmOf(domain),
       algorithms: domain.algorithms,

@@ -9,6 +9,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { checkPush, deviceTokenOf, type LabPush, type Refusal } from './apns-check.ts';
 import { makeServerIdentity, type ServerIdentity } from './certificate.ts';
 import { ProviderTokenCheck } from './provider-token-check.ts';
@@ -88,11 +89,14 @@ export interface ApnsLab {
 
 interface Session {
   readonly number: number;
+  readonly socket: TLSSocket | undefined;
   readonly http2: ServerHttp2Session;
   /** the key its first good push was signed with: APNs binds a connection to it */
   keyId: string | undefined;
-  /** waiting for their answer; a call completes it at once */
+  /** waiting for their answer */
   readonly pending: Set<Exchange>;
+  /** streams above it are not looked at any more: a GOAWAY said so */
+  lastStream: number;
 }
 
 interface Exchange {
@@ -171,7 +175,12 @@ class Lab implements ApnsLab {
       cert: this.#identity.certificate,
       settings: { maxConcurrentStreams: 1, enablePush: false },
     });
-    server.on('session', (http2) => this.#opened(http2));
+    // a session comes right after its socket, and only the socket can really be cut
+    let arriving: TLSSocket | undefined;
+    server.prependListener('secureConnection', (socket) => {
+      arriving = socket;
+    });
+    server.on('session', (http2) => this.#opened(http2, arriving));
     // a client that gives up its handshake is its own affair
     server.on('sessionError', () => undefined).on('tlsClientError', () => undefined);
     const behindRelay = this.#options.stallable === true;
@@ -272,13 +281,20 @@ class Lab implements ApnsLab {
     await closed;
   }
 
-  #opened(http2: ServerHttp2Session): void {
+  #opened(http2: ServerHttp2Session, socket: TLSSocket | undefined): void {
     if (this.#server === undefined) {
       http2.destroy();
       return;
     }
     this.#sessionsOpened += 1;
-    const session: Session = { number: this.#sessionsOpened, http2, keyId: undefined, pending: new Set() };
+    const session: Session = {
+      number: this.#sessionsOpened,
+      socket,
+      http2,
+      keyId: undefined,
+      pending: new Set(),
+      lastStream: Number.POSITIVE_INFINITY,
+    };
     this.#sessions.add(session);
     http2.on('stream', (stream, headers) => this.#request(session, stream, headers));
     http2.on('error', () => undefined);
@@ -305,7 +321,7 @@ class Lab implements ApnsLab {
   }
 
   #complete(session: Session, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, body: Buffer): void {
-    if (stream.destroyed || stream.closed) return;
+    if (stream.destroyed || stream.closed || (stream.id ?? 0) > session.lastStream) return;
     const push = this.#check(session, headers, body);
     if ('reason' in push) {
       this.#refuse(stream, headers, push);
@@ -352,6 +368,7 @@ class Lab implements ApnsLab {
 
   #acceptLater(exchange: Exchange, ms: number): void {
     if (ms === 0) {
+      exchange.session.pending.delete(exchange);
       this.#accept(exchange);
       return;
     }
@@ -404,8 +421,10 @@ class Lab implements ApnsLab {
         stream.close(resetCodes[fault.code]);
         return;
       case 'goaway':
-        this.#acceptLater(exchange, this.#options.latencyMs ?? 0);
+        session.pending.add(exchange);
         this.#sendGoaway(session, fault.mode, undefined);
+        // unless the GOAWAY left it out
+        if (session.pending.has(exchange)) this.#acceptLater(exchange, this.#options.latencyMs ?? 0);
         return;
       case 'drop':
         session.pending.add(exchange);
@@ -425,21 +444,36 @@ class Lab implements ApnsLab {
     const data = reason === undefined ? undefined : Buffer.from(JSON.stringify({ reason }));
     switch (mode) {
       case 'graceful':
-        if (data !== undefined) http2.goaway(constants.NGHTTP2_NO_ERROR, undefined, data);
+        http2.goaway(constants.NGHTTP2_NO_ERROR, undefined, data);
         http2.close();
         return;
       case 'immediate':
+        this.#forget(session, 0);
         http2.goaway(constants.NGHTTP2_NO_ERROR, undefined, data);
         setImmediate(() => this.#cut(session, 'before'));
         return;
       case 'low': {
         const ids = [...session.pending].flatMap(({ stream }) => stream.id ?? []).sort((a, b) => a - b);
-        http2.goaway(constants.NGHTTP2_NO_ERROR, ids[Math.floor((ids.length - 1) / 2)], data);
-        http2.close();
+        // 0 is no id to node, so the first stream of a session always counts as processed
+        const last = ids[Math.floor(ids.length / 2) - 1] ?? Math.max(1, (ids[0] ?? 3) - 2);
+        this.#forget(session, last);
+        http2.goaway(constants.NGHTTP2_NO_ERROR, last, data);
+        // closing sends a GOAWAY of its own; only once this one is on the wire is it held to the same last stream
+        setTimeout(() => http2.close(), 5);
         return;
       }
       default:
         mode satisfies never;
+    }
+  }
+
+  /** Streams above `last` will not be processed: decided before the frame is on the wire. */
+  #forget(session: Session, last: number): void {
+    session.lastStream = last;
+    for (const exchange of session.pending) {
+      if ((exchange.stream.id ?? 0) <= last) continue;
+      clearTimeout(exchange.timer);
+      session.pending.delete(exchange);
     }
   }
 
@@ -452,6 +486,7 @@ class Lab implements ApnsLab {
     session.pending.clear();
     this.#sessions.delete(session);
     session.http2.destroy();
+    session.socket?.destroy();
   }
 }
 

@@ -52,14 +52,19 @@ interface Device {
         readonly tokens: readonly Pick<PushToken, 'token'>[];
       }
     | undefined;
-  /** the Contact URI without push parameters; text when it is no SIP URI */
-  readonly uri: SipUri | string;
+  /** the Contact URI without push parameters; text when it is no SIP URI. Read only when nothing better tells. */
+  readonly uri: () => SipUri | string;
 }
 
 export function liveBindings(bindings: readonly Binding[], now: number): readonly Binding[] {
   return bindings.every((binding) => binding.expiresAt > now)
     ? bindings
     : bindings.filter((binding) => binding.expiresAt > now);
+}
+
+/** The phone behind a binding, for calls: all flows of one instance are one phone and get one INVITE (RFC 5626 7, PN-INT-03). */
+export function phoneOf(binding: Binding): string {
+  return binding.instanceId ?? binding.id;
 }
 
 /**
@@ -119,8 +124,9 @@ function samePushResource(a: Device, b: Device): boolean {
 function sameContact(a: Device, b: Device): boolean {
   if (otherFlow(a, b)) return false;
   if (a.instanceId !== undefined && b.instanceId !== undefined && a.instanceId !== b.instanceId) return false;
-  if (typeof a.uri === 'string' || typeof b.uri === 'string') return a.uri === b.uri;
-  return sameUri(a.uri, b.uri);
+  const one = a.uri();
+  const other = b.uri();
+  return typeof one === 'string' || typeof other === 'string' ? one === other : sameUri(one, other);
 }
 
 /** New token and new port at once, no instance-id: only the Call-ID still says that it is the same phone. */
@@ -135,7 +141,7 @@ function deviceOf(contact: Contact, ask: PushAsk): Device {
     instanceId: contact.instanceId,
     regId: contact.instanceId === undefined ? undefined : contact.regId,
     push: ask.is === 'push' ? ask : undefined,
-    uri: comparable(contact.uriText),
+    uri: () => comparable(contact.uriText),
   };
 }
 
@@ -144,7 +150,7 @@ function deviceOfBinding(binding: Binding): Device {
     instanceId: binding.instanceId,
     regId: binding.instanceId === undefined ? undefined : binding.regId,
     push: binding.push,
-    uri: comparable(parseNameAddr(binding.contact)?.uri ?? binding.target),
+    uri: () => comparable(parseNameAddr(binding.contact)?.uri ?? binding.target),
   };
 }
 
@@ -162,47 +168,35 @@ export function acceptRegister(
 ): BindingChange {
   const live = liveBindings(bindings, now);
   if (register.contacts === '*') return removeAll(live, register);
-  const set = new Map(live.map((binding) => [binding.id, binding]));
-  const added = new Set<string>();
-  const refreshed = new Set<string>();
-  const removed = new Set<string>();
+  const before = new Map(live.map((binding) => [binding.id, binding]));
+  const set = new Map(before);
   const touched = new Set<string>();
   for (const { binding: candidate, expires } of register.contacts) {
-    const before = [...set.values()];
+    const known = [...set.values()];
     const device = deviceOfBinding(candidate);
-    const matched = match(before, device, register.callId, touched) ?? set.get(candidate.id);
+    const matched = match(known, device, register.callId, touched) ?? set.get(candidate.id);
     if (matched !== undefined && !touched.has(matched.id) && isStale(matched, register)) {
       if (expires <= 0 || !isRepeated(matched, candidate)) return { is: 'stale' };
       touched.add(matched.id);
       continue;
     }
     if (expires <= 0) {
-      if (matched !== undefined && set.delete(matched.id)) removed.add(matched.id);
+      if (matched !== undefined) set.delete(matched.id);
       continue;
     }
     const id = matched?.id ?? candidate.id;
     touched.add(id);
     // one token, one device: whoever brought it before has lost it
-    for (const other of before) {
-      if (other.id !== id && samePushResource(device, deviceOfBinding(other)) && set.delete(other.id))
-        removed.add(other.id);
-    }
+    for (const other of known)
+      if (other.id !== id && samePushResource(device, deviceOfBinding(other))) set.delete(other.id);
     set.set(id, { ...candidate, id });
-    if (matched !== undefined) refreshed.add(id);
-    else {
-      added.add(id);
-      if (set.size > limits.maxBindings && !dropOldestFlow(set, candidate.instanceId, id, removed))
-        return { is: 'full' };
-    }
   }
-  if (added.size + refreshed.size + removed.size === 0) return { is: 'unchanged', bindings: live };
-  return {
-    is: 'changed',
-    bindings: [...set.values()],
-    added: [...added].filter((id) => set.has(id)),
-    refreshed: [...refreshed].filter((id) => set.has(id) && !added.has(id)),
-    removed: [...removed].filter((id) => !set.has(id)),
-  };
+  if (!makeRoom(set, before, touched, limits.maxBindings)) return { is: 'full' };
+  const added = [...set.keys()].filter((id) => !before.has(id));
+  const refreshed = [...set.keys()].filter((id) => before.has(id) && before.get(id) !== set.get(id));
+  const removed = [...before.keys()].filter((id) => !set.has(id));
+  if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
+  return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
 }
 
 /** `Contact: *` (RFC 3261 10.3 step 6): all or, when one of them may not be changed by this request, none. */
@@ -227,20 +221,25 @@ function isRepeated(stored: Binding, again: Binding): boolean {
   );
 }
 
-/** Makes room by giving up the oldest other flow of the same phone (EDGE-REG-15). */
-function dropOldestFlow(
+/**
+ * A new flow of a known phone takes the place of its oldest one (EDGE-REG-15); false when that is not enough.
+ * A limit that was lowered later turns no refresh away.
+ */
+function makeRoom(
   set: Map<string, Binding>,
-  instanceId: string | undefined,
-  keep: string,
-  removed: Set<string>,
+  before: ReadonlyMap<string, Binding>,
+  touched: ReadonlySet<string>,
+  maxBindings: number,
 ): boolean {
-  if (instanceId === undefined) return false;
-  const others = [...set.values()].filter((binding) => binding.instanceId === instanceId && binding.id !== keep);
-  const oldest = others.sort((a, b) => a.registeredAt - b.registeredAt)[0];
-  if (oldest === undefined) return false;
-  set.delete(oldest.id);
-  removed.add(oldest.id);
-  return true;
+  if (set.size <= maxBindings) return true;
+  const added = [...set.values()].filter(({ id }) => !before.has(id));
+  for (const { instanceId } of added) {
+    if (set.size <= maxBindings || instanceId === undefined) continue;
+    const others = [...set.values()].filter((other) => other.instanceId === instanceId && !touched.has(other.id));
+    const oldest = others.sort((a, b) => a.registeredAt - b.registeredAt)[0];
+    if (oldest !== undefined) set.delete(oldest.id);
+  }
+  return set.size <= maxBindings || added.length === 0;
 }
 
 /**

@@ -127,10 +127,21 @@ export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
     ringTimerStarted: false,
     draining: false,
   });
-  for (const { device, canPush } of targets) if (!call.devices.has(device)) call.devices.set(device, aDevice(canPush));
-  for (const { device, flow, canPush } of targets) if (flow === undefined && canPush) call.wait(device);
-  for (const { device, flow } of targets) if (flow !== undefined) call.ring(device, flow);
+  const merged = mergeTargets(targets);
+  for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
+  for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
+  for (const { device, flow } of merged) if (flow !== undefined) call.ring(device, flow);
   return call.settle();
+}
+
+/** Several flows of one phone (RFC 5626 7) are one target: the first flow worth trying is tried, the others are not. */
+function mergeTargets(targets: readonly Target[]): readonly Target[] {
+  const merged = new Map<DeviceId, Target>();
+  for (const target of targets) {
+    const { device, flow, canPush } = merged.get(target.device) ?? target;
+    merged.set(device, { device, flow: flow ?? target.flow, canPush: canPush || target.canPush });
+  }
+  return [...merged.values()];
 }
 
 export function step(held: HeldInvite, event: HoldEvent): Step {
@@ -306,13 +317,14 @@ class Draft {
   failed(legId: LegId, status: number, local: boolean): Step {
     const leg = this.#legs.get(legId);
     this.#legs.delete(legId);
-    if (leg === undefined || leg.cancelled) return this.settle();
-    if (!local && status >= 600) {
+    // a 6xx is the user's word, even from a leg we have given up (RFC 3261 16.7 step 5)
+    if (leg !== undefined && !local && status >= 600) {
       return this.finish({ do: 'relay-failure', leg: legId }, 'refused-elsewhere', 'refused', 'none');
     }
+    if (leg === undefined || leg.cancelled) return this.settle();
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = !leg.heard && (local || status === 430 || status === 408);
-    this.#failures = [...this.#failures, { leg: legId, status, local }];
+    this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
     if (unseen) this.#flowDied(leg.device);
     else {
       this.#stopPush(leg.device);
@@ -334,7 +346,6 @@ class Draft {
 
   /** Whoever has given no sign of life by now is given up (PN-PROXY-12); it may still come while others ring. */
   bucketTimer(): void {
-    if (!this.#bucketRuns) return;
     this.#bucketRuns = false;
     for (const [id, device] of this.devices) {
       if (!device.awaited) continue;

@@ -18,6 +18,8 @@ export interface Core {
   readonly routes: Routes<AppLink>;
   readonly dialogs: Dialogs;
   readonly registrations: RegistrationCache;
+  /** A subscription was granted for so many seconds. */
+  keepSubscription(dialog: Dialog, seconds: number): void;
   /** Ends a dialog with a BYE of the engine's own and tells the app (`unsolicited`). */
   endDialog(dialog: Dialog, reason: string): void;
 }

@@ -1,10 +1,11 @@
 /** The shell of the embedded SIP engine: wires transports, transactions, dialogs and the control port, in the caller's thread. */
 import { ControlServer, type SipFrames } from './control/server.ts';
-import { type AppLink } from './control/app-link.ts';
+import type { AppLink } from './control/app-link.ts';
 import { Routes } from './control/routes.ts';
 import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
+import { subscriptionExpiry } from './dialog/session-expiry.ts';
 import { type EngineOptions, settle, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
@@ -13,6 +14,9 @@ import type { Flow, Receiver } from './transport/flow.ts';
 import { Transports } from './transport/transports.ts';
 import { Uac } from './uac.ts';
 import { Uas } from './uas.ts';
+
+/** How long the dialogs of a lost app are kept, so that their requests are not taken for new ones. */
+const lostDialogsMs = 10 * 60_000;
 
 export interface ListeningAt {
   readonly transport: TransportName;
@@ -61,7 +65,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       if (found.is === 'refused') uas?.refuse(found, flow);
       else if (found.is === 'request') {
         const { headers, method } = found;
-        uas?.refuse({ is: 'refused', status: 400, reason: 'Bad Content-Length', method, headers }, flow);
+        uas?.refuse({ is: 'refused', status: 400, reason: 'Bad Request', method, headers }, flow);
       }
     },
   };
@@ -79,9 +83,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       case 'refused':
         counters.malformed++;
         uas?.refuse(found, flow);
+        // as the original: who talks nonsense over a connection has to make a new one
+        if (found.status === 400) flow.end();
         return;
       case 'unreadable':
         counters.malformed++;
+        flow.end();
         return;
       default:
         found satisfies never;
@@ -97,6 +104,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     routes,
     dialogs,
     registrations,
+    keepSubscription: (dialog, seconds) => {
+      dialog.subscription = true;
+      dialog.sessionExpiry?.stop();
+      dialog.sessionExpiry = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
+    },
     endDialog: (dialog, reason) => uac?.endDialog(dialog, reason),
   };
   const serverSide = new Uas(core);
@@ -107,6 +119,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onInDialog: (app, msgId, dialogId, message) => clientSide.onInDialog(app, msgId, dialogId, message),
     onRequest: (app, msgId, nextHop, message) => clientSide.onRequest(app, msgId, nextHop, message),
     knowsTransaction: (txn) => serverSide.knows(txn),
+    onAppGone: (app) => {
+      wheel.schedule(lostDialogsMs, { onTimer: () => dialogs.removeOwnedBy(app) }, 'lost');
+    },
   };
   let control: ControlServer;
   try {

@@ -61,6 +61,7 @@ const lineSeparator = /\xe2\x80[\xa8\xa9]/;
 const uriPattern = /^[\x21\x23-\x3b\x3d\x3f-\x7e]+$/;
 const usualAddr =
   /^(?:[A-Za-z0-9 .\-_!%*+`'~]*|"[^"\\]*"[ \t]*)<([^<>"\s]+)>((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:[\]]+)?)*)$/;
+const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:./;
 const tagParam = /;tag=([^;]+)/i;
 
 /** The tag of a From or To value ('' when it has none); undefined when the value cannot be read. */
@@ -101,12 +102,12 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
     const from = headers.get('from') ?? '';
     return { is: 'response', text: cut, status: message.status, headers, branch: via.branch, cseq, callId, from, to, toTag, flow };
   }
-  const bad = (reason = 'Bad Request'): Read => refused(400, reason, message.method, headers);
+  const bad = (): Read => refused(400, 'Bad Request', message.method, headers);
   const cut = cutBody(marked, endOfHead, headers);
-  if (cut === undefined) return bad('Bad Content-Length');
+  if (cut === undefined) return bad();
   if (strayControl.test(marked.slice(0, endOfHead))) return bad();
-  if (!uriPattern.test(message.uri)) return bad('Bad Request-URI');
-  for (const name of singleHeaders) if (headers.count(name) > 1) return bad('Repeated Header');
+  if (!uriPattern.test(message.uri)) return bad();
+  for (const name of singleHeaders) if (headers.count(name) > 1) return bad();
   const from = headers.get('from');
   const to = headers.get('to');
   const callId = headers.get('call-id');
@@ -116,8 +117,8 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   const toTag = readTag(to);
   if (fromTag === undefined || toTag === undefined || !tagPattern.test(fromTag) || !tagPattern.test(toTag)) return bad();
   if (cseq.method !== message.method || !callIdPattern.test(callId)) return bad();
-  if (headers.hasEscapedName()) return bad('Bad Header Name');
-  if (message.method === 'REGISTER' && !contactsAreSound(headers)) return bad('Bad Contact');
+  if (headers.hasEscapedName()) return bad();
+  if (message.method === 'REGISTER' && !contactsAreSound(headers)) return bad();
   return { is: 'request', text: cut, method: message.method, uri: message.uri, headers, via, callId, cseq, from, fromTag, to, toTag, flow };
 }
 
@@ -145,7 +146,7 @@ function contactsAreSound(headers: Headers): boolean {
     for (const value of splitAtCommas(line)) {
       const addr = parseNameAddr(value);
       // RFC 3261 20.10: a URI with a question mark must stand in brackets
-      if (addr === undefined || (!value.includes('<') && addr.uri.includes('?'))) return false;
+      if (addr === undefined || !absoluteUri.test(addr.uri) || (!value.includes('<') && addr.uri.includes('?'))) return false;
     }
   }
   return true;

@@ -4,10 +4,12 @@
  */
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
+import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
 import type { AppLink, Peer } from './control/app-link.ts';
 import { type Core, ownContact, ownVia, sentPeer } from './core.ts';
 import { contactUri, Dialog, dialogId, looseRoute, pointsAlong } from './dialog/dialog.ts';
+import { endsSubscription } from './dialog/session-expiry.ts';
 import { newBranch, newTag, uuid } from './ids.ts';
 import { appLines, printRequest, printResponse, type RequestParts } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
@@ -30,6 +32,8 @@ interface Sent {
   begun: Dialog | undefined;
   /** CANCEL that waits or went out */
   cancel: string;
+  /** the NOTIFY that ends a subscription */
+  readonly last: boolean;
 }
 
 type Transaction = ClientTransaction<Sent>;
@@ -129,7 +133,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       const contact = withContact.has(request.method) ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener)) : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
       const text = printRequest(all, lines, request.body);
-      const sent: Sent = { app, txn: uuid(), dialogId: dialog.id, dialog, parts: all, alongFlow: true, begun: undefined, cancel: '' };
+      const sent: Sent = { app, txn: uuid(), dialogId: dialog.id, dialog, parts: all, alongFlow: true, begun: undefined, cancel: '', last: endsSubscription(request.headers) };
       if (flow === undefined) {
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
@@ -174,7 +178,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     }
     const own = `${listener.host}:${listener.port}`;
     let from = headers.get('from');
-    from = from === undefined ? ownContact(listener) : replaceLocalhost(from, own);
+    from = from === undefined ? ownContact(listener) : bracketed(replaceLocalhost(from, own));
     let fromTag = readTag(from);
     if (fromTag === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
@@ -196,10 +200,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       routes: '',
       maxForwards: headers.get('max-forwards') ?? '70',
       from,
-      to: to === undefined ? `<${uri}>` : replaceLocalhost(to, own),
+      to: to === undefined ? `<${uri}>` : bracketed(replaceLocalhost(to, own)),
       callId,
       seq: seq === undefined ? this.#nextSeq() : Math.min(Number(seq), 0xffff_ffff),
-      contact: contact !== undefined ? replaceLocalhost(contact, own) : forksDialog.has(method) ? ownContact(listener) : '',
+      contact: contact !== undefined ? bracketed(replaceLocalhost(contact, own)) : forksDialog.has(method) ? ownContact(listener) : '',
     };
     const text = printRequest(parts, lines, body);
     const sent: Sent = {
@@ -211,6 +215,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       alongFlow,
       begun: undefined,
       cancel: '',
+      last: false,
     };
     if (flow === undefined) {
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
@@ -325,7 +330,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 
   #own(parts: RequestParts): Sent {
-    return { app: undefined, txn: '', dialogId: '', dialog: undefined, parts, alongFlow: true, begun: undefined, cancel: '' };
+    return { app: undefined, txn: '', dialogId: '', dialog: undefined, parts, alongFlow: true, begun: undefined, cancel: '', last: false };
   }
 
   // ---- from the network ----
@@ -349,6 +354,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       const challenged = status === 401 || status === 407;
       if (transaction.method === 'BYE' && !challenged && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
     }
+    if (transaction.method === 'NOTIFY' && status >= 200 && sent.dialog?.subscription === true && sent.last) this.#core.dialogs.remove(sent.dialog);
     if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
       sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
     }
@@ -365,9 +371,12 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       return true;
     }
     if (response.toTag === '') return true;
+    if (transaction.method === 'SUBSCRIBE' && status >= 200 && dialog !== undefined) this.#core.keepSubscription(dialog, expiresIn(response));
     if (dialog === undefined) {
       sent.begun = this.#beginDialog(transaction, response);
-      return this.#tellOwner(transaction, sent.begun);
+      if (transaction.method === 'SUBSCRIBE') this.#core.keepSubscription(sent.begun, expiresIn(response));
+      this.#noteRace(sent);
+      return true;
     }
     if (status >= 200 && dialog.confirmed && dialog.ack?.seq === sent.parts.seq) {
       if (response.toTag === dialog.remoteTag) {
@@ -390,15 +399,13 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       }
       return true;
     }
-    return this.#tellOwner(transaction, dialog);
+    this.#noteRace(sent);
+    return true;
   }
 
-  /** With its app gone nobody can acknowledge the call: it is left alone (drachtio-protocol D.3). */
-  #tellOwner(transaction: Transaction, dialog: Dialog): boolean {
-    const { sent } = transaction;
-    if (transaction.method !== 'INVITE' || !dialog.confirmed) return true;
-    dialog.byeAfterAck = sent.cancel !== '';
-    return true;
+  /** The peer answered before our CANCEL reached it: the dialog ends right after the app's ACK. */
+  #noteRace(sent: Sent): void {
+    if (sent.begun?.confirmed === true && sent.parts.method === 'INVITE') sent.begun.byeAfterAck = sent.cancel !== '';
   }
 
   #beginDialog(transaction: Transaction, response: Response): Dialog {
@@ -511,6 +518,18 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 /** `localhost` stands for whichever of our addresses the request leaves from (drachtio-protocol B.5). */
 function replaceLocalhost(value: string, own: string): string {
   return value.includes('localhost') ? value.replace(/(sips?:(?:[^@<>\s]*@)?)localhost(?::\d+)?(?=[;>?,\s]|$)/gi, `$1${own}`) : value;
+}
+
+/** srf writes bare URIs; in brackets nobody can take what follows for a part of them (RFC 3261 20.10). */
+function bracketed(value: string): string {
+  if (value.includes('<') || value === '*') return value;
+  const addr = parseNameAddr(value);
+  return addr === undefined ? value : printNameAddr(addr);
+}
+
+function expiresIn(response: Response): number {
+  const seconds = Number(response.headers.get('expires') ?? '3600');
+  return Number.isFinite(seconds) ? seconds : 3600;
 }
 
 /** An address that is only reachable inside somebody's own network. */

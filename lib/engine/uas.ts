@@ -11,7 +11,7 @@ import { type Core, ownContact } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
 import { PendingAck } from './dialog/pending-ack.ts';
 import { ReliableProvisional } from './dialog/reliable-provisional.ts';
-import { sessionExpiryOf } from './dialog/session-expiry.ts';
+import { endsSubscription, sessionExpiryOf } from './dialog/session-expiry.ts';
 import { newTag, uuid } from './ids.ts';
 import { appLines, linesOf, printResponse } from './printing.ts';
 import type { Read, Request } from './reading.ts';
@@ -52,8 +52,9 @@ export class Uas implements ServerHost {
     return { open: this.#byKey.size, answered: this.#answered.size };
   }
 
+  /** True while the request waits for its first answer. */
   knows(txn: string): boolean {
-    return this.#byId.has(txn);
+    return this.#byId.get(txn)?.parked === true;
   }
 
   // ---- from the network ----
@@ -171,6 +172,7 @@ export class Uas implements ServerHost {
     dialog.open.add(transaction);
     this.#offer(transaction);
     dialog.owner.received(request.text, request.text.length, peerOf(request.flow), transaction.id, dialog.id);
+    if (method === 'NOTIFY' && dialog.subscription && endsSubscription(request.headers)) this.#end(dialog);
     if (method !== 'BYE') return;
     const { invite } = dialog;
     if (invite?.state === 'proceeding') this.#answer(invite, 487, 'Request Terminated');
@@ -265,6 +267,7 @@ export class Uas implements ServerHost {
     if (method === 'SUBSCRIBE' && success) {
       if (!headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
+      if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));

@@ -61,15 +61,22 @@ export function parseContacts(headers: Headers): readonly Contact[] | '*' | 'mal
   return contacts;
 }
 
+/** Seconds this Contact asks for: its own `expires`, else the Expires header, else `fallback` (RFC 3261 10.3 step 7, EDGE-REG-08). */
+export function askedExpires(contact: Contact, headers: Headers, fallback: number): number {
+  return contact.expires ?? readExpires(headers.get('Expires')) ?? fallback;
+}
+
 /** delta-seconds (RFC 3261 20.19): digits only, capped at 2^32-1; undefined for anything else. */
 export function readExpires(value: string | undefined): number | undefined {
   if (value === undefined || !/^\d+$/.test(value)) return undefined;
   return value.length > 10 ? longestExpiry : Math.min(Number(value), longestExpiry);
 }
 
-/** Quotes inside the brackets (draft-ivanov-sipcore-pnsip clients) are no URI characters: they are read as escaped ones. */
+/** Quotes inside the brackets (draft-ivanov-sipcore-pnsip) are no URI characters: they are read as escaped ones, with what they hide. */
 function contactUri(text: string): SipUri | undefined {
-  return parseUri(text.includes('"') ? text.replaceAll('"', '%22') : text);
+  if (!text.includes('"')) return parseUri(text);
+  const hidden = text.replace(/"[^"]*"/g, (quoted) => quoted.replaceAll(';', '%3B'));
+  return parseUri(hidden.replaceAll('"', '%22'));
 }
 
 function readQ(value: string | undefined): number {

@@ -266,10 +266,22 @@ export function stripPush(uriText: string): string {
 
 /** `;a=1;b` without the secret ones. */
 function stripParams(text: string): string {
-  return text
-    .split(';')
+  return splitParams(text)
     .filter((part, at) => at === 0 || !isSecret(nameOf(part)))
     .join(';');
+}
+
+/** Quotes are no URI characters, but some phones use them: where they come in pairs they hide the semicolons between them. */
+function splitParams(text: string): string[] {
+  const between = text.split('"');
+  if (between.length === 1 || between.length % 2 === 0) return text.split(';');
+  const parts: string[] = [''];
+  for (const [at, piece] of between.entries()) {
+    const [first, ...rest] = at % 2 === 0 ? piece.split(';') : [`"${piece}"`];
+    parts[parts.length - 1] += first ?? '';
+    parts.push(...rest);
+  }
+  return parts;
 }
 
 function nameOf(param: string): string {

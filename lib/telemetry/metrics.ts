@@ -126,13 +126,22 @@ export const metrics = {
     status: statusClass,
   }),
   calls: gauge('reveille_calls', 'Calls with both sides connected.', none),
-  malformed: counter('reveille_engine_malformed_total', 'Messages that were not SIP (embedded engine).', {
-    transport: ['udp', 'tcp'],
+  engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
+    event: [
+      'received',
+      'sent',
+      'malformed',
+      'dropped',
+      'retransmissions',
+      'overload',
+      'connectionsRefused',
+      'controlRefused',
+      'faults',
+    ],
   }),
-  dropped: counter('reveille_engine_dropped_total', 'Messages not processed, by reason (embedded engine).', {
-    reason: ['overload', 'too-large', 'stray-response', 'stray-ack', 'timeout', 'no-app', 'send-failed'],
+  engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
   }),
-  connections: gauge('reveille_engine_connections', 'Open TCP connections (embedded engine).', none),
   controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
   storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {
     operation: ['read', 'swap', 'scan', 'secret', 'shared', 'ping', 'bus'],

@@ -1,4 +1,5 @@
 /** One push on its way: attempts within a deadline, what may be tried again and when. Settles once, not later than the deadline, never throws. */
+import { setMaxListeners } from 'node:events';
 import type { OutgoingHttpHeaders } from 'node:http2';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushOutcome } from '../../ports/push-service.ts';
@@ -14,6 +15,8 @@ export interface Parcel {
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
+  /** the device token, for an outcome that condemns it */
+  readonly token: string;
   readonly id: string;
   readonly urgency: Urgency;
 }
@@ -21,6 +24,8 @@ export interface Parcel {
 export interface DeliveryTerms {
   /** ms for one attempt, from the moment its stream is open */
   readonly attemptMs: number;
+  /** ms of silence after which the session has to prove that it lives, and ms it has for that */
+  readonly probeMs: number;
   /** ms since the epoch */
   readonly deadline: number;
 }
@@ -91,6 +96,8 @@ class Delivery {
       this.#end({ is: 'unreachable', reason: 'deadline passed' });
       return;
     }
+    // all phones of a call may share one signal
+    setMaxListeners(0, this.#signal);
     this.#signal.addEventListener('abort', this.#abort, { once: true });
     this.#stopDeadline = this.#clock.after(left, () =>
       this.#end({ is: 'unreachable', reason: `deadline passed, ${this.#last}` }),
@@ -112,7 +119,7 @@ class Delivery {
         started: (session) => {
           this.#session = session;
           this.#last = 'no answer';
-          this.#stopTimer = this.#clock.after(this.#terms.attemptMs, () => this.#timedOut(session));
+          this.#watch(session);
         },
         done: (result) => this.#done(result),
       },
@@ -120,10 +127,29 @@ class Delivery {
     );
   }
 
-  #timedOut(session: Session): void {
-    this.#takeBack?.();
-    session.doubt();
-    this.#transient('no answer', undefined, 0);
+  /** A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. */
+  #watch(session: Session): void {
+    const { attemptMs, probeMs } = this.#terms;
+    let left = attemptMs;
+    let wasDoubted = false;
+    const timedOut = (): void => {
+      this.#takeBack?.();
+      session.probe(0);
+      this.#transient('no answer', undefined, 0);
+    };
+    const tick = (): void => {
+      if (left <= 0 || (wasDoubted && session.isDoubted)) {
+        timedOut();
+        return;
+      }
+      // timers may come a little early
+      if (left < attemptMs) session.probe(probeMs * 0.9);
+      wasDoubted = session.isDoubted;
+      const next = Math.min(probeMs, left);
+      left -= next;
+      this.#stopTimer = this.#clock.after(next, tick);
+    };
+    tick();
   }
 
   #done(result: Exchanged | { readonly is: 'not-sent'; readonly reason: string }): void {
@@ -159,10 +185,10 @@ class Delivery {
         this.#end({ is: 'accepted', id: answer.headers['apns-id'] ?? this.#parcel.id });
         return;
       case 'dead':
-        this.#end({ is: 'token-dead', reason, ...(since === undefined ? {} : { since }) });
+        this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
         return;
       case 'suspect':
-        this.#end(this.#hooks.suspect() ? { is: 'token-dead', reason } : { is: 'config-error', reason });
+        this.#end(this.#hooks.suspect() ? { is: 'token-dead', token: this.#parcel.token, reason } : { is: 'config-error', reason });
         return;
       case 'throttled':
         this.#end({ is: 'throttled', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });

@@ -6,6 +6,7 @@ import {
   constants,
   type OutgoingHttpHeaders,
 } from 'node:http2';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../../ports/clock.ts';
 
 export interface SessionTimers {
@@ -49,6 +50,7 @@ const { HTTP2_HEADER_STATUS: STATUS, NGHTTP2_REFUSED_STREAM: REFUSED, NGHTTP2_CA
 
 export class Session {
   readonly #http2: ClientHttp2Session;
+  readonly #socket: TLSSocket;
   readonly #events: SessionEvents;
   readonly #clock: Clock;
   readonly #timers: SessionTimers;
@@ -57,6 +59,7 @@ export class Session {
   #limit = 1;
   #pinging = false;
   #doubted = false;
+  #heardAt = 0;
   /** ids above it were not processed (RFC 9113 6.8) */
   #lastProcessed = Number.POSITIVE_INFINITY;
   #reason = 'closed';
@@ -68,14 +71,22 @@ export class Session {
     this.#events = events;
     this.#clock = clock;
     this.#timers = timers;
-    const http2 = connect(endpoint, {
-      ...(ca === undefined ? {} : { ca }),
+    const { hostname, port } = new URL(endpoint);
+    // our own socket: a session that was told to close waits for the peer's end even when it is destroyed
+    const socket = connectTls({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 443),
+      ALPNProtocols: ['h2'],
       minVersion: 'TLSv1.2',
-      settings: { enablePush: false },
+      ...(ca === undefined ? {} : { ca }),
     });
+    socket.setNoDelay(true);
+    const http2 = connect(endpoint, { createConnection: () => socket, settings: { enablePush: false } });
+    this.#socket = socket;
     this.#http2 = http2;
     this.#stopTimer = clock.after(timers.connectMs, () => this.destroy('connect timeout'));
     http2.on('remoteSettings', (settings) => {
+      this.#heardAt = clock.now();
       const before = this.#limit;
       this.#limit = Math.min(ownLimit, settings.maxConcurrentStreams ?? ownLimit);
       if (this.#state === 'connecting') this.#opened();
@@ -134,6 +145,7 @@ export class Session {
     };
     stream.on('response', (received) => {
       this.proven = true;
+      this.#heardAt = this.#clock.now();
       status = Number(received[STATUS] ?? 0);
       answer = received as Answer['headers'];
       // nothing follows that matters: do not wait for the end of the stream
@@ -159,9 +171,12 @@ export class Session {
     };
   }
 
-  /** The peer was silent for too long on some stream: no new streams until it has answered a PING. */
-  doubt(): void {
-    if (this.#state !== 'open') return;
+  /**
+   * A stream waits for its answer: if nothing at all was heard for this long (ms), no new streams until the peer has
+   * answered a PING. Besides frozen peers this finds sessions of node 20 that a reset left open without any event.
+   */
+  probe(silentMs: number): void {
+    if (this.#state !== 'open' || this.#clock.now() - this.#heardAt < silentMs) return;
     this.#doubted = true;
     this.#ping();
   }
@@ -183,6 +198,7 @@ export class Session {
     this.#reason = reason;
     this.#state = 'draining';
     this.#http2.destroy();
+    this.#socket.destroy();
   }
 
   #opened(): void {
@@ -197,14 +213,20 @@ export class Session {
   }
 
   #ping(): void {
-    if (this.#pinging || this.#http2.destroyed) return;
-    this.#pinging = true;
+    if (this.#pinging) return;
     this.#stopTimer();
+    if (this.#http2.destroyed) {
+      // all streams have ended, only the peer's end is missing
+      this.destroy(this.#reason);
+      return;
+    }
+    this.#pinging = true;
     // its own end mark: the interval goes on only after the acknowledgement
     this.#stopTimer = this.#clock.after(this.#timers.pingAckMs, () => this.destroy('PING not acknowledged'));
     this.#http2.ping((failure) => {
       if (failure !== null) return;
       this.#pinging = false;
+      this.#heardAt = this.#clock.now();
       this.#stopTimer();
       if (this.#http2.destroyed) return;
       this.#watch();
@@ -228,7 +250,7 @@ export class Session {
     if (this.#state === 'closed' || this.#state === 'draining') return;
     const wasConnecting = this.#state === 'connecting';
     this.#state = 'draining';
-    if (wasConnecting) this.#http2.destroy();
+    if (wasConnecting) this.destroy(why);
     else this.#events.draining(this, why);
   }
 

@@ -1,4 +1,5 @@
 /** One PushService over all apps: finds the service of an app, sends each phone one push per ring, and reports every outcome. Knows no provider. */
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushClass, PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 
@@ -90,6 +91,8 @@ class PushRouter implements PushService {
       const stopTimer = this.#clock.after(Math.max(0, request.deadline - this.#clock.now()), () =>
         finish({ is: 'unreachable', reason: 'deadline passed' }),
       );
+      // all phones of a call may share one signal
+      setMaxListeners(0, signal);
       signal.addEventListener('abort', abort, { once: true });
       void shared.result.then(finish);
     });

@@ -24,6 +24,7 @@ export interface SipFrames {
   /** `sip|||<next hop>`; the next hop is '' when there is none */
   onRequest(app: AppLink, msgId: string, nextHop: string, message: string): void;
   knowsTransaction(txn: string): boolean;
+  onAppGone(app: AppLink): void;
 }
 
 export interface ControlOptions {
@@ -78,7 +79,7 @@ export class ControlServer {
   }
 
   #accept(socket: Socket): void {
-    const { limits, counters } = this.#options;
+    const { limits, counters, frames } = this.#options;
     const app = new AppLink(socket, limits.appBacklogBytes);
     // nobody who has not shown the secret may make us hold a large frame
     const reader = new FrameReader(4096);
@@ -91,7 +92,9 @@ export class ControlServer {
       this.#sockets.delete(socket);
       app.markClosed();
       this.#options.routes.removeAll(app);
-      if (authenticated) counters.apps--;
+      if (!authenticated) return;
+      counters.apps--;
+      frames.onAppGone(app);
     });
     socket.on('data', (octets: Buffer) => {
       if (!app.open) return;

@@ -57,6 +57,8 @@ export class Dialog {
   ack: { readonly seq: number; readonly text: string } | undefined;
   /** the CANCEL lost its race: end the dialog as soon as the app's ACK is out */
   byeAfterAck = false;
+  /** begun by SUBSCRIBE: it ends with the subscription */
+  subscription = false;
   /** requests of the peer the app has not answered */
   readonly open = new Set<ServerTransaction>();
   /** ends the dialog when the peer does not refresh the session (RFC 4028) */

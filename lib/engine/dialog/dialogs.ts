@@ -1,4 +1,5 @@
 /** All dialogs of the engine by dialog id. Two dialogs cannot share Call-ID and From tag (drachtio-protocol B.6). */
+import type { AppLink } from '../control/app-link.ts';
 import type { Counters } from '../counters.ts';
 import { type Dialog, dialogId } from './dialog.ts';
 
@@ -39,6 +40,11 @@ export class Dialogs {
     dialog.sessionExpiry?.stop();
     if (this.#byId.get(dialog.id) === dialog) this.#byId.delete(dialog.id);
     this.#counters.dialogs = this.#byId.size;
+  }
+
+  /** Forgets what a lost app owned. */
+  removeOwnedBy(owner: AppLink): void {
+    for (const dialog of this.#byId.values()) if (dialog.owner === owner) this.remove(dialog);
   }
 
   close(): void {

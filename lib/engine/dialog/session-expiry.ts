@@ -19,3 +19,13 @@ export function sessionExpiryOf(
   const timer = wheel.schedule(Math.max(90, Number(found[1])) * secondMs, { onTimer: onExpired }, 'expired');
   return { stop: () => wheel.cancel(timer) };
 }
+
+/** Forgets a subscription's dialog some time after it has run out, when nobody ended it (RFC 6665 4.1.2, 4.2.2). */
+export function subscriptionExpiry(seconds: number, wheel: TimerWheel, onExpired: () => void): { stop(): void } {
+  const timer = wheel.schedule((Math.min(seconds, 86_400) + 60) * 1000, { onTimer: onExpired }, 'expired');
+  return { stop: () => wheel.cancel(timer) };
+}
+
+export function endsSubscription(headers: Headers): boolean {
+  return /^\s*terminated\b/i.test(headers.get('subscription-state') ?? '');
+}

@@ -101,7 +101,7 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
   /** The 100 an INVITE gets at once; it carries no tag of ours. */
   trying(): string {
     const { vias, from, callId, cseq } = this;
-    return printResponse(100, 'Trying', { vias, from, to: this.plainTo, callId, cseq });
+    return printResponse(100, 'Trying', { vias, from, to: this.plainTo, callId, cseq }, this.recordRoutes);
   }
 
   /** Takes an answer: puts it on the wire and moves on. False when the machine takes no answer any more. */
@@ -120,6 +120,11 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
   /** Waits for the app, but not for ever. */
   park(ms: number): void {
     this.#timer = this.#host.wheel.schedule(ms, this, 'park');
+  }
+
+  /** True until the first answer. */
+  get parked(): boolean {
+    return this.#last === undefined;
   }
 
   dispatch(event: Event): void {

@@ -23,6 +23,8 @@ export interface Flow {
   readonly open: boolean;
   /** Puts one message on the wire; false when the flow is gone. */
   send(text: string): boolean;
+  /** Closes a connection after what was sent on it; UDP has nothing to close. */
+  end(): void;
   /** `lost` is called once when the connection ends; UDP never calls. */
   watch(watcher: FlowWatcher): void;
   unwatch(watcher: FlowWatcher): void;

@@ -201,8 +201,7 @@ class TcpConnection implements Flow {
     this.#socket.destroy();
   }
 
-  /** Ends the connection after what was written to it has gone out. */
-  #endGently(): void {
+  end(): void {
     this.#open = false;
     this.#socket.end();
     this.#socket.destroySoon();
@@ -227,7 +226,7 @@ class TcpConnection implements Flow {
           this.#socket.write('\r\n');
         } else {
           this.#receiver.onBadFrame(event.head, this);
-          this.#endGently();
+          this.end();
           return;
         }
         if (!this.#open) return;

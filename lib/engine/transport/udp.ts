@@ -111,6 +111,7 @@ class UdpFlow implements Flow {
     return this.listener.sendTo(text, this.remoteAddress, this.remotePort);
   }
 
+  end(): void {}
   watch(): void {}
   unwatch(): void {}
 }
