@@ -40,7 +40,7 @@ export function headerKey(name: string): string {
   const known = keys.get(name);
   if (known !== undefined) return known;
   const lower = name.toLowerCase();
-  return compactForms[lower] ?? lower;
+  return keys.get(lower) ?? lower;
 }
 
 export class Headers {

@@ -16,6 +16,17 @@ test('[PN-FC-01] keeps header fields of one name on lines of their own, in order
   );
 });
 
+test('Path lines become one, because drachtio-server would turn their order round', () => {
+  const headers = Headers.of([
+    ['Path', '<sip:one;lr>'],
+    ['X-A', '1'],
+    ['Path', '<sip:two;lr>'],
+  ]);
+  expect(composeRequest('REGISTER', 'sip:a', headers, '')).toBe(
+    'REGISTER sip:a SIP/2.0\r\nPath: <sip:one;lr>, <sip:two;lr>\r\nX-A: 1\r\nContent-Length: 0\r\n\r\n',
+  );
+});
+
 test('no value can add a header, a line or a second message', () => {
   const hostile = fc.string({ unit: fc.constantFrom('\r', '\n', '\r\n', ':', ' ', 'a', '\0', '\u0085', '|') });
   fc.assert(
