@@ -8,6 +8,8 @@ export interface PushRequest {
   readonly app: string;
   readonly class: PushClass;
   readonly environment: 'production' | 'sandbox' | undefined;
+  /** pn-param of the binding, unescaped; undefined when the phone sent none */
+  readonly param: string | undefined;
   readonly tokens: readonly PushToken[];
   /** +sip.instance of the device, for payload profiles that want it */
   readonly instanceId: string | undefined;
@@ -26,7 +28,7 @@ export type PushOutcome =
   /** taken over by the service; no proof that it reached the phone */
   | { readonly is: 'accepted'; readonly id: string }
   /** this token is gone for good; `since` (ms): the service's own time of death */
-  | { readonly is: 'token-dead'; readonly reason: string; readonly since?: number }
+  | { readonly is: 'token-dead'; readonly token: string; readonly reason: string; readonly since?: number }
   /** refused for this device now; do not try again before retryAfterMs */
   | { readonly is: 'throttled'; readonly reason: string; readonly retryAfterMs?: number }
   /** this class cannot be pushed to these tokens */

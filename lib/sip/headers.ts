@@ -86,6 +86,36 @@ export class Headers {
     return found;
   }
 
+  /** How many lines have this name. */
+  count(name: string): number {
+    const key = headerKey(name);
+    let found = 0;
+    for (let at = this.#keys.indexOf(key); at >= 0; at = this.#keys.indexOf(key, at + 1)) found++;
+    return found;
+  }
+
+  /** Name for comparison, name as written, and value of the field at this position; positions run from 0 to size - 1. */
+  keyAt(at: number): string {
+    return this.#keys[at] as string;
+  }
+
+  nameAt(at: number): string {
+    return this.#names[at] as string;
+  }
+
+  valueAt(at: number): string {
+    return this.#values[at] as string;
+  }
+
+  /**
+   * True when a name holds a `%`. It is a legal token and means itself (RFC 4475 3.1.1.5), but some parsers unescape it
+   * and would read `C%6Fntact` as Contact.
+   */
+  hasEscapedName(): boolean {
+    for (const key of this.#keys) if (key.includes('%')) return true;
+    return false;
+  }
+
   /** Every value with this name, comma-joined lines taken apart (not inside quotes or angle brackets). */
   list(name: string): string[] {
     return this.lines(name).flatMap(splitAtCommas);

@@ -36,14 +36,17 @@ export interface Malformed {
 
 const token = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 
-/** Reads one message. All that follows the empty line is the body, whatever Content-Length says: framing is the transport's. */
-export function parseMessage(text: string): SipMessage | Malformed {
+/**
+ * Reads one message. All that follows the empty line is the body, whatever Content-Length says: framing is the transport's.
+ * More than `maxHeaders` header fields make it malformed.
+ */
+export function parseMessage(text: string, maxHeaders = Number.POSITIVE_INFINITY): SipMessage | Malformed {
   const endOfHead = text.indexOf('\r\n\r\n');
   if (endOfHead < 0) return { kind: 'malformed', why: 'no-end-of-headers', headers: Headers.empty() };
   const endOfLine = text.indexOf('\r\n');
   const startLine = text.slice(0, endOfLine);
   const headers = Headers.empty();
-  const headersOk = endOfLine === endOfHead || readHeaders(text, endOfLine + 2, endOfHead, headers);
+  const headersOk = endOfLine === endOfHead || readHeaders(text, endOfLine + 2, endOfHead, headers, maxHeaders);
   const body = text.slice(endOfHead + 4);
 
   if (startLine.startsWith('SIP/2.0 ')) {
@@ -72,7 +75,7 @@ function malformed(why: Malformed['why'], headers: Headers, method?: string): Ma
 }
 
 /** Reads `text[from, to)` into `headers`; false when a line is neither a header nor a continuation. */
-function readHeaders(text: string, from: number, to: number, headers: Headers): boolean {
+function readHeaders(text: string, from: number, to: number, headers: Headers, maxHeaders: number): boolean {
   let at = from;
   while (at < to) {
     let end = text.indexOf('\r\n', at);
@@ -93,6 +96,7 @@ function readHeaders(text: string, from: number, to: number, headers: Headers): 
     while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9)) endOfName--;
     const name = line.slice(0, endOfName);
     if (!token.test(name)) return false;
+    if (headers.size >= maxHeaders) return false;
     headers.add(name, line.slice(colon + 1).trim());
     at = next;
   }

@@ -41,6 +41,10 @@ export interface LogFields {
   readonly version?: string | undefined;
   readonly kind?: string | undefined;
   readonly path?: string | undefined;
+  /** id the push service gave to a push */
+  readonly pushId?: string | undefined;
+  /** what happened to one INVITE, in order: the answer to "why did it not ring?" */
+  readonly story?: readonly { readonly at: number; readonly what: string }[] | undefined;
   /** code of an EdgeError */
   readonly code?: string | undefined;
   /** a caught surprise; its message and stack are written, masked */

@@ -1,0 +1,124 @@
+/** The lab's control API: plain HTTP and JSON, for scripts and tests in other processes. It shows full device tokens; keep it on loopback. */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { ApnsLab } from './apns-lab.ts';
+import { fieldsOf, goawayModes, parseRule } from './rules.ts';
+
+export interface Control {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const longestBody = 1_000_000;
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > longestBody) throw new Error('expected a body of at most 1 MB');
+    chunks.push(chunk);
+  }
+  if (length === 0) return {};
+  return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+}
+
+type Route = (lab: ApnsLab, body: unknown, response: ServerResponse) => unknown;
+
+function milliseconds(value: unknown): number {
+  if (typeof value !== 'number' || !(value >= 0 && value <= 600_000))
+    throw new Error('ms: expected a number from 0 to 600000');
+  return value;
+}
+
+/** what a route returns is the answer; undefined: it answers itself */
+const routes: Readonly<Record<string, Route>> = {
+  'GET /pushes': (lab) => lab.pushes(),
+  'DELETE /pushes': (lab) => {
+    lab.clear();
+    return { cleared: true };
+  },
+  'GET /stats': (lab) => lab.stats(),
+  'GET /rules': (lab) => lab.rules.list(),
+  'POST /rules': (lab, body) => {
+    const rules = (Array.isArray(body) ? body : [body]).map(parseRule);
+    for (const rule of rules) lab.rules.add(rule);
+    return { rules: lab.rules.size };
+  },
+  'DELETE /rules': (lab) => {
+    lab.rules.clear();
+    return { rules: 0 };
+  },
+  'POST /goaway': (lab, body) => {
+    const { mode = 'graceful', reason } = fieldsOf(body);
+    const known = goawayModes.find((word) => word === mode);
+    if (known === undefined) throw new Error(`mode: expected one of ${goawayModes.join(', ')}`);
+    return { sessions: lab.goaway(known, typeof reason === 'string' ? reason : undefined) };
+  },
+  'POST /drop': (lab, body) => ({ sessions: lab.drop(fieldsOf(body)['when'] === 'after' ? 'after' : 'before') }),
+  'POST /stall': (lab) => ({ sessions: lab.stall() }),
+  'POST /outage': (lab, body) => {
+    const ms = milliseconds(fieldsOf(body)['ms'] ?? 500);
+    void lab.outage(ms);
+    return { ms };
+  },
+  'POST /stream-limit': (lab, body) => {
+    const { limit } = fieldsOf(body);
+    if (typeof limit !== 'number' || !Number.isInteger(limit) || limit < 0)
+      throw new Error('limit: expected a whole number');
+    return { sessions: lab.setStreamLimit(limit) };
+  },
+  'POST /expire-tokens': (lab) => ({ providerTokens: lab.expireProviderTokens() }),
+  'GET /events': (lab, _, response) => {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+    response.flushHeaders();
+    const stop = lab.onPush((push) => {
+      // a reader that does not read is cut off rather than collected for
+      if (response.writableLength > 8_000_000) response.destroy();
+      else response.write(`${JSON.stringify(push)}\n`);
+    });
+    response.on('close', stop);
+    return undefined;
+  },
+};
+
+async function answer(lab: ApnsLab, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const path = (request.url ?? '/').split('?')[0] ?? '/';
+  const route = routes[`${request.method} ${path}`];
+  let status = 200;
+  let result: unknown;
+  if (route === undefined) {
+    status = 404;
+    result = { error: 'no such route', routes: Object.keys(routes) };
+  } else {
+    try {
+      result = route(lab, await bodyOf(request), response);
+    } catch (cause) {
+      status = 400;
+      result = { error: cause instanceof Error ? cause.message : String(cause) };
+    }
+  }
+  if (result === undefined) return;
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(`${JSON.stringify(result)}\n`);
+}
+
+export async function startControl(lab: ApnsLab, host: string, port: number): Promise<Control> {
+  const server = createServer((request, response) => {
+    answer(lab, request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail).listen(port, host, () => {
+      server.off('error', fail);
+      done();
+    });
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,238 @@
+/** What is pushed: which token, type and payload for a request, by the profile of the app. Builds apns2's notification model; sends nothing. */
+import { createHash } from 'node:crypto';
+import { Notification, type NotificationOptions, Priority, PushType } from 'apns2';
+import type { PushToken } from '../../core/binding.ts';
+import type { PushClass, PushRequest } from '../../ports/push-service.ts';
+
+/** What the app reads: our own keys, Linphone's, or nothing at all (PJSIP's CallKit sample and its relatives). */
+export type Profile = 'generic' | 'linphone' | 'pjsip';
+/** What Apple may see of the caller: URI and name, the name, or neither. */
+export type Privacy = 'full' | 'name' | 'none';
+/** How long APNs keeps a call's push: until the phone need not be woken any more, one attempt, or seconds. */
+export type CallExpiration = 'window' | 0 | number;
+
+export interface PayloadPolicy {
+  readonly profile: Profile;
+  readonly privacy: Privacy;
+  readonly callExpiration: CallExpiration;
+}
+
+/** Apps that show the caller from the push get it unless switched off; PJSIP reads nothing, so it gets nothing. */
+export function defaultPrivacy(profile: Profile): Privacy {
+  return profile === 'pjsip' ? 'none' : 'full';
+}
+
+export interface PushPlan {
+  readonly kind: 'voip' | 'alert';
+  readonly token: string;
+  readonly type: PushType;
+  readonly priority: Priority;
+}
+
+const longestName = 128;
+const longestUri = 512;
+const longestKeptSeconds = 30;
+/** APNs limits, in octets */
+const largest = { voip: 5120, alert: 4096 } as const;
+
+/**
+ * Which token gets which type of push. A VoIP push that is not a call makes iOS kill the app and, after a few, stop its
+ * pushes, so nothing but a call ever goes to a VoIP token.
+ */
+export function planPush(pushClass: PushClass, tokens: readonly PushToken[]): PushPlan | undefined {
+  const voip = tokens.find(({ kind }) => kind === 'voip');
+  const alert = tokens.find(({ kind }) => kind === 'alert');
+  switch (pushClass) {
+    case 'call':
+      if (voip !== undefined)
+        return { kind: 'voip', token: voip.token, type: PushType.voip, priority: Priority.immediate };
+      return alert && { kind: 'alert', token: alert.token, type: PushType.alert, priority: Priority.immediate };
+    case 'message':
+      return alert && { kind: 'alert', token: alert.token, type: PushType.alert, priority: Priority.immediate };
+    case 'notify':
+    case 'refresh':
+      return alert && { kind: 'alert', token: alert.token, type: PushType.background, priority: Priority.throttled };
+    default:
+      return pushClass satisfies never;
+  }
+}
+
+/** Namespace of our call UUIDs; phones and servers that compute them must use the same. */
+export const callUuidNamespace = '6f3f2f0a-5c0b-4d0e-9a37-c1b6d5e0a8f4';
+const namespaceOctets = Buffer.from(callUuidNamespace.replaceAll('-', ''), 'hex');
+
+/** UUID version 5 (RFC 9562 5.5) of a Call-ID: what CallKit knows the call by, the same for every repeated push. */
+export function callUuid(callId: string): string {
+  const hash = createHash('sha1').update(namespaceOctets).update(callId).digest().subarray(0, 16);
+  hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x50;
+  hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
+  const hex = hash.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+interface Caller {
+  readonly uri: string | undefined;
+  readonly name: string | undefined;
+}
+
+function callerFor(request: PushRequest, privacy: Privacy): Caller {
+  const name = request.from.display?.slice(0, longestName);
+  switch (privacy) {
+    case 'full':
+      return { uri: request.from.uri.slice(0, longestUri), name };
+    case 'name':
+      return { uri: undefined, name };
+    case 'none':
+      return { uri: undefined, name: undefined };
+    default:
+      return privacy satisfies never;
+  }
+}
+
+type Keys = Readonly<Record<string, unknown>>;
+
+function genericKeys(request: PushRequest, privacy: Privacy, now: number): Keys {
+  const caller = callerFor(request, privacy);
+  return {
+    v: '1',
+    type: request.class,
+    'call-id': request.callId,
+    ...(request.class === 'call'
+      ? { 'call-uuid': callUuid(request.callId), 'has-video': String(request.hasVideo) }
+      : {}),
+    ...(caller.uri === undefined ? {} : { 'from-uri': caller.uri }),
+    ...(caller.name === undefined ? {} : { 'display-name': caller.name }),
+    ...(privacy === 'full' ? { 'to-uri': request.to.slice(0, longestUri) } : {}),
+    'sent-at': String(now),
+    'expires-at': String(request.wakeUntil),
+  };
+}
+
+const utc = (ms: number): string => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+
+function linphoneParts(
+  request: PushRequest,
+  privacy: Privacy,
+  now: number,
+): { readonly aps: Keys; readonly top: Keys; readonly name: string } {
+  const caller = callerFor(request, privacy);
+  const name = caller.name ?? caller.uri ?? '';
+  const instance = request.instanceId?.replace(/^<|>$/g, '');
+  return {
+    name,
+    aps: {
+      'call-id': request.callId,
+      // old versions drop a push without a loc-key, and ignore one whose uuid is not their own +sip.instance
+      'loc-key': request.class === 'call' ? 'IC_MSG' : 'IM_MSG',
+      'loc-args': [name],
+      ...(instance === undefined ? {} : { uuid: `<${instance}>` }),
+      'send-time': utc(now),
+    },
+    top: {
+      'from-uri': caller.uri ?? '',
+      'display-name': caller.name ?? '',
+      pn_ttl: Math.max(0, Math.round((request.wakeUntil - now) / 1000)),
+      customPayload: {},
+    },
+  };
+}
+
+/** The `aps` dictionary and the keys beside it. */
+function contentOf(request: PushRequest, plan: PushPlan, policy: PayloadPolicy, now: number): NotificationOptions {
+  const { profile, privacy } = policy;
+  if (plan.type === PushType.background) {
+    return profile === 'linphone'
+      ? { contentAvailable: true, badge: 0, ...linphoneContent(request, privacy, now) }
+      : { contentAvailable: true, ...(profile === 'generic' ? { data: genericKeys(request, privacy, now) } : {}) };
+  }
+  if (plan.type === PushType.voip) {
+    switch (profile) {
+      case 'generic':
+        return { data: genericKeys(request, privacy, now) };
+      case 'linphone':
+        return { sound: '', ...linphoneContent(request, privacy, now) };
+      case 'pjsip':
+        return {};
+      default:
+        return profile satisfies never;
+    }
+  }
+  const isCall = request.class === 'call';
+  if (profile === 'linphone') {
+    const { aps, top, name } = linphoneParts(request, privacy, now);
+    const { 'loc-key': locKey, 'loc-args': _, ...beside } = aps;
+    return {
+      sound: 'default',
+      mutableContent: true,
+      badge: isCall ? 0 : 1,
+      aps: { alert: { 'loc-key': locKey, 'loc-args': [name] } },
+      data: { ...top, ...beside },
+    };
+  }
+  return {
+    sound: 'default',
+    mutableContent: true,
+    // the app translates; the service extension may replace it
+    aps: {
+      alert: {
+        'title-loc-key': isCall ? 'INCOMING_CALL' : 'NEW_MESSAGE',
+        body: callerFor(request, privacy).name ?? '',
+      },
+    },
+    ...(profile === 'generic' ? { data: genericKeys(request, privacy, now) } : {}),
+  };
+}
+
+function linphoneContent(request: PushRequest, privacy: Privacy, now: number): NotificationOptions {
+  const { aps, top } = linphoneParts(request, privacy, now);
+  return { aps: { ...aps }, data: top };
+}
+
+/** Unix seconds; 0: one attempt, nothing stored. */
+export function expirationOf(request: PushRequest, callExpiration: CallExpiration, now: number): number {
+  const left = Math.max(0, Math.ceil((request.wakeUntil - now) / 1000));
+  const seconds = Math.floor(now / 1000);
+  if (request.class !== 'call') return left === 0 ? 0 : seconds + left;
+  const kept = callExpiration === 'window' ? Math.min(left, longestKeptSeconds) : callExpiration;
+  return kept === 0 ? 0 : seconds + kept;
+}
+
+/** The smallest payload an app can still find its call by. */
+function minimalContent(request: PushRequest, plan: PushPlan): NotificationOptions {
+  const data = { 'call-id': request.callId };
+  if (plan.type === PushType.voip) return { aps: { ...data }, data };
+  if (plan.type === PushType.background) return { contentAvailable: true, data };
+  return {
+    aps: { alert: { 'title-loc-key': request.class === 'call' ? 'INCOMING_CALL' : 'NEW_MESSAGE' } },
+    sound: 'default',
+    data,
+  };
+}
+
+/** `minimal`: APNs or our own count said that the full one is too large. */
+export function notificationFor(
+  request: PushRequest,
+  plan: PushPlan,
+  topic: string,
+  policy: PayloadPolicy,
+  now: number,
+  minimal = false,
+): Notification {
+  return new Notification(plan.token, {
+    ...(minimal ? minimalContent(request, plan) : contentOf(request, plan, policy, now)),
+    type: plan.type,
+    priority: plan.priority,
+    topic,
+    expiration: expirationOf(request, policy.callExpiration, now),
+    // never on VoIP: collapsing two calls would lose one
+    ...(plan.type === PushType.alert
+      ? { collapseId: createHash('sha256').update(request.callId).digest('base64url').slice(0, 32) }
+      : {}),
+  });
+}
+
+/** The JSON of a notification; undefined when APNs would refuse its size. */
+export function encodeNotification(notification: Notification): Buffer | undefined {
+  const body = Buffer.from(JSON.stringify(notification.buildApnsOptions()));
+  return body.length <= (notification.pushType === PushType.voip ? largest.voip : largest.alert) ? body : undefined;
+}

@@ -1,0 +1,113 @@
+/** The provider token of one APNs key: an ES256 JWT (RFC 7515, RFC 7518 3.4), and the rules when to make a new one. Signing is synchronous, so two requests can never sign twice. */
+import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
+import { EdgeError } from '../../errors.ts';
+
+const minute = 60_000;
+/** APNs refuses tokens older than an hour, and a second one within twenty minutes */
+export const renewAtAge = 45 * minute;
+export const shortestAge = 20 * minute;
+export const longestAge = 59 * minute;
+
+/** What the rules need to know of a token; times in ms since the epoch. */
+export interface TokenAge {
+  readonly generation: number;
+  readonly signedAt: number;
+}
+
+export interface ProviderToken extends TokenAge {
+  readonly text: string;
+}
+
+/** Is a new token due? `quietUntil`: APNs complained of too many before. */
+export function isRenewalDue(token: TokenAge, now: number, quietUntil: number): boolean {
+  const age = now - token.signedAt;
+  if (age >= longestAge) return true;
+  if (now < quietUntil) return false;
+  // the host's clock was set back: the token seems to come from the future
+  return age >= renewAtAge || age < -shortestAge;
+}
+
+export type Expiry = 'retry' | 'renew' | 'clock-wrong';
+
+/**
+ * What to do when APNs called the token of `generation` expired. Only its first victim makes a new one; a young token
+ * means that our clock, not the token, is wrong.
+ */
+export function onExpired(current: TokenAge, generation: number, now: number): Expiry {
+  if (generation !== current.generation) return 'retry';
+  return now - current.signedAt < shortestAge ? 'clock-wrong' : 'renew';
+}
+
+/** `header.claims.signature`; `signedAt` in ms. */
+export function signProviderToken(key: KeyObject, teamId: string, keyId: string, signedAt: number): string {
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${part({ alg: 'ES256', kid: keyId })}.${part({ iss: teamId, iat: Math.floor(signedAt / 1000) })}`;
+  return `${signed}.${sign('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+}
+
+/** Reads the text of a .p8 file. Throws EDGE_CONFIG_INVALID without quoting the key. */
+export function readSigningKey(pem: string, keyId: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    // the cause may quote the key
+    throw new EdgeError(
+      'EDGE_CONFIG_INVALID',
+      `APNs key ${keyId}: expected the PEM text of a .p8 file, found something unreadable.`,
+    );
+  }
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+    throw new EdgeError('EDGE_CONFIG_INVALID', `APNs key ${keyId}: expected an EC key on P-256, found another kind.`);
+  }
+  return key;
+}
+
+export class ProviderTokenSource {
+  readonly #key: KeyObject;
+  readonly #teamId: string;
+  readonly #keyId: string;
+  #current: ProviderToken | undefined;
+  #previous: ProviderToken | undefined;
+  #generation = 0;
+  #quietUntil = 0;
+
+  constructor(teamId: string, keyId: string, privateKey: string) {
+    this.#teamId = teamId;
+    this.#keyId = keyId;
+    this.#key = readSigningKey(privateKey, keyId);
+  }
+
+  /** The token to use now. */
+  current(now: number): ProviderToken {
+    const token = this.#current;
+    return token === undefined || isRenewalDue(token, now, this.#quietUntil) ? this.#renew(now) : token;
+  }
+
+  /** APNs called the token of this generation expired; after `clock-wrong` another try is useless. */
+  expired(generation: number, now: number): 'retry' | 'clock-wrong' {
+    const verdict = onExpired(this.current(now), generation, now);
+    if (verdict === 'renew') this.#renew(now);
+    return verdict === 'clock-wrong' ? 'clock-wrong' : 'retry';
+  }
+
+  /** APNs saw too many new tokens: back to the one before, if it still lives, and no new one for a while. */
+  tooMany(generation: number, now: number): void {
+    this.#quietUntil = now + shortestAge;
+    const previous = this.#previous;
+    if (generation !== this.#current?.generation || previous === undefined) return;
+    if (now - previous.signedAt < longestAge) this.#current = previous;
+    this.#previous = undefined;
+  }
+
+  #renew(now: number): ProviderToken {
+    this.#generation += 1;
+    this.#previous = this.#current;
+    this.#current = {
+      generation: this.#generation,
+      signedAt: now,
+      text: signProviderToken(this.#key, this.#teamId, this.#keyId, now),
+    };
+    return this.#current;
+  }
+}
