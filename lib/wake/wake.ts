@@ -65,6 +65,8 @@ class Waking {
   readonly #deps: WakeDeps;
   readonly #callId: string;
   readonly #invitedAt: number;
+  /** ms since the epoch, to be compared with registeredAt */
+  readonly #arrivedAt: number;
   /** by binding id; the newest we know */
   readonly #bindings = new Map<string, Binding>();
   /** by the key that core/held-invite knows a flow by */
@@ -81,6 +83,7 @@ class Waking {
     this.#deps = deps;
     this.#callId = transaction.request.headers.get('Call-ID') ?? '';
     this.#invitedAt = deps.precise();
+    this.#arrivedAt = deps.clock.now();
   }
 
   async start(): Promise<void> {
@@ -159,7 +162,7 @@ class Waking {
   #target(binding: Binding): Target {
     return {
       device: phoneOf(binding),
-      flow: isWorthTrying(binding, this.#deps) ? this.#keyOf(binding) : undefined,
+      flow: isWorthTrying(binding, this.#arrivedAt, this.#deps) ? this.#keyOf(binding) : undefined,
       canPush: binding.push !== undefined && binding.push.deadSince === undefined,
     };
   }
@@ -230,9 +233,11 @@ class Waking {
  * Live flow first (PN-PROXY-30). A connection of this engine run may still stand, and if not the engine says so at once; of
  * another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
  */
-function isWorthTrying(binding: Binding, deps: WakeDeps): boolean {
+function isWorthTrying(binding: Binding, arrivedAt: number, deps: WakeDeps): boolean {
   if (binding.push === undefined) return true;
   if (binding.flow.engine !== deps.policy.engineId()) return false;
+  // it has registered between the INVITE's arrival and our look: that is the refresh we would wait for
+  if (binding.registeredAt >= arrivedAt) return true;
   if (binding.flow.transport !== 'udp') return true;
   return deps.clock.now() - binding.registeredAt < deps.policy.udpAwakeMs;
 }
