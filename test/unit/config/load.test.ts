@@ -351,7 +351,7 @@ push: { apps: [{ name: ios, key: hunter2 }] }
     const config = load({ env: { REVEILLE_STORE: 'redis', REVEILLE_REDIS_URL: 'redis://:hunter2@host' } });
     const secret = new Secret('hunter2');
     const printed = [
-      `${secret}`,
+      String(secret),
       JSON.stringify({ secret }),
       inspect(secret, { showHidden: true }),
       String(Object.values(secret)),
