@@ -3,7 +3,7 @@
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
 import { hold, step, type HeldInvite, type HoldEffect, type HoldEvent, type HoldPolicy, type Step, type Target } from '../core/held-invite.ts';
-import { passAnswer, passProgress } from '../core/pass-headers.ts';
+import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog } from '../ports/dialog.ts';
 import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
@@ -27,6 +27,8 @@ export interface RingPlan {
   readonly targets: readonly Target[];
   readonly policy: HoldPolicy;
   readonly times: RingTimes;
+  /** how header fields of answers pass, from the devices to the caller */
+  readonly answers: PassOptions;
   /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
   legRequest(device: string, flow: string): LegRequest | undefined;
   /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
@@ -206,7 +208,7 @@ export class Ring {
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,
-      headers: passProgress(response.headers, withBody),
+      headers: passProgress(response.headers, withBody, this.#plan.answers),
       ...(withBody ? { body: response.body } : {}),
     });
   }
@@ -220,7 +222,7 @@ export class Ring {
     const caller = await this.#plan.transaction.accept({
       status: last.status,
       reason: last.reason,
-      headers: passAnswer(last.headers),
+      headers: passAnswer(last.headers, last.status, this.#plan.answers),
       ...(last.body === '' ? {} : { body: last.body }),
     });
     if (caller === undefined) {
@@ -230,7 +232,7 @@ export class Ring {
       return;
     }
     if (lateOffer) {
-      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: contentHeaders(answer.headers), body: answer.body }));
+      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }));
     }
     this.#plan.onAnswered(caller, callee);
   }
@@ -252,7 +254,7 @@ export class Ring {
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,
-      headers: passAnswer(response.headers),
+      headers: passAnswer(response.headers, response.status, this.#plan.answers),
       ...(response.body === '' ? {} : { body: response.body }),
     });
   }
@@ -288,12 +290,6 @@ const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['
   moved: undefined,
   timeout: undefined,
 };
-
-function contentHeaders(headers: Headers): Headers {
-  const content = Headers.empty();
-  for (const [name, value, key] of headers.entries()) if (key.startsWith('content-') && key !== 'content-length') content.add(name, value);
-  return content;
-}
 
 function inviteExpires(headers: Headers): number | undefined {
   const text = headers.get('Expires')?.trim();

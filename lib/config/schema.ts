@@ -207,8 +207,8 @@ const wake = z.strictObject({
   max_held: fallback(integer(1, 1_000_000), 20_000, {
     doc: 'Most INVITEs held at once by this process; one more is refused.',
   }),
-  max_held_per_device: fallback(integer(1, 100), 4, {
-    doc: 'Most INVITEs held at once for one phone; one more is refused.',
+  max_held_per_device: fallback(integer(1, 1_000_000), 20_000, {
+    doc: 'Most INVITEs held at once for one phone; one more is refused. The default leaves it to max_held.',
   }),
 });
 
