@@ -104,7 +104,9 @@ async function assemble(
   closers.push(domains.close);
   const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
   const dialogs = new BridgedDialogs();
-  const shared = { dialogs, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  const { heartbeatSeconds } = config.calls;
+  const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const shared = { dialogs, heartbeat, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
   deps = {
     classifier: { domains: domains.known, contactKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },

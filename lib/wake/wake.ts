@@ -8,6 +8,7 @@ import type { Target } from '../core/held-invite.ts';
 import { passInvite } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
+import type { Heartbeat } from '../call/heartbeat.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
@@ -29,6 +30,7 @@ export interface WakeDeps extends RingDeps {
   readonly telemetry: Telemetry;
   readonly calls: CallLedger;
   readonly dialogs: BridgedDialogs;
+  readonly heartbeat: Heartbeat | undefined;
   readonly policy: WakePolicy;
 }
 
@@ -136,6 +138,7 @@ class Waking {
             caller: 'upstream',
             callee: 'phone',
             dialogs: deps.dialogs,
+            ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
             onOver: done,
           });
         },

@@ -6,6 +6,7 @@ import type { Answer, InviteTransaction } from '../../lib/ports/server-transacti
 import type { Flow } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { request, response, type SipRequest } from '../../lib/sip/message.ts';
+import { FakeDialog } from './fake-dialog.ts';
 
 export const pbxFlow: Flow = { transport: 'udp', address: '192.0.2.10', port: 5060, engine: 'e1' };
 
@@ -45,7 +46,7 @@ export class FakeInvite implements InviteTransaction {
   }
 
   async accept(answer: Answer): Promise<Dialog | undefined> {
-    return (await this.respond(answer)) === 'sent' ? new FakeDialog() : undefined;
+    return (await this.respond(answer)) === 'sent' ? new FakeDialog('caller') : undefined;
   }
 
   onCancel(listener: (cancel: SipRequest) => void): void {
@@ -62,26 +63,11 @@ export class FakeInvite implements InviteTransaction {
   }
 }
 
-export class FakeDialog implements Dialog {
-  readonly callId = 'dialog';
-  readonly localTag = 'l';
-  readonly remoteTag = 'r';
-  readonly sent: string[] = [];
-  request({ method }: { readonly method: string }) {
-    this.sent.push(method);
-    return Promise.resolve({ response: response(200, 'OK', Headers.empty()), local: false });
-  }
-  onRequest(): void {}
-  onAck(): void {}
-  onEnd(): void {}
-  close(): void {}
-}
-
 export class FakeLeg implements Leg {
   readonly callId = undefined;
   readonly request: LegRequest;
   readonly events: LegEvents;
-  readonly dialog = new FakeDialog();
+  readonly dialog = new FakeDialog('callee');
   cancelled = 0;
   acks = 0;
 

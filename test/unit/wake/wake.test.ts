@@ -6,13 +6,12 @@ import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../../lib/call/ledger.ts';
 import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
-import type { Log } from '../../../lib/ports/log.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
+import { QuietLog } from '../../support/quiet-log.ts';
 import { FakeInvite, FakeLegs, MovedClock } from '../../support/fake-call.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
-const silent: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {}, child: () => silent };
 const aor = 'alice@example.com';
 
 function aPhone(port: number, now: number, more: Partial<Binding> = {}): Binding {
@@ -53,7 +52,8 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
     legs,
     clock,
     calls,
-    log: silent,
+    log: new QuietLog(),
+    heartbeat: undefined,
     telemetry: new TelemetryRecorder(),
     dialogs: new BridgedDialogs(),
     precise: clock.now,
