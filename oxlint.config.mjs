@@ -140,22 +140,22 @@ export default {
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),
     ...adapter('push', []),
-    {
-      files: ['apps/edge/**'],
+    ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
+      files: [`apps/${name}/**`],
       rules: {
         'eslint/no-restricted-imports': [
           'error',
           {
-            patterns: [
-              {
-                regex: '^(\\.\\./)+(demo|doctor|engine|push-lab)/[a-z-]+\\.ts$',
-                message: 'the edge is built from lib alone; what it shares with another app belongs there',
-              },
-            ],
+            patterns: ['edge', 'engine', 'doctor', 'push-lab', 'demo']
+              .filter((other) => other !== name)
+              .map((other) => ({
+                regex: `^(\\.\\./)+${other}/[a-z-]+\\.ts$`,
+                message: 'an app is built from lib alone; what it shares with another app belongs there',
+              })),
           },
         ],
       },
-    },
+    })),
     { files: ['lib/config/load.ts'], rules: { 'node/no-process-env': 'off' } },
     { files: ['scripts/**', 'apps/**', 'bench/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
     {
