@@ -93,8 +93,6 @@ export default {
     // a copy is often made because the loop changes what it walks over
     'unicorn/no-useless-spread': 'off',
     'unicorn/no-new-array': 'off',
-    // ports are often records of functions, which need no this
-    'typescript/unbound-method': 'off',
     // drachtio's words have a `then`
     'unicorn/no-thenable': 'off',
     'eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
