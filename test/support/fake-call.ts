@@ -1,5 +1,4 @@
 /** The SIP ports as values: what was answered and sent can be read, and the other side is played by the test. */
-import type { Clock } from '../../lib/ports/clock.ts';
 import type { Dialog } from '../../lib/ports/dialog.ts';
 import type { Leg, LegEvents, LegRequest, Legs } from '../../lib/ports/leg.ts';
 import type { Answer, InviteTransaction } from '../../lib/ports/server-transaction.ts';
@@ -99,35 +98,5 @@ export class FakeLegs implements Legs {
     const leg = new FakeLeg(asked, events);
     this.started.push(leg);
     return leg;
-  }
-}
-
-/** Time that stands still until it is moved. */
-export class MovedClock implements Clock {
-  #now = 1_700_000_000_000;
-  readonly #tasks = new Set<{ readonly at: number; readonly task: () => void }>();
-
-  now = (): number => this.#now;
-
-  after = (ms: number, task: () => void): (() => void) => {
-    const entry = { at: this.#now + ms, task };
-    this.#tasks.add(entry);
-    return () => this.#tasks.delete(entry);
-  };
-
-  get waiting(): number {
-    return this.#tasks.size;
-  }
-
-  move(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const due = [...this.#tasks].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) break;
-      this.#tasks.delete(due);
-      this.#now = due.at;
-      due.task();
-    }
-    this.#now = until;
   }
 }

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
 import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
 import { bridge, type BridgedCall, type BridgeOptions } from '../../../lib/call/bridge.ts';
-import { MovedClock } from '../../support/fake-call.ts';
 import { FakeDialog } from '../../support/fake-dialog.ts';
+import { MovedClock } from '../../support/moved-clock.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 
 let caller: FakeDialog;
@@ -251,6 +251,7 @@ test('a side that gives no sign of life twice in a row is lost, and the other si
   await callee.last('OPTIONS').answer(503, { local: true });
   expect(caller.methods.filter((method) => method === 'BYE')).toHaveLength(1);
   await caller.last('BYE').answer(200);
+  await callee.last('BYE').answer(408, { local: true });
   expect(overs).toBe(1);
   expect(clock.waiting).toBe(0);
 });
