@@ -26,10 +26,13 @@ import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { hostOf } from '../../lib/sip/flow.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
+import { isWorthTrying } from '../../lib/wake/wake.ts';
 import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
+import { startCensus } from './census.ts';
 import type { KnownDomain } from './middleware/classify.ts';
+import { requestCounter } from './middleware/count.ts';
 import { appFinder } from './push-apps.ts';
 import { route, type RouteDeps } from './routes.ts';
 
@@ -78,13 +81,14 @@ async function assemble(
   const calls = new Calls({ maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice }, systemClock.now);
   let deps: RouteDeps | undefined;
   let connected = false;
+  const counted = requestCounter(telemetry);
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
     clock: systemClock,
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
-      else void route(transaction, deps);
+      else void route(counted(transaction), deps);
     },
     onUp: () => {
       connected = true;
@@ -154,6 +158,13 @@ async function assemble(
     await store.ping();
     return { ok: true };
   };
+  const census = startCensus(
+    store,
+    telemetry,
+    (binding) => isWorthTrying(binding, Number.POSITIVE_INFINITY, deps.wake.policy, systemClock.now()),
+    () => systemClock.now(),
+  );
+  closers.push(async () => census.stop());
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
