@@ -348,6 +348,12 @@ export function locationStoreContract(name: string, make: () => Promise<StoreUnd
         await expect(store.ping()).resolves.toBeUndefined();
       });
 
+      it('stores what was under way when close was called', async () => {
+        const swaps = Array.from({ length: 50 }, (_, i) => store.swap(`u${i}@x`, 0, [aBinding()], soon()));
+        await store.close();
+        expect(new Set(await Promise.all(swaps))).toEqual(new Set(['stored']));
+      });
+
       it('rejects everything after close with a code, and may be closed twice', async () => {
         await store.close();
         await store.close();

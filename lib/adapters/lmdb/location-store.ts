@@ -6,7 +6,8 @@ import type { Database, RootDatabase } from 'lmdb';
 import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
-import { decodeAor, decodeBindings, decodeKeepUntil, dictionary, encode, keyOf } from './encoding.ts';
+import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
+import { GroupCommit } from './group-commit.ts';
 
 export interface LmdbStoreOptions {
   /** the folder of the store; made when absent, readable by this user only */
@@ -38,7 +39,14 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Location
   try {
     mkdirSync(options.path, { recursive: true, mode: 0o700 });
     mustBeLmdb(join(options.path, 'data.mdb'));
-    root = open<string, string>({ path: options.path, noSubdir: false, encoding: 'string', maxDbs: 8 });
+    root = open<string, string>({
+      path: options.path,
+      noSubdir: false,
+      encoding: 'string',
+      maxDbs: 8,
+      // GroupCommit does the batching; lmdb's own makes promises nobody can hear, and a full disk would end the process.
+      eventTurnBatching: false,
+    });
     return new LmdbStore(root, options);
   } catch (cause) {
     await root?.close().catch(() => undefined);
@@ -58,6 +66,7 @@ class LmdbStore implements LocationStore {
   readonly #sets: Database<string, string>;
   readonly #shared: Database<string, string>;
   readonly #meta: Database<string, string>;
+  readonly #writes = new GroupCommit();
   readonly #secrets = new Map<string, { readonly md5?: string; readonly sha256?: string }>();
   readonly #sweepEveryMs: number;
   #nextVersion = 0;
@@ -73,24 +82,17 @@ class LmdbStore implements LocationStore {
     this.#meta = root.openDB({ name: 'meta', encoding: 'string' });
     const known = this.#meta.transactionSync(() => {
       const found = this.#meta.get('format');
-      if (found !== undefined) return { format: found, dictionary: this.#meta.get('dictionary') ?? '' };
-      this.#meta.putSync('format', format);
-      this.#meta.putSync('dictionary', dictionary);
-      return { format, dictionary };
+      if (found === undefined) this.#meta.putSync('format', format);
+      return found ?? format;
     });
-    if (known.format !== format) {
+    if (known !== format) {
       throw new EdgeError(
         'EDGE_STORE_UNAVAILABLE',
-        `The store in "${options.path}" has format ${known.format}, this program reads format ${format}. ` +
+        `The store in "${options.path}" has format ${known}, this program reads format ${format}. ` +
           'Use the program that wrote it, or another folder.',
       );
     }
-    this.#sets = root.openDB({
-      name: 'sets',
-      encoding: 'string',
-      useVersions: true,
-      compression: { threshold: 100, dictionary: Buffer.from(known.dictionary) },
-    });
+    this.#sets = root.openDB({ name: 'sets', encoding: 'string', useVersions: true });
     this.#shared = root.openDB({ name: 'shared', encoding: 'string' });
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {
@@ -105,7 +107,7 @@ class LmdbStore implements LocationStore {
       const entry = this.#sets.getEntry(keyOf(aor));
       return entry === undefined
         ? { version: 0, bindings: [] }
-        : { version: entry.version ?? 0, bindings: decodeBindings(entry.value) };
+        : { version: entry.version ?? 0, bindings: decodeBindings(aor, entry.value) };
     });
   }
 
@@ -123,7 +125,7 @@ class LmdbStore implements LocationStore {
       if (version === undefined) return 'conflict';
       const value = encode(aor, key, bindings, keepUntil);
       const only = expected === 0 ? null : expected;
-      const stored = await this.#sets.put(key, value, version, only as number);
+      const stored = await this.#writes.add(() => this.#sets.put(key, value, version, only as number));
       this.#writeFailed = false;
       return stored ? 'stored' : 'conflict';
     });
@@ -138,7 +140,9 @@ class LmdbStore implements LocationStore {
       const aors: Aor[] = [];
       const most = Math.max(1, limit);
       let last: string | undefined;
-      for (const { key, value } of this.#sets.getRange(rangeAfter(cursor.startsWith('>') ? cursor.slice(1) : '', most))) {
+      for (const { key, value } of this.#sets.getRange(
+        rangeAfter(cursor.startsWith('>') ? cursor.slice(1) : '', most),
+      )) {
         last = key;
         const aor = decodeAor(key, value);
         if (aor !== undefined) aors.push(aor);
@@ -175,13 +179,14 @@ class LmdbStore implements LocationStore {
 
   close(): Promise<void> {
     clearTimeout(this.#sweeper);
-    this.#closing ??= this.#root.close();
+    // The empty write ends when every write before it has been handed to lmdb, which waits for its own.
+    this.#closing ??= this.#writes.add(async () => undefined).then(() => this.#root.close());
     return this.#closing;
   }
 
   async #remove(key: string, expected: number): Promise<boolean> {
     if (expected === 0) return this.#sets.getEntry(key) === undefined;
-    return this.#sets.remove(key, expected);
+    return this.#writes.add(() => this.#sets.remove(key, expected));
   }
 
   /** A version that no set of this store ever had and that is above `expected`; undefined when `expected` is made up. */
@@ -213,7 +218,10 @@ class LmdbStore implements LocationStore {
     let last: string | undefined;
     try {
       const now = Date.now();
-      for (const { key, value, version } of this.#sets.getRange({ ...rangeAfter(after ?? '', sliceSize), versions: true })) {
+      for (const { key, value, version } of this.#sets.getRange({
+        ...rangeAfter(after ?? '', sliceSize),
+        versions: true,
+      })) {
         last = key;
         if (decodeKeepUntil(value) <= now && version !== undefined) this.#sets.remove(key, version).catch(disarm);
       }
