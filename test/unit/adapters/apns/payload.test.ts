@@ -32,7 +32,12 @@ function payload(what: Partial<PushRequest>, policy: Partial<PayloadPolicy> = {}
 
 describe('which push', () => {
   it('is a VoIP push for a call, and an alert only when there is no VoIP token', () => {
-    expect(planPush('call', [alert, voip])).toMatchObject({ kind: 'voip', token: voip.token, type: 'voip', priority: 10 });
+    expect(planPush('call', [alert, voip])).toMatchObject({
+      kind: 'voip',
+      token: voip.token,
+      type: 'voip',
+      priority: 10,
+    });
     expect(planPush('call', [alert])).toMatchObject({ kind: 'alert', token: alert.token, type: 'alert', priority: 10 });
     expect(planPush('call', [])).toBeUndefined();
   });

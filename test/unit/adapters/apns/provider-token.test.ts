@@ -115,7 +115,10 @@ describe('provider token', () => {
   });
 
   it('refuses a key on another curve', () => {
-    const other = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const other = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({
+      type: 'pkcs8',
+      format: 'pem',
+    });
     expect(() => new ProviderTokenSource('T', 'K', other.toString())).toThrow(/P-256/);
   });
 });
