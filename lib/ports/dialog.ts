@@ -7,6 +7,10 @@ export interface DialogRequest {
   readonly method: string;
   readonly headers: Headers;
   readonly body: string;
+  /** INVITE only: when it is aborted while no final answer has come, a CANCEL is sent, as soon as the protocol allows */
+  readonly cancel?: AbortSignal;
+  /** header fields of that CANCEL (Reason) */
+  readonly cancelHeaders?: () => Headers;
 }
 
 /** Body and headers of an ACK that carries an answer (late offer). */

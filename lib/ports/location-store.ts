@@ -5,7 +5,11 @@
 import type { Aor, Binding } from '../core/binding.ts';
 
 export interface BindingSet {
-  /** 0 when nothing is stored; grows with every swap of this AOR, also over expiry and removal for as long as the set is remembered */
+  /**
+   * 0 when nothing is stored, which is one and the same state however often it comes back. Every stored set has another number:
+   * it grows with every swap and is never used again for this AOR, also not by a new set after the old one was forgotten. So a
+   * writer that holds an old number always gets a conflict, whatever happened in between. Opaque otherwise; fits a double.
+   */
   readonly version: number;
   readonly bindings: readonly Binding[];
 }
@@ -19,7 +23,11 @@ export interface LocationStore {
    * Rejects with EDGE_STORE_UNAVAILABLE; then nothing or everything was stored.
    */
   swap(aor: Aor, expected: number, bindings: readonly Binding[], keepUntil: number): Promise<'stored' | 'conflict'>;
-  /** Every AOR with at least one binding, in pages, for lists, metrics and timers; order is the store's. `cursor` '' starts. */
+  /**
+   * Every AOR with at least one binding, in pages, for lists, metrics and timers; order is the store's. `cursor` '' starts.
+   * Sees every AOR that is there from the first page to the last; may show one twice, and one that has just gone or come.
+   * `limit` is a wish: a page may be empty or longer. A cursor that is not ours starts anew.
+   */
   scan(cursor: string, limit: number): Promise<{ readonly aors: readonly Aor[]; readonly next: string | undefined }>;
   /** Digest secrets of registrar users kept in the store (HA1); undefined when unknown. */
   readSecret(user: string, realm: string): Promise<{ readonly md5?: string; readonly sha256?: string } | undefined>;

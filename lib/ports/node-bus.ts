@@ -4,7 +4,8 @@
  */
 import type { Aor } from '../core/binding.ts';
 
-export type BindingNews =
+/** What is published. */
+export type BindingChange =
   /** a REGISTER of this device was accepted and stored */
   | { readonly is: 'refresh-accepted'; readonly aor: Aor; readonly bindingId: string }
   /** a REGISTER of this device was refused for good by the registrar */
@@ -12,10 +13,22 @@ export type BindingNews =
   /** the binding is gone (expiry 0, `*`) */
   | { readonly is: 'removed'; readonly aor: Aor; readonly bindingId: string };
 
+export type BindingNews =
+  | BindingChange
+  /** news of other processes may have been missed (the bus was away and is back): look into the store again */
+  | { readonly is: 'gap'; readonly aor: Aor };
+
 export interface NodeBus {
-  /** Delivers to every subscriber of this AOR on every process, this one included. Never rejects. */
-  publish(news: BindingNews): Promise<void>;
-  /** Resolves once news of this AOR is sure to be heard (or the bus is down: then only news of this process). The function ends it. */
+  /**
+   * Delivers to every subscriber of this AOR on every process. Those of this process have heard it, once, before the call
+   * returns; for the others it is handed to the network without waiting. Never rejects, never waits for a remote side.
+   */
+  publish(change: BindingChange): Promise<void>;
+  /**
+   * Resolves once news of this AOR is sure to be heard. When the bus is down it resolves all the same: then only news of this
+   * process is heard, and a `gap` follows as soon as the bus is back. The function ends it; nothing is heard after it returned.
+   * A listener must not throw.
+   */
   subscribe(aor: Aor, listener: (news: BindingNews) => void): Promise<() => void>;
   close(): Promise<void>;
 }

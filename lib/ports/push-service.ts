@@ -28,7 +28,7 @@ export type PushOutcome =
   /** taken over by the service; no proof that it reached the phone */
   | { readonly is: 'accepted'; readonly id: string }
   /** this token is gone for good; `since` (ms): the service's own time of death */
-  | { readonly is: 'token-dead'; readonly reason: string; readonly since?: number }
+  | { readonly is: 'token-dead'; readonly token: string; readonly reason: string; readonly since?: number }
   /** refused for this device now; do not try again before retryAfterMs */
   | { readonly is: 'throttled'; readonly reason: string; readonly retryAfterMs?: number }
   /** this class cannot be pushed to these tokens */

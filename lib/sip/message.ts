@@ -4,7 +4,7 @@
  * The text is any JavaScript string: the engine reads octets as latin1 so that one character is one octet and nothing is
  * lost; the application gets UTF-8 strings from drachtio-srf. Nothing here looks at the meaning of a header.
  */
-import { Headers } from './headers.ts';
+import { Headers, trimBlank } from './headers.ts';
 
 export interface SipRequest {
   readonly kind: 'request';
@@ -36,14 +36,17 @@ export interface Malformed {
 
 const token = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 
-/** Reads one message. All that follows the empty line is the body, whatever Content-Length says: framing is the transport's. */
-export function parseMessage(text: string): SipMessage | Malformed {
+/**
+ * Reads one message. All that follows the empty line is the body, whatever Content-Length says: framing is the transport's.
+ * More than `maxHeaders` header fields make it malformed.
+ */
+export function parseMessage(text: string, maxHeaders = Number.POSITIVE_INFINITY): SipMessage | Malformed {
   const endOfHead = text.indexOf('\r\n\r\n');
   if (endOfHead < 0) return { kind: 'malformed', why: 'no-end-of-headers', headers: Headers.empty() };
   const endOfLine = text.indexOf('\r\n');
   const startLine = text.slice(0, endOfLine);
   const headers = Headers.empty();
-  const headersOk = endOfLine === endOfHead || readHeaders(text, endOfLine + 2, endOfHead, headers);
+  const headersOk = endOfLine === endOfHead || readHeaders(text, endOfLine + 2, endOfHead, headers, maxHeaders);
   const body = text.slice(endOfHead + 4);
 
   if (startLine.startsWith('SIP/2.0 ')) {
@@ -62,7 +65,8 @@ export function parseMessage(text: string): SipMessage | Malformed {
     return malformed(/^SIP\/\d+\.\d+$/i.test(version) ? 'version' : 'start-line', headers, method);
   }
   const uri = startLine.slice(first + 1, last);
-  if (last <= first || uri === '' || uri.includes(' ') || uri.includes('\t')) return malformed('start-line', headers, method);
+  if (last <= first || uri === '' || uri.includes(' ') || uri.includes('\t'))
+    return malformed('start-line', headers, method);
   if (!headersOk) return malformed('header', headers, method);
   return { kind: 'request', method, uri, headers, body };
 }
@@ -72,7 +76,7 @@ function malformed(why: Malformed['why'], headers: Headers, method?: string): Ma
 }
 
 /** Reads `text[from, to)` into `headers`; false when a line is neither a header nor a continuation. */
-function readHeaders(text: string, from: number, to: number, headers: Headers): boolean {
+function readHeaders(text: string, from: number, to: number, headers: Headers, maxHeaders: number): boolean {
   let at = from;
   while (at < to) {
     let end = text.indexOf('\r\n', at);
@@ -83,17 +87,19 @@ function readHeaders(text: string, from: number, to: number, headers: Headers): 
     while (next < to && (text.charCodeAt(next) === 32 || text.charCodeAt(next) === 9)) {
       let stop = text.indexOf('\r\n', next);
       if (stop < 0 || stop > to) stop = to;
-      value = `${value ?? text.slice(at, end)} ${text.slice(next, stop).trim()}`;
+      value = `${value ?? text.slice(at, end)} ${trimBlank(text.slice(next, stop))}`;
       next = stop + 2;
     }
     const line = value ?? text.slice(at, end);
     const colon = line.indexOf(':');
     if (colon <= 0) return false;
     let endOfName = colon;
-    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9)) endOfName--;
+    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9))
+      endOfName--;
     const name = line.slice(0, endOfName);
     if (!token.test(name)) return false;
-    headers.add(name, line.slice(colon + 1).trim());
+    if (headers.size >= maxHeaders) return false;
+    headers.add(name, trimBlank(line.slice(colon + 1)));
     at = next;
   }
   return true;
@@ -105,7 +111,9 @@ function readHeaders(text: string, from: number, to: number, headers: Headers): 
  */
 export function printMessage(message: SipMessage): string {
   const startLine =
-    message.kind === 'request' ? `${message.method} ${message.uri} SIP/2.0` : `SIP/2.0 ${message.status} ${message.reason}`;
+    message.kind === 'request'
+      ? `${message.method} ${message.uri} SIP/2.0`
+      : `SIP/2.0 ${message.status} ${message.reason}`;
   return `${startLine}\r\n${message.headers.print()}\r\n${message.body}`;
 }
 

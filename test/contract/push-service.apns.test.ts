@@ -271,7 +271,7 @@ describe('faults', () => {
     expect(await apns.push(once, noSignal)).toEqual({ is: 'config-error', reason: 'BadDeviceToken' });
     expect(await apns.push(once, noSignal)).toEqual({ is: 'config-error', reason: 'BadDeviceToken' });
     expect(await apns.push(aCall({ tokens }), noSignal)).toEqual({ is: 'config-error', reason: 'BadDeviceToken' });
-    expect(await apns.push(aCall({ tokens }), noSignal)).toEqual({ is: 'token-dead', reason: 'BadDeviceToken' });
+    expect(await apns.push(aCall({ tokens }), noSignal)).toMatchObject({ is: 'token-dead', reason: 'BadDeviceToken' });
   });
 
   it('never sends a token that is not hexadecimal', async () => {
@@ -286,7 +286,7 @@ describe('faults', () => {
       'a'.repeat(202),
     ];
     for (const token of odd) {
-      expect(await apns.push(aCall({ tokens: [{ kind: 'voip', token }] }), noSignal)).toEqual({
+      expect(await apns.push(aCall({ tokens: [{ kind: 'voip', token }] }), noSignal)).toMatchObject({
         is: 'token-dead',
         reason: 'not a device token',
       });

@@ -165,7 +165,7 @@ class ApnsPushService implements PushService {
     const topic = request.param === undefined ? undefined : topicOf(request.param, plan.kind);
     if (topic === undefined) return { is: 'config-error', reason: `pn-param has no topic for ${plan.kind}` };
     // before it becomes part of a path
-    if (!deviceToken.test(plan.token)) return { is: 'token-dead', reason: 'not a device token' };
+    if (!deviceToken.test(plan.token)) return { is: 'token-dead', token: plan.token, reason: 'not a device token' };
 
     const now = this.#clock.now();
     const { app, tokens } = open;
@@ -186,6 +186,7 @@ class ApnsPushService implements PushService {
       this.#clock,
       {
         id,
+        token: plan.token,
         body,
         smaller,
         urgency: urgencies[request.class],

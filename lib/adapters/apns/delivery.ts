@@ -15,6 +15,8 @@ export interface Parcel {
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
+  /** the device token, for an outcome that condemns it */
+  readonly token: string;
   readonly id: string;
   readonly urgency: Urgency;
 }
@@ -185,10 +187,10 @@ class Delivery {
         this.#end({ is: 'accepted', id: answer.headers['apns-id'] ?? this.#parcel.id });
         return;
       case 'dead':
-        this.#end({ is: 'token-dead', reason, ...(since === undefined ? {} : { since }) });
+        this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
         return;
       case 'suspect':
-        this.#end(this.#hooks.suspect() ? { is: 'token-dead', reason } : { is: 'config-error', reason });
+        this.#end(this.#hooks.suspect() ? { is: 'token-dead', token: this.#parcel.token, reason } : { is: 'config-error', reason });
         return;
       case 'throttled':
         this.#end({ is: 'throttled', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });

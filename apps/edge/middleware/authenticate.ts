@@ -1,0 +1,70 @@
+/**
+ * Digest for what the edge itself guards (RFC 3261 22, RFC 8760): registrations and calls of a domain whose registrar it is.
+ * An unknown user, a wrong password and a forged nonce get the same answer in the same time.
+ */
+import type { Aor } from '../../../lib/core/binding.ts';
+import { challenge, checkNonce, findCredentials, mintNonce, verifyDigest } from '../../../lib/core/digest.ts';
+import type { DigestSecrets, Domain } from '../../../lib/core/domain.ts';
+import type { LocationStore } from '../../../lib/ports/location-store.ts';
+import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
+import { authParam, parseAuth } from '../../../lib/sip/auth.ts';
+import { Headers } from '../../../lib/sip/headers.ts';
+
+export interface AuthenticateDeps {
+  readonly store: Pick<LocationStore, 'readSecret'>;
+  /** secret behind the nonces, shared by all nodes of one store */
+  readonly secret: string;
+  readonly now: () => number;
+  readonly hex: (octets: number) => string;
+}
+
+const nonceLifeMs = 300_000;
+
+/** 'passed': the sender is the user of `aor`. 'answered': it was challenged (401 or 407) or refused (403). */
+export async function authenticate(
+  transaction: ServerTransaction,
+  domain: Domain,
+  aor: Aor,
+  status: 401 | 407,
+  deps: AuthenticateDeps,
+): Promise<'passed' | 'answered'> {
+  const { request } = transaction;
+  const [asks, answers] = status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
+  const offered = request.headers.lines(answers).flatMap((line) => parseAuth(line) ?? []);
+  const credentials = findCredentials(offered, domain.realm);
+  let stale = false;
+  if (credentials !== undefined) {
+    const user = authParam(credentials, 'username') ?? '';
+    const secret = await secretOf(user, domain, deps);
+    const allowed = secret === undefined ? undefined : only(secret, domain.algorithms);
+    const right = verifyDigest({ method: request.method, credentials, secret: allowed, body: request.body });
+    const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
+    if (right && nonce === 'fresh') {
+      if (user === aor.slice(0, aor.lastIndexOf('@'))) return 'passed';
+      await transaction.respond({ status: 403 });
+      return 'answered';
+    }
+    stale = right && nonce === 'stale';
+  }
+  const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
+  const headers = Headers.empty();
+  const owner = await secretOf(aor.slice(0, aor.lastIndexOf('@')), domain, deps);
+  // a phone takes the first algorithm it knows: offer none that can never be checked
+  const known = domain.algorithms.filter((algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined);
+  const algorithms = known.length > 0 ? known : domain.algorithms;
+  for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
+  await transaction.respond({ status, headers });
+  return 'answered';
+}
+
+async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {
+  return domain.users.get(user) ?? (await deps.store.readSecret(user, domain.realm));
+}
+
+/** Only the algorithms that are offered count: MD5 may be switched off for old secrets too (EDGE-AUTH-03). */
+function only(secret: { readonly md5?: string; readonly sha256?: string }, algorithms: Domain['algorithms']): { md5?: string; sha256?: string } {
+  return {
+    ...(secret.md5 !== undefined && algorithms.includes('MD5') ? { md5: secret.md5 } : {}),
+    ...(secret.sha256 !== undefined && algorithms.includes('SHA-256') ? { sha256: secret.sha256 } : {}),
+  };
+}

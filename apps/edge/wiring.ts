@@ -1,0 +1,335 @@
+/** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
+import { BlockList, isIP } from 'node:net';
+import { hkdfSync } from 'node:crypto';
+import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
+import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
+import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
+import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
+import { createLog } from '../../lib/adapters/pino/log.ts';
+import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
+import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
+import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
+import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
+import { systemClock } from '../../lib/adapters/system/clock.ts';
+import { systemIds } from '../../lib/adapters/system/ids.ts';
+import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
+import { Calls } from '../../lib/call/ledger.ts';
+import type { Config } from '../../lib/config/load.ts';
+import { ha1 } from '../../lib/core/digest.ts';
+import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
+import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
+import { EdgeError } from '../../lib/errors.ts';
+import type { LocationStore } from '../../lib/ports/location-store.ts';
+import type { Log } from '../../lib/ports/log.ts';
+import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import type { PushService } from '../../lib/ports/push-service.ts';
+import type { Telemetry } from '../../lib/ports/telemetry.ts';
+import { hostOf } from '../../lib/sip/flow.ts';
+import { providerLabel } from '../../lib/telemetry/metrics.ts';
+import { startAdmin } from './admin.ts';
+import { followEngine } from './engine-metrics.ts';
+import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
+import type { KnownDomain } from './middleware/classify.ts';
+import { appFinder } from './push-apps.ts';
+import { route, type RouteDeps } from './routes.ts';
+
+export interface RunningEdge {
+  /** where the engine listens, `udp/192.0.2.1:5060` */
+  readonly hostports: readonly string[];
+  readonly httpPort: number;
+  /** resolves when the edge can no longer work */
+  readonly broken: Promise<Error>;
+  /** No new calls; held ones are answered; calls go on for at most shutdown.call_seconds; then everything is closed. */
+  stop(): Promise<void>;
+}
+
+export async function startEdge(config: Config): Promise<RunningEdge> {
+  const log = createLog({ level: config.log.level });
+  const prometheus = createPrometheus();
+  const { telemetry } = prometheus;
+  const closers: (() => Promise<void>)[] = [];
+  try {
+    return await assemble(config, log, prometheus, telemetry, closers);
+  } catch (error) {
+    for (const close of closers.reverse()) await close().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function assemble(
+  config: Config,
+  log: Log,
+  prometheus: ReturnType<typeof createPrometheus>,
+  telemetry: Telemetry,
+  closers: (() => Promise<void>)[],
+): Promise<RunningEdge> {
+  const { store, bus } = await openStore(config);
+  closers.push(() => bus.close(), () => store.close());
+  const secret = await store.shared('edge-secret', () => systemIds.hex(32));
+  const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
+
+  const push = openPush(config, log, telemetry);
+  closers.push(() => push.close());
+  if (config.push.apps.length === 0) log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
+
+  const engine = await openEngine(config);
+  if (engine.handle !== undefined) closers.push(engine.handle.close);
+
+  const calls = new Calls({ maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice }, systemClock.now);
+  let deps: RouteDeps | undefined;
+  let connected = false;
+  const srf: SrfEdge = await connectSrf({
+    ...engine.control,
+    engineId: engine.id,
+    clock: systemClock,
+    onRequest: (transaction) => {
+      if (deps === undefined) void transaction.respond({ status: 503 });
+      else void route(transaction, deps);
+    },
+    onUp: () => {
+      connected = true;
+      telemetry.gauge('controlUp', 1);
+    },
+    onDown: () => {
+      connected = false;
+      telemetry.gauge('controlUp', 0);
+      log.error({ kind: config.engine.kind }, 'connection to the SIP engine lost');
+    },
+  });
+  connected = true;
+  telemetry.gauge('controlUp', 1);
+  closers.push(() => srf.close());
+
+  const domains = await openDomains(config, srf.hostports, log);
+  closers.push(domains.close);
+  const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
+  const dialogs = new BridgedDialogs();
+  const shared = { dialogs, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  deps = {
+    classifier: { domains: domains.known, contactKey },
+    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },
+    register: {
+      ...shared,
+      contactKey,
+      edgeSecret: secret,
+      policy: {
+        supports: appFinder(config.push.apps),
+        providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
+        unsupportedPush: config.registration.unsupportedPush,
+        minExpires: config.registration.minExpires,
+        pushLeadSeconds: config.registration.refreshLeadSeconds,
+        slackSeconds: 30,
+        defaultExpires: config.registration.defaultExpires,
+        maxExpires: config.registration.maxExpires,
+        maxBindings: config.registration.maxBindings,
+        pnsreg: config.registration.pnsregSeconds,
+        upstreamTimeoutMs: 20_000,
+      },
+    },
+    wake: {
+      ...shared,
+      push,
+      precise: () => performance.now(),
+      policy: {
+        ...times,
+        udpAwakeMs: config.wake.udpFlowAwakeMs,
+        pushDeadlineMs: config.push.deadlineMs,
+        engineId: () => engine.id,
+      },
+    },
+    placeCall: { ...shared, times },
+    standalone: { ...shared, timeoutMs: 30_000 },
+    store,
+    now: systemClock.now,
+    log,
+    telemetry,
+    draining: () => calls.draining,
+  };
+
+  const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {
+    if (calls.draining) return { ok: false, why: 'stopping' };
+    if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
+    await store.ping();
+    return { ok: true };
+  };
+  const followed = followEngine(telemetry);
+  prometheus.onScrape(async () => {
+    if (engine.handle !== undefined) followed(await engine.handle.counters());
+    telemetry.gauge('heldInvites', calls.held);
+    telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
+    telemetry.gauge('calls', calls.talking);
+  });
+  const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
+  closers.push(() => admin.close());
+
+  log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');
+  return {
+    hostports: srf.hostports,
+    httpPort: admin.port,
+    // undefined: it was closed by us
+    broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
+    stop: async () => {
+      log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
+      calls.drain();
+      await untilQuiet(calls, config.shutdown.callSeconds * 1000);
+      calls.hangUpAll();
+      await untilQuiet(calls, 1000);
+      for (const close of closers.reverse()) await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
+      log.info({}, 'stopped');
+    },
+  };
+}
+
+async function openStore(config: Config): Promise<{ readonly store: LocationStore; readonly bus: NodeBus }> {
+  switch (config.store.kind) {
+    case 'redis':
+      return openRedis({ url: config.store.url.reveal(), keyPrefix: config.store.keyPrefix });
+    case 'lmdb':
+      return { store: await openLmdbStore({ path: config.store.path }), bus: memoryBus() };
+    case 'memory':
+      return { store: openMemoryStore(), bus: memoryBus() };
+    default:
+      return config.store satisfies never;
+  }
+}
+
+interface OpenEngine {
+  readonly id: string;
+  readonly control: { readonly host: string; readonly port: number; readonly secret: string };
+  readonly handle: EngineHandle | undefined;
+}
+
+async function openEngine(config: Config): Promise<OpenEngine> {
+  if (config.engine.kind === 'drachtio') {
+    const { host, port, secret } = config.engine;
+    // it outlives us, so its connections are still good after our restart
+    return { id: `${host}:${port}`, control: { host, port, secret: secret.reveal() }, handle: undefined };
+  }
+  const secret = systemIds.hex(16);
+  const { externalAddress, listen } = config.sip;
+  const handle = await spawnEngine({
+    listen,
+    ...(externalAddress === undefined ? {} : { externalAddress }),
+    control: { host: '127.0.0.1', port: 0, secret },
+    // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
+    registrationCache: false,
+  }).catch((error: unknown) => {
+    throw new EdgeError('EDGE_ENGINE_UNAVAILABLE', `the SIP engine did not start: ${error instanceof Error ? error.message : String(error)}`, error);
+  });
+  return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
+}
+
+function openPush(config: Config, log: Log, telemetry: Telemetry): PushService {
+  const apns = config.push.apps.filter(({ provider }) => provider === 'apns');
+  const routes = new Map<string, PushRoute>();
+  if (apns.length > 0) {
+    const service = openApns(
+      {
+        apps: apns.map((app) => ({
+          name: app.name,
+          teamId: app.teamId,
+          keyId: app.keyId,
+          privateKey: app.key.reveal(),
+          // an app bound to one environment has one endpoint, whatever the phone says
+          endpoint: {
+            production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
+            sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
+          },
+          ...(app.ca === undefined ? {} : { ca: app.ca }),
+          profile: app.profile,
+          privacy: app.privacy,
+          callExpiration: app.callExpiration,
+        })),
+      },
+      systemClock,
+      {
+        clockAlarm: (keyId) => log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
+        failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
+      },
+    );
+    for (const app of apns) routes.set(app.name, { provider: 'apns', service });
+  }
+  return routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
+    telemetry.count('pushes', { provider: providerLabel(provider), outcome: outcome.is }),
+  );
+}
+
+interface OpenDomains {
+  readonly known: readonly KnownDomain[];
+  close(): Promise<void>;
+}
+
+/** Resolves every upstream now and once a minute, so that a PBX that moves is still trusted and a dead name does not stop us. */
+async function openDomains(config: Config, hostports: readonly string[], log: Log): Promise<OpenDomains> {
+  const timers: NodeJS.Timeout[] = [];
+  const known: KnownDomain[] = [];
+  for (const domain of config.domains) {
+    const trusted = new BlockList();
+    for (const { address, prefix, family } of domain.trusted) trusted.addSubnet(address, prefix, family);
+    let source = '';
+    let local: string | undefined;
+    let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
+    const resolve = async (): Promise<void> => {
+      const [first, ...others] = await resolveUpstream(domain.upstream);
+      if (first === undefined) return;
+      for (const { address } of [first, ...others]) trusted.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+      source = `${first.address}:${first.port}`;
+      upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
+      local ??= await localAddressTowards(first.address);
+    };
+    const tell = (err: unknown): void => log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
+    await resolve().catch(tell);
+    const timer = setInterval(() => void resolve().catch(tell), 60_000);
+    timer.unref();
+    timers.push(timer);
+    const built: Domain = {
+      name: domain.name,
+      registration: domain.registration,
+      get upstream() {
+        return upstream;
+      },
+      get edgeHost() {
+        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
+      },
+      realm: realmOf(domain),
+      algorithms: domain.algorithms,
+      users: secretsOf(domain),
+    };
+    known.push({ domain: built, trusted, upstreamSource: () => source });
+  }
+  return {
+    known,
+    close: async () => {
+      for (const timer of timers) clearInterval(timer);
+    },
+  };
+}
+
+function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, DigestSecrets> {
+  return new Map(
+    domain.users.map((user): [string, DigestSecrets] => {
+      const password = user.password?.reveal();
+      const realm = realmOf(domain);
+      if (password !== undefined) {
+        return [user.name, { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') }];
+      }
+      return [
+        user.name,
+        {
+          ...(user.ha1Md5 === undefined ? {} : { md5: user.ha1Md5.reveal() }),
+          ...(user.ha1Sha256 === undefined ? {} : { sha256: user.ha1Sha256.reveal() }),
+        },
+      ];
+    }),
+  );
+}
+
+/** A domain that serves many names needs one realm for all, because an HA1 is made for one. */
+function realmOf(domain: Config['domains'][number]): string {
+  return domain.realm ?? (domain.name === '*' ? 'reveille' : domain.name);
+}
+
+async function untilQuiet(calls: Calls, ms: number): Promise<void> {
+  const deadline = Date.now() + ms;
+  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+}

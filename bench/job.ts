@@ -1,0 +1,111 @@
+/** What one run is told and what it tells back. Plain data: it crosses a process border and ends up in the JSON report. */
+import type { HoldFigures } from './load/hold-load.ts';
+import type { RegisterFigures } from './load/register-load.ts';
+import type { WakeFigures } from './load/wake-load.ts';
+import type { Transport } from './load/wire.ts';
+
+export type ServerPlan =
+  | {
+      readonly is: 'edge';
+      readonly engine: 'embedded' | 'drachtio';
+      readonly registration: 'mid-registrar' | 'registrar';
+      readonly store: 'lmdb' | 'memory' | 'redis';
+    }
+  | { readonly is: 'responder'; readonly map: boolean }
+  | { readonly is: 'kamailio' };
+
+interface Common {
+  /** name of the row in the report */
+  readonly name: string;
+  readonly server: ServerPlan;
+  readonly transport: Transport;
+}
+
+export interface RegisterJob extends Common {
+  readonly is: 'register';
+  readonly phones: number;
+  readonly inFlight: number;
+  /** a second; undefined: closed loop */
+  readonly rate: number | undefined;
+  readonly seconds: number;
+}
+
+export interface WakeJob extends Common {
+  readonly is: 'wake';
+  readonly calls: number;
+  readonly warmUp: number;
+  readonly rate: number;
+  /** seed of random REGISTER bursts; undefined: one REGISTER for each push */
+  readonly bursts: number | undefined;
+}
+
+export interface HoldJob extends Common {
+  readonly is: 'hold';
+  readonly held: number;
+  readonly rate: number;
+  readonly settleSeconds: number;
+  readonly rounds: number;
+}
+
+export type Job = RegisterJob | WakeJob | HoldJob;
+
+export interface Memory {
+  readonly rssKib: number;
+  readonly anonKib: number;
+  readonly pssKib: number;
+}
+
+interface Measured {
+  readonly processes: number;
+  readonly threads: number;
+  /** at the end of the measurement */
+  readonly memory: Memory;
+}
+
+export interface RegisterResult extends Measured, RegisterFigures {
+  readonly is: 'register';
+  /** CPU of all server processes for one accepted registration, microseconds */
+  readonly cpuMicros: number;
+  /** of one core, in the measured window */
+  readonly cpuShare: number;
+}
+
+export interface WakeResult extends Measured, WakeFigures {
+  readonly is: 'wake';
+  /** CPU of all server processes for one woken call, milliseconds */
+  readonly cpuMs: number;
+  readonly cpuShare: number;
+}
+
+export interface HoldRound extends HoldFigures {
+  readonly before: Memory;
+  readonly peak: Memory;
+  readonly cancelled: Memory;
+  readonly after: Memory;
+  /** RSS at the peak less that before, by held calls */
+  readonly kibPerHeld: number;
+  /** CPU from the first INVITE to the last reading, ms for one held and cancelled call */
+  readonly cpuMs: number;
+}
+
+export interface HoldResult extends Measured {
+  readonly is: 'hold';
+  readonly rounds: readonly HoldRound[];
+}
+
+export type Result = RegisterResult | WakeResult | HoldResult;
+
+export interface RunOrder {
+  readonly job: Job;
+  /** first three numbers of the loopback addresses */
+  readonly net: string;
+  /** further arguments for node of the measured edge */
+  readonly nodeArgs: readonly string[];
+  /** keep config, logs and store of the run here */
+  readonly keep: string | undefined;
+}
+
+export type RunMessage =
+  | { readonly is: 'progress'; readonly text: string }
+  | { readonly is: 'result'; readonly result: Result }
+  | { readonly is: 'failed'; readonly why: string };

@@ -1,0 +1,246 @@
+/**
+ * One run in a process of its own, on the load core: starts the servers on theirs, makes the load, reads CPU and memory of the
+ * servers at the right moments and ends everything. A fresh process each time, so that no run inherits another's heap.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  HoldJob,
+  HoldResult,
+  HoldRound,
+  Job,
+  Memory,
+  RegisterJob,
+  RegisterResult,
+  Result,
+  RunMessage,
+  RunOrder,
+  WakeJob,
+  WakeResult,
+} from './job.ts';
+import { round } from './figures.ts';
+import { runHolds } from './load/hold-load.ts';
+import { Pbx } from './load/pbx.ts';
+import { startPushStandIn, type PushStandIn } from './load/push-stand-in.ts';
+import { RegisterLoad } from './load/register-load.ts';
+import { registerSleepers, runWakes } from './load/wake-load.ts';
+import { startEdge, type PushAccess } from './servers/edge.ts';
+import { placeIn, type Place } from './servers/place.ts';
+import { cpuSecondsOf, usageOf } from './servers/process-usage.ts';
+import { pause, type RunningServer } from './servers/server.ts';
+import { startKamailio, startResponder } from './servers/yardsticks.ts';
+
+/** Before the push stand-in has told: an app that matches the phones and is never asked. */
+const team = 'LABTEAM001';
+
+process.once('message', (order: RunOrder) => {
+  void perform(order).then(
+    (result) => finish({ is: 'result', result }),
+    (error: unknown) => finish({ is: 'failed', why: error instanceof Error ? error.message : String(error) }),
+  );
+});
+
+function finish(message: RunMessage): void {
+  process.send?.(message, () => process.exit(0));
+}
+
+function progress(text: string): void {
+  process.send?.({ is: 'progress', text } satisfies RunMessage);
+}
+
+async function perform({ job, net, nodeArgs, keep }: RunOrder): Promise<Result> {
+  const folder = keep ?? mkdtempSync(join(tmpdir(), 'bench-'));
+  mkdirSync(folder, { recursive: true });
+  const place = placeIn(net, folder);
+  const servers: RunningServer[] = [];
+  let pbx: Pbx | undefined;
+  let standIn: PushStandIn | undefined;
+  try {
+    if (job.server.is === 'edge') standIn = await startPushStandIn();
+    servers.push(...(await startServers(job, place, standIn?.access, nodeArgs)));
+    if (job.server.is === 'edge') pbx = await Pbx.open(place.pbx.host, place.pbx.port, place.server);
+    await pause(500);
+    const pids = servers.map(({ pid }) => pid);
+    switch (job.is) {
+      case 'register':
+        return await registers(job, place, pids);
+      case 'wake':
+        return await wakes(job, place, pids, required(pbx), required(standIn));
+      case 'hold':
+        return await holds(job, place, pids, required(pbx), required(standIn));
+      default:
+        return job satisfies never;
+    }
+  } finally {
+    for (const server of servers) await server.stop();
+    pbx?.close();
+    standIn?.close();
+    if (keep === undefined) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function startServers(
+  job: Job,
+  place: Place,
+  push: PushAccess | undefined,
+  nodeArgs: readonly string[],
+): Promise<readonly RunningServer[]> {
+  const { server } = job;
+  switch (server.is) {
+    case 'edge':
+      return startEdge({ ...server, users: job.is === 'register' ? job.phones : 0, push, nodeArgs }, place);
+    case 'responder':
+      return [await startResponder(server.map, place)];
+    case 'kamailio':
+      return [await startKamailio(place)];
+    default:
+      return server satisfies never;
+  }
+}
+
+async function registers(job: RegisterJob, place: Place, pids: readonly number[]): Promise<RegisterResult> {
+  const load = await RegisterLoad.open({
+    transport: job.transport,
+    server: place.server,
+    localHost: place.phones,
+    phones: job.phones,
+    wires: 200,
+    inFlight: job.inFlight,
+    rate: job.rate,
+    seconds: job.seconds,
+    team,
+  });
+  progress(`${job.phones} phones register for the first time`);
+  await load.registerAll();
+  progress(job.rate === undefined ? `refreshes, ${job.inFlight} in flight` : `refreshes, ${job.rate} a second`);
+  const window = cpuWindow(pids);
+  const figures = await load.run(window.at);
+  const measured = measure(pids);
+  load.close();
+  return {
+    is: 'register',
+    ...figures,
+    ...measured,
+    cpuMicros: round((window.cpuSeconds() * 1e6) / Math.max(1, figures.accepted)),
+    cpuShare: window.share(),
+  };
+}
+
+async function wakes(
+  job: WakeJob,
+  place: Place,
+  pids: readonly number[],
+  pbx: Pbx,
+  standIn: PushStandIn,
+): Promise<WakeResult> {
+  progress(
+    `${job.calls + job.warmUp} calls at ${job.rate} a second${job.bursts === undefined ? '' : ', random REGISTER bursts'}`,
+  );
+  const window = cpuWindow(pids);
+  const figures = await runWakes(
+    {
+      transport: job.transport,
+      server: place.server,
+      phonesHost: place.phones,
+      calls: job.calls,
+      warmUp: job.warmUp,
+      rate: job.rate,
+      talkMs: 300,
+      bursts: job.bursts,
+    },
+    pbx,
+    standIn,
+    window.at,
+  );
+  return {
+    is: 'wake',
+    ...figures,
+    ...measure(pids),
+    cpuMs: round((window.cpuSeconds() * 1000) / job.calls),
+    cpuShare: window.share(),
+  };
+}
+
+async function holds(
+  job: HoldJob,
+  place: Place,
+  pids: readonly number[],
+  pbx: Pbx,
+  standIn: PushStandIn,
+): Promise<HoldResult> {
+  await registerSleepers({
+    transport: job.transport,
+    server: place.server,
+    phonesHost: place.phones,
+    phones: job.held,
+    team: standIn.access.teamId,
+  });
+  await pause(3000);
+  const rounds: HoldRound[] = [];
+  for (let round_ = 1; round_ <= job.rounds; round_++) {
+    progress(`round ${round_}: ${job.held} calls to be held`);
+    const moments = new Map<string, Memory>();
+    const cpu = cpuSecondsOf(pids);
+    const figures = await runHolds(
+      { held: job.held, rate: job.rate, settleSeconds: job.settleSeconds, round: round_ },
+      pbx,
+      standIn,
+      (at) => {
+        const memory = measure(pids).memory;
+        moments.set(at, memory);
+        progress(`round ${round_}: ${at}, RSS ${Math.round(memory.rssKib / 1024)} MiB`);
+      },
+    );
+    const at = (moment: string): Memory => required(moments.get(moment));
+    rounds.push({
+      ...figures,
+      before: at('before'),
+      peak: at('peak'),
+      cancelled: at('cancelled'),
+      after: at('after'),
+      kibPerHeld: round((at('peak').rssKib - at('before').rssKib) / job.held),
+      cpuMs: round(((cpuSecondsOf(pids) - cpu) * 1000) / job.held),
+    });
+  }
+  return { is: 'hold', rounds, ...measure(pids) };
+}
+
+function cpuWindow(pids: readonly number[]): {
+  at(moment: 'begin' | 'end'): void;
+  cpuSeconds(): number;
+  share(): number;
+} {
+  let cpu = 0;
+  let from = 0;
+  let spent = Number.NaN;
+  let seconds = Number.NaN;
+  return {
+    at: (moment) => {
+      const now = cpuSecondsOf(pids);
+      if (moment === 'begin') {
+        cpu = now;
+        from = performance.now();
+      } else {
+        spent = now - cpu;
+        seconds = (performance.now() - from) / 1000;
+      }
+    },
+    cpuSeconds: () => spent,
+    share: () => round(spent / seconds),
+  };
+}
+
+function measure(pids: readonly number[]): {
+  readonly processes: number;
+  readonly threads: number;
+  readonly memory: Memory;
+} {
+  const { processes, threads, rssKib, anonKib, pssKib } = usageOf(pids);
+  return { processes, threads, memory: { rssKib, anonKib, pssKib } };
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('this measurement needs an edge');
+  return value;
+}

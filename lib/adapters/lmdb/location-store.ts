@@ -1,0 +1,274 @@
+/** LocationStore in one memory-mapped lmdb file: durable, zero-install, for an edge of one process. What it survives: README.md. */
+import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { open } from 'lmdb';
+import type { Database, RootDatabase } from 'lmdb';
+import type { Aor, Binding } from '../../core/binding.ts';
+import { EdgeError } from '../../errors.ts';
+import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
+import { decodeAor, decodeBindings, decodeKeepUntil, dictionary, encode, keyOf } from './encoding.ts';
+
+export interface LmdbStoreOptions {
+  /** the folder of the store; made when absent, readable by this user only */
+  readonly path: string;
+  /** digest secrets that readSecret knows */
+  readonly secrets?: readonly {
+    readonly user: string;
+    readonly realm: string;
+    readonly md5?: string;
+    readonly sha256?: string;
+  }[];
+  /** ms between the end of one look through all sets and the start of the next; 300,000 when left out */
+  readonly sweepEveryMs?: number;
+}
+
+/** Raised when a stored file can no longer be read by the code of before. */
+const format = '1';
+/** Versions are drawn from blocks, so that only one swap in a million has to write down how far we are. */
+const blockSize = 2 ** 20;
+/** lmdb's flags for "committed when it returns, flushed to the disk with the next flush" */
+const commitWithoutFlush: number = 0x10002;
+/** sets looked at in one go, and the rest between two goes: about a millisecond of work, some 12,000 sets a second */
+const sliceSize = 250;
+const sliceEveryMs = 20;
+
+/** Rejects with EDGE_STORE_UNAVAILABLE when the folder cannot be used. */
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<LocationStore> {
+  let root: RootDatabase<string, string> | undefined;
+  try {
+    mkdirSync(options.path, { recursive: true, mode: 0o700 });
+    mustBeLmdb(join(options.path, 'data.mdb'));
+    root = open<string, string>({ path: options.path, noSubdir: false, encoding: 'string', maxDbs: 8 });
+    return new LmdbStore(root, options);
+  } catch (cause) {
+    await root?.close().catch(() => undefined);
+    if (cause instanceof EdgeError) throw cause;
+    throw new EdgeError(
+      'EDGE_STORE_UNAVAILABLE',
+      `The store in "${options.path}" cannot be opened (${textOf(cause)}). The folder must be writable by this user, on a ` +
+        'local disk with free space, and its data.mdb, if there is one, must be a file of this program.',
+      cause,
+    );
+  }
+}
+
+class LmdbStore implements LocationStore {
+  readonly #path: string;
+  readonly #root: RootDatabase<string, string>;
+  readonly #sets: Database<string, string>;
+  readonly #shared: Database<string, string>;
+  readonly #meta: Database<string, string>;
+  readonly #secrets = new Map<string, { readonly md5?: string; readonly sha256?: string }>();
+  readonly #sweepEveryMs: number;
+  #nextVersion = 0;
+  #endOfBlock = 0;
+  #sweeper: NodeJS.Timeout;
+  /** the last write failed: ping has to prove that writing works again */
+  #writeFailed = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(root: RootDatabase<string, string>, options: LmdbStoreOptions) {
+    this.#path = options.path;
+    this.#root = root;
+    this.#meta = root.openDB({ name: 'meta', encoding: 'string' });
+    const known = this.#meta.transactionSync(() => {
+      const found = this.#meta.get('format');
+      if (found !== undefined) return { format: found, dictionary: this.#meta.get('dictionary') ?? '' };
+      this.#meta.putSync('format', format);
+      this.#meta.putSync('dictionary', dictionary);
+      return { format, dictionary };
+    });
+    if (known.format !== format) {
+      throw new EdgeError(
+        'EDGE_STORE_UNAVAILABLE',
+        `The store in "${options.path}" has format ${known.format}, this program reads format ${format}. ` +
+          'Use the program that wrote it, or another folder.',
+      );
+    }
+    this.#sets = root.openDB({
+      name: 'sets',
+      encoding: 'string',
+      useVersions: true,
+      compression: { threshold: 100, dictionary: Buffer.from(known.dictionary) },
+    });
+    this.#shared = root.openDB({ name: 'shared', encoding: 'string' });
+    this.#drawBlock();
+    for (const { user, realm, ...digests } of options.secrets ?? []) {
+      this.#secrets.set(JSON.stringify([user, realm]), digests);
+    }
+    this.#sweepEveryMs = options.sweepEveryMs ?? 300_000;
+    this.#sweeper = setTimeout(() => this.#sweep(undefined), this.#sweepEveryMs).unref();
+  }
+
+  async read(aor: Aor): Promise<BindingSet> {
+    return this.#attempt('read', () => {
+      const entry = this.#sets.getEntry(keyOf(aor));
+      return entry === undefined
+        ? { version: 0, bindings: [] }
+        : { version: entry.version ?? 0, bindings: decodeBindings(entry.value) };
+    });
+  }
+
+  async swap(
+    aor: Aor,
+    expected: number,
+    bindings: readonly Binding[],
+    keepUntil: number,
+  ): Promise<'stored' | 'conflict'> {
+    return this.#attempt('written', async () => {
+      const key = keyOf(aor);
+      if (bindings.length === 0) return (await this.#remove(key, expected)) ? 'stored' : 'conflict';
+      // lmdb compares the version in its write thread, inside the transaction; null means: only where nothing is.
+      const version = this.#versionAbove(key, expected);
+      if (version === undefined) return 'conflict';
+      const value = encode(aor, key, bindings, keepUntil);
+      const only = expected === 0 ? null : expected;
+      const stored = await this.#sets.put(key, value, version, only as number);
+      this.#writeFailed = false;
+      return stored ? 'stored' : 'conflict';
+    });
+  }
+
+  /** The cursor is the key of the last AOR shown, behind a `>`. */
+  async scan(
+    cursor: string,
+    limit: number,
+  ): Promise<{ readonly aors: readonly Aor[]; readonly next: string | undefined }> {
+    return this.#attempt('read', () => {
+      const aors: Aor[] = [];
+      const most = Math.max(1, limit);
+      let last: string | undefined;
+      for (const { key, value } of this.#sets.getRange(rangeAfter(cursor.startsWith('>') ? cursor.slice(1) : '', most))) {
+        last = key;
+        const aor = decodeAor(key, value);
+        if (aor !== undefined) aors.push(aor);
+      }
+      return { aors, next: last === undefined ? undefined : `>${last}` };
+    });
+  }
+
+  async readSecret(
+    user: string,
+    realm: string,
+  ): Promise<{ readonly md5?: string; readonly sha256?: string } | undefined> {
+    return this.#attempt('read', () => this.#secrets.get(JSON.stringify([user, realm])));
+  }
+
+  async shared(name: string, make: () => string): Promise<string> {
+    return this.#attempt('written', () =>
+      this.#shared.transaction(() => {
+        const known = this.#shared.get(name);
+        if (known !== undefined) return known;
+        const made = make();
+        void this.#shared.put(name, made); // inside the transaction, where it takes effect at once
+        return made;
+      }),
+    );
+  }
+
+  async ping(): Promise<void> {
+    await this.#attempt('read', () => this.#meta.get('format'));
+    if (!this.#writeFailed) return;
+    await this.#attempt('written', () => this.#meta.put('ping', 'pong'));
+    this.#writeFailed = false;
+  }
+
+  close(): Promise<void> {
+    clearTimeout(this.#sweeper);
+    this.#closing ??= this.#root.close();
+    return this.#closing;
+  }
+
+  async #remove(key: string, expected: number): Promise<boolean> {
+    if (expected === 0) return this.#sets.getEntry(key) === undefined;
+    return this.#sets.remove(key, expected);
+  }
+
+  /** A version that no set of this store ever had and that is above `expected`; undefined when `expected` is made up. */
+  #versionAbove(key: string, expected: number): number | undefined {
+    if (expected >= this.#nextVersion) {
+      // Only another handle can have given it; its block is above ours, the next one above both.
+      if (this.#sets.getEntry(key)?.version !== expected) return undefined;
+      this.#drawBlock();
+    } else if (this.#nextVersion >= this.#endOfBlock) {
+      this.#drawBlock();
+    }
+    const version = this.#nextVersion;
+    this.#nextVersion += 1;
+    return version;
+  }
+
+  #drawBlock(): void {
+    const start = this.#meta.transactionSync(() => {
+      const free = Number(this.#meta.get('versions') ?? '1');
+      this.#meta.putSync('versions', String(free + blockSize));
+      return free;
+    }, commitWithoutFlush); // a power loss that takes this back takes the swaps after it back too
+    this.#nextVersion = start;
+    this.#endOfBlock = start + blockSize;
+  }
+
+  /** Looks at one slice of the sets after `after` and forgets those whose time is over, unless a swap is quicker. */
+  #sweep(after: string | undefined): void {
+    let last: string | undefined;
+    try {
+      const now = Date.now();
+      for (const { key, value, version } of this.#sets.getRange({ ...rangeAfter(after ?? '', sliceSize), versions: true })) {
+        last = key;
+        if (decodeKeepUntil(value) <= now && version !== undefined) this.#sets.remove(key, version).catch(disarm);
+      }
+    } catch {
+      last = undefined; // reads and swaps of others will tell; we look again later
+    }
+    const wait = last === undefined ? this.#sweepEveryMs : Math.min(sliceEveryMs, this.#sweepEveryMs);
+    this.#sweeper = setTimeout(() => this.#sweep(last), wait).unref();
+  }
+
+  async #attempt<T>(what: 'read' | 'written', task: () => T | Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw new EdgeError('EDGE_STORE_UNAVAILABLE', 'The location store is closed.');
+    try {
+      return await task();
+    } catch (cause) {
+      disarm(cause);
+      if (what === 'written') this.#writeFailed = true;
+      throw new EdgeError(
+        'EDGE_STORE_UNAVAILABLE',
+        `The store in "${this.#path}" cannot be ${what} (${textOf(cause)}). Is the disk full or gone?`,
+        cause,
+      );
+    }
+  }
+}
+
+/** lmdb 3.5.6 ends the whole process at a file it does not know, so we look first: 24 octets, then its mark and version 2. */
+function mustBeLmdb(file: string): void {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, 'r');
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return; // a new store
+    throw cause;
+  }
+  try {
+    const head = Buffer.alloc(32);
+    const length = readSync(descriptor, head);
+    const known = head.readUInt32LE(24) === 0xbeefc0de && head.readUInt16LE(28) === 2;
+    if (length > 0 && !known) throw new Error('data.mdb is not an lmdb file of version 2');
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function rangeAfter(key: string, limit: number): { start?: string; exclusiveStart?: boolean; limit: number } {
+  return key === '' ? { limit } : { start: key, exclusiveStart: true, limit };
+}
+
+/** A failed commit carries a second promise with the reason; nobody else listens to it, and unheard it would end the process. */
+function disarm(cause: unknown): void {
+  if (typeof cause !== 'object' || cause === null || !('commitError' in cause)) return;
+  if (cause.commitError instanceof Promise) cause.commitError.catch(() => undefined);
+}
+
+function textOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

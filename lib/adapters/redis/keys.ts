@@ -1,0 +1,45 @@
+/** Every key and channel in Redis, spelled once. Layout and meaning: README.md. */
+import type { Aor } from '../../core/binding.ts';
+
+export interface Keys {
+  /** the set of one AOR */
+  set(aor: Aor): string;
+  /** the AOR whose set has this key; undefined when it is another key */
+  aorOfSet(key: string): Aor | undefined;
+  /** glob pattern of the keys of all sets */
+  readonly everySet: string;
+  shared(name: string): string;
+  secret(user: string, realm: string): string;
+  /** the channel with the news of one AOR */
+  news(aor: Aor): string;
+  /** nothing is published here: a subscriber asks for it to learn whether its connection lives */
+  readonly lifeSign: string;
+}
+
+export function keysWith(prefix: string): Keys {
+  const set = `${prefix}set:`;
+  return {
+    set: (aor) => `${set}{${escape(aor)}}`,
+    aorOfSet: (key) =>
+      key.startsWith(`${set}{`) && key.endsWith('}') ? unescape(key.slice(set.length + 1, -1)) : undefined,
+    everySet: `${set.replace(/[\\*?[\]^-]/g, '\\$&')}{*}`,
+    shared: (name) => `${prefix}shared:{${escape(name)}}`,
+    secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
+    news: (aor) => `${prefix}news:{${escape(aor)}}`,
+    lifeSign: `${prefix}life-sign`,
+  };
+}
+
+/** Braces end the hash tag too early; halves of surrogate pairs would all become the same octets on the wire. */
+function escape(text: string): string {
+  return text.replace(/[%{}]|[\ud800-\udfff]/gu, (found) => {
+    const code = found.charCodeAt(0);
+    return code < 0x100 ? `%${code.toString(16).toUpperCase()}` : `%u${code.toString(16)}`;
+  });
+}
+
+function unescape(text: string): string {
+  return text.replace(/%u([0-9a-f]{4})|%([0-9A-F]{2})/g, (_, long: string | undefined, short: string | undefined) =>
+    String.fromCharCode(Number.parseInt(long ?? short ?? '', 16)),
+  );
+}

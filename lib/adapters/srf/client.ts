@@ -1,0 +1,45 @@
+/** Requests of ours outside dialogs other than INVITE (RFC 3261 17.1.2). The time limit is ours: drachtio knows only its 32 s. */
+import type { Client, ClientAnswer, ClientRequest } from '../../ports/client.ts';
+import { composeRequest, fitsMetaLine } from './compose.ts';
+import { localResponse, type Exchange } from './exchange.ts';
+
+export class SrfClient implements Client {
+  readonly #current: () => Exchange | undefined;
+
+  constructor(current: () => Exchange | undefined) {
+    this.#current = current;
+  }
+
+  send(request: ClientRequest): Promise<ClientAnswer> {
+    const exchange = this.#current();
+    const text = composeRequest(request.method, request.uri, request.headers, request.body);
+    if (text === undefined || !fitsMetaLine(request.nextHop ?? '')) {
+      return Promise.resolve({ response: localResponse(400), local: true });
+    }
+    if (exchange === undefined || !exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
+    return new Promise((resolve) => {
+      let txn: string | undefined;
+      let over = false;
+      const end = (answer: ClientAnswer): void => {
+        if (over) return;
+        over = true;
+        stopTimer();
+        resolve(answer);
+      };
+      const stopTimer = exchange.surroundings.clock.after(request.timeoutMs, () => {
+        if (txn !== undefined) exchange.forget(txn);
+        end({ response: localResponse(408), local: true });
+      });
+      exchange.request(request.nextHop === undefined ? '|' : `||${request.nextHop}`, text, {
+        sent: (id) => {
+          txn = id;
+          if (over) exchange.forget(id);
+        },
+        refused: () => end({ response: localResponse(exchange.alive ? 500 : 503), local: true }),
+        response: (response, local) => {
+          if (response.status >= 200) end({ response, local });
+        },
+      });
+    });
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The text of what we send. Every value has come from a network or a user, so line breaks in it become spaces: nobody can
+ * add a header, a frame field or a second message by writing one. Header fields go out one line each, in their order
+ * (drachtio-srf would join lines of one name with commas, which PN-FC-01 forbids); only Path is joined.
+ */
+import type { Headers } from '../../sip/headers.ts';
+import { reasonPhrase } from './reason-phrases.ts';
+import { toOctets } from './frames.ts';
+
+/** Header fields the engine makes; given ones would be dropped by it or, worse, doubled. */
+const engineOwned = new Set(['via', 'route', 'record-route', 'rseq', 'content-length']);
+/** On a response the engine copies these of the request as well. */
+const copiedOnResponses = new Set([...engineOwned, 'call-id', 'cseq', 'from', 'to']);
+
+// oxlint-disable-next-line no-control-regex -- these are what must not pass
+const control = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+// oxlint-disable-next-line no-control-regex
+const controls = /[\u0000-\u0008\u000a-\u001f\u007f]+/g;
+
+function clean(value: string): string {
+  return control.test(value) ? value.replace(controls, ' ') : value;
+}
+
+/** The SIP request as an octet string; undefined when the URI or the method cannot stand in a start line. */
+export function composeRequest(method: string, uri: string, headers: Headers, body: string): string | undefined {
+  if (!/^[A-Za-z0-9\-.!%*_+`'~]+$/.test(method) || uri === '' || /[\s\u0000-\u0020\u007f]/.test(uri)) return undefined;
+  return compose(`${method} ${uri} SIP/2.0`, headers, body, engineOwned);
+}
+
+export function composeResponse(status: number, reason: string | undefined, headers: Headers | undefined, body: string): string {
+  const phrase = clean(reason === undefined || reason === '' ? reasonPhrase(status) : reason);
+  return compose(`SIP/2.0 ${status} ${phrase}`, headers, body, copiedOnResponses);
+}
+
+function compose(startLine: string, headers: Headers | undefined, body: string, leftOut: ReadonlySet<string>): string {
+  let head = `${startLine}\r\n`;
+  let typed = false;
+  let pathWritten = false;
+  if (headers !== undefined) {
+    for (const [name, value, key] of headers.entries()) {
+      if (leftOut.has(key)) continue;
+      if (key === 'content-type') typed = true;
+      if (key === 'path') {
+        // drachtio-server turns the order of Path lines round, and their order is the way back to the phone (RFC 3327)
+        if (pathWritten) continue;
+        pathWritten = true;
+        head += `${name}: ${clean(headers.lines('path').join(', '))}\r\n`;
+      } else head += `${name}: ${clean(value)}\r\n`;
+    }
+  }
+  if (body === '') return toOctets(`${head}Content-Length: 0\r\n\r\n`);
+  // drachtio refuses a body without a type unless it looks like SDP (drachtio-protocol A.7)
+  if (!typed) head += `Content-Type: ${body.startsWith('v=0') ? 'application/sdp' : 'application/octet-stream'}\r\n`;
+  const octets = bodyOctets(body);
+  return `${toOctets(`${head}Content-Length: ${octets.length}\r\n\r\n`)}${octets}`;
+}
+
+/** Bodies are octet strings already; a text of ours with wider characters becomes UTF-8. */
+function bodyOctets(body: string): string {
+  return /[^\u0000-\u00ff]/.test(body) ? Buffer.from(body, 'utf8').toString('latin1') : body;
+}
+
+/** A next hop stands in the first line of a frame, where `|` and line breaks would be fields of their own. */
+export function fitsMetaLine(text: string): boolean {
+  return !/[|\s\u0000-\u0020\u007f]/.test(text);
+}

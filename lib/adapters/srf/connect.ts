@@ -1,0 +1,152 @@
+/**
+ * The door of the adapter: one connection to a drachtio server or to the embedded engine, and the SIP ports on top of it.
+ * Requests inside dialogs we hold go to the dialog; every other request goes to `onRequest`. ACK, CANCEL and PRACK never do.
+ */
+import { EdgeError } from '../../errors.ts';
+import type { Client } from '../../ports/client.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Legs } from '../../ports/leg.ts';
+import type { InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
+import { SrfClient } from './client.ts';
+import { Exchange, type Counts, type Surroundings } from './exchange.ts';
+import { readListeners } from './flow.ts';
+import { SrfLegs } from './leg.ts';
+import { Link, type Line } from './link.ts';
+
+/** Everything the library knows but ACK and CANCEL, which no engine offers to whoever is new. */
+export const routedMethods: readonly string[] = [
+  'INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO', 'REFER', 'UPDATE', 'BYE', 'PRACK',
+];
+
+export interface SrfOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly secret: string;
+  /** goes into every flow; see Flow.engine */
+  readonly engineId: string;
+  /** only tests give another one than that of this machine */
+  readonly clock?: Clock;
+  readonly methods?: readonly string[];
+  /** largest frame the engine takes, in octets. drachtio-server: 12,228, beyond which it goes deaf (the default keeps below) */
+  readonly maxFrame?: number;
+  /** how long the first connection may take, in ms */
+  readonly connectTimeoutMs?: number;
+  /** An INVITE is an InviteTransaction: `'accept' in transaction`. Must not throw. */
+  readonly onRequest: (transaction: ServerTransaction | InviteTransaction) => void;
+  /** the connection stands again; what was open before is gone */
+  readonly onUp?: (hostports: readonly string[]) => void;
+  /** the connection is lost; every dialog, leg and request on it has been told */
+  readonly onDown?: () => void;
+  /** for the log: an attempt to connect failed, or a fault of ours while a frame was handled */
+  readonly onTrouble?: (what: 'connect-failed' | 'fault', cause: unknown) => void;
+}
+
+export interface SrfEdge {
+  readonly legs: Legs;
+  readonly client: Client;
+  /** `transport/address:port` of every listener of the engine, as of the last connect */
+  readonly hostports: readonly string[];
+  readonly up: boolean;
+  readonly counts: Readonly<Counts>;
+  /** what is open now */
+  open(): { readonly invites: number; readonly dialogs: number; readonly requests: number };
+  close(): Promise<void>;
+}
+
+/** Resolves when the engine has accepted us. Rejects with EDGE_ENGINE_UNAVAILABLE after connectTimeoutMs. */
+export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
+  const clock = options.clock ?? machineClock;
+  const counts: Counts = { requests: 0, responses: 0, malformed: 0, stray: 0, refused: 0 };
+  const surroundings: Surroundings = {
+    clock,
+    engineId: options.engineId,
+    maxFrame: options.maxFrame ?? 12_200,
+    onRequest: options.onRequest,
+    counts,
+  };
+  const exchanges = new Map<Line, Exchange>();
+  let current: Exchange | undefined;
+  let hostports: readonly string[] = [];
+  let closed = false;
+  let whenEmpty: (() => void) | undefined;
+
+  const edge: SrfEdge = {
+    legs: new SrfLegs(() => current),
+    client: new SrfClient(() => current),
+    get hostports() {
+      return hostports;
+    },
+    get up() {
+      return current !== undefined;
+    },
+    counts,
+    open: () => ({
+      invites: current?.invites.size ?? 0,
+      dialogs: current?.dialogs.size ?? 0,
+      requests: current?.waiting ?? 0,
+    }),
+    close: () => {
+      closed = true;
+      link.close();
+      return exchanges.size === 0 ? Promise.resolve() : new Promise((resolve) => (whenEmpty = resolve));
+    },
+  };
+
+  let settle: { resolve: (edge: SrfEdge) => void; reject: (error: Error) => void } | undefined;
+  let lastFailure = 'no answer';
+  const link = new Link(options.methods ?? routedMethods, {
+    up: (line, listeners) => {
+      hostports = listeners;
+      current = new Exchange(line, readListeners(listeners), surroundings);
+      exchanges.set(line, current);
+      settle?.resolve(edge);
+      if (settle === undefined) options.onUp?.(listeners);
+      settle = undefined;
+    },
+    down: (line) => {
+      const exchange = exchanges.get(line);
+      exchanges.delete(line);
+      if (current === exchange) current = undefined;
+      exchange?.end();
+      if (exchange !== undefined && !closed) options.onDown?.();
+      if (exchanges.size === 0) whenEmpty?.();
+    },
+    sip: (line, tokens, text) => exchanges.get(line)?.take(tokens, text),
+    failed: (why) => {
+      lastFailure = why;
+      if (!closed) options.onTrouble?.('connect-failed', why);
+    },
+    fault: (error) => options.onTrouble?.('fault', error),
+  });
+
+  return new Promise((resolve, reject) => {
+    const stopTimer = clock.after(options.connectTimeoutMs ?? 10_000, () => {
+      settle = undefined;
+      closed = true;
+      link.close();
+      reject(
+        new EdgeError(
+          'EDGE_ENGINE_UNAVAILABLE',
+          `The SIP engine at ${options.host}:${options.port} did not accept us (${lastFailure}). Check address, port and secret.`,
+        ),
+      );
+    });
+    settle = {
+      resolve: (value) => {
+        stopTimer();
+        resolve(value);
+      },
+      reject,
+    };
+    const { host, port, secret } = options;
+    link.connect({ host, port, secret, enablePing: true, reconnect: { retryMaxDelay: 2000 } });
+  });
+}
+
+const machineClock: Clock = {
+  now: () => Date.now(),
+  after: (ms, task) => {
+    const timer = setTimeout(task, ms).unref();
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,310 @@
+/**
+ * Everything that is going on over one line: requests of ours that wait for responses, INVITEs that wait for an answer,
+ * dialogs. It finds out whom a frame is for. When the line ends, everybody here hears it once.
+ */
+import type { ServerTransaction } from '../../ports/server-transaction.ts';
+import type { Clock } from '../../ports/clock.ts';
+import { Headers } from '../../sip/headers.ts';
+import { tagOf } from '../../sip/name-addr.ts';
+import { parseMessage, type SipRequest, type SipResponse } from '../../sip/message.ts';
+import { composeResponse } from './compose.ts';
+import type { SrfDialog } from './dialog.ts';
+import { readFlow, readReceivedOn, type Listeners } from './flow.ts';
+import { SrfInviteTransaction } from './invite-transaction.ts';
+import type { Line, Reply } from './link.ts';
+import { reasonPhrase } from './reason-phrases.ts';
+import { SrfServerTransaction } from './server-transaction.ts';
+
+/** Who waits for the responses to one request of ours. */
+export interface Outgoing {
+  /** The engine has sent it under this transaction id; `reply` holds the request as sent. */
+  sent(txn: string, reply: Reply): void;
+  /** The engine would not send it; nothing else follows. */
+  refused(why: string): void;
+  /** Any response the engine reports (drachtio-server: none that is 100). After a final one nothing else follows. */
+  response(response: SipResponse, local: boolean, dialogId: string): void;
+}
+
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly engineId: string;
+  /** largest frame the engine takes, in octets */
+  readonly maxFrame: number;
+  /** requests outside the dialogs we hold */
+  readonly onRequest: (transaction: ServerTransaction) => void;
+  readonly counts: Counts;
+}
+
+/** Since the start; plain numbers for whoever makes metrics of them. */
+export interface Counts {
+  requests: number;
+  responses: number;
+  /** frames and messages that could not be understood */
+  malformed: number;
+  /** responses nobody waited for */
+  stray: number;
+  /** frames of ours the engine refused */
+  refused: number;
+}
+
+/** An INVITE the engine only parks is forgotten by it after 64 s; a 100 of ours lifts that limit (drachtio-protocol B.1). */
+const parkedAtMost = 35_000;
+const sweepEvery = 10_000;
+const strayAtMost = 256;
+
+export class Exchange {
+  readonly line: Line;
+  readonly surroundings: Surroundings;
+  readonly #listeners: Listeners;
+  /** INVITEs without a final answer, by transaction id, oldest first */
+  readonly invites = new Map<string, SrfInviteTransaction>();
+  readonly dialogs = new Map<string, SrfDialog>();
+  /** INVITEs and legs whose dialog is only early: what the peer sends inside it is answered here */
+  readonly #early = new Map<string, Set<EarlyParty>>();
+  readonly #outgoing = new Map<string, Outgoing>();
+  readonly #stray = new Map<string, { tokens: readonly string[]; text: string }[]>();
+  #stopSweep: (() => void) | undefined;
+
+  constructor(line: Line, hostports: Listeners, surroundings: Surroundings) {
+    this.line = line;
+    this.#listeners = hostports;
+    this.surroundings = surroundings;
+  }
+
+  get alive(): boolean {
+    return this.line.alive;
+  }
+
+  get waiting(): number {
+    return this.#outgoing.size;
+  }
+
+  fits(payload: string): boolean {
+    return payload.length + 48 <= this.surroundings.maxFrame;
+  }
+
+  /** Sends a request; `meta` is what stands between `sip|` and the message. */
+  request(meta: string, message: string, outgoing: Outgoing): void {
+    const payload = `sip|${meta}\r\n${message}`;
+    if (!this.fits(payload)) {
+      queueMicrotask(() => outgoing.response(localResponse(513), true, ''));
+      return;
+    }
+    this.line.send(payload, (reply) => {
+      const txn = reply.ok ? reply.fields[7] : undefined;
+      if (txn === undefined) {
+        if (this.alive) this.surroundings.counts.refused++;
+        outgoing.refused(reply.fields[1] ?? 'refused');
+        return;
+      }
+      this.#outgoing.set(txn, outgoing);
+      outgoing.sent(txn, reply);
+      // a response that overtook the news of its request
+      const early = this.#stray.get(txn);
+      if (early !== undefined) {
+        this.#stray.delete(txn);
+        for (const { tokens, text } of early) this.#response(tokens, text);
+      }
+    });
+  }
+
+  /** Sends a frame whose answer nobody needs (ACK, CANCEL). */
+  tell(meta: string, message: string): void {
+    const payload = `sip|${meta}\r\n${message}`;
+    if (!this.fits(payload)) return;
+    this.line.send(payload, (reply) => {
+      if (!reply.ok && this.alive) this.surroundings.counts.refused++;
+    });
+  }
+
+  /** Nobody waits for this transaction any more; late responses are dropped. */
+  forget(txn: string): void {
+    this.#outgoing.delete(txn);
+  }
+
+  enterEarly(dialogId: string, party: EarlyParty): void {
+    const parties = this.#early.get(dialogId);
+    if (parties === undefined) this.#early.set(dialogId, new Set([party]));
+    else parties.add(party);
+  }
+
+  leaveEarly(dialogId: string, party: EarlyParty): void {
+    const parties = this.#early.get(dialogId);
+    if (parties?.delete(party) === true && parties.size === 0) this.#early.delete(dialogId);
+  }
+
+  enterInvite(invite: SrfInviteTransaction): void {
+    this.invites.set(invite.txn, invite);
+    this.#stopSweep ??= this.surroundings.clock.after(sweepEvery, this.#sweep);
+  }
+
+  leaveInvite(invite: SrfInviteTransaction): void {
+    this.invites.delete(invite.txn);
+    if (this.invites.size > 0) return;
+    this.#stopSweep?.();
+    this.#stopSweep = undefined;
+  }
+
+  /** One sweep for all held INVITEs: a timer and a frame for each would cost more than the few that live this long. */
+  readonly #sweep = (): void => {
+    this.#stopSweep = this.surroundings.clock.after(sweepEvery, this.#sweep);
+    const limit = this.surroundings.clock.now() - parkedAtMost;
+    for (const invite of this.invites.values()) {
+      if (invite.since > limit) break;
+      invite.unpark();
+    }
+  };
+
+  /** Takes one `sip` frame. */
+  take(tokens: readonly string[], text: string): void {
+    if (tokens[2] === 'application') {
+      // a BYE the engine sent on its own: no ACK came, a session timer ended, a CANCEL crossed a 200
+      const message = parseMessage(text);
+      const why = message.kind === 'request' ? message.headers.get('reason') : undefined;
+      this.dialogs.get(tokens[9] ?? '')?.ended(why ?? 'ended by the engine');
+      return;
+    }
+    if (text.startsWith('SIP/')) this.#response(tokens, text);
+    else this.#request(tokens, text);
+  }
+
+  /** The line is gone: its transactions and dialogs cannot be reached any more. */
+  end(): void {
+    this.#stopSweep?.();
+    this.#stopSweep = undefined;
+    const outgoing = [...this.#outgoing.values()];
+    const dialogs = [...this.dialogs.values()];
+    const invites = [...this.invites.values()];
+    this.#outgoing.clear();
+    this.#stray.clear();
+    this.#early.clear();
+    this.dialogs.clear();
+    this.invites.clear();
+    for (const invite of invites) invite.lost();
+    for (const one of outgoing) one.response(localResponse(503), true, '');
+    for (const dialog of dialogs) dialog.ended('control connection lost');
+  }
+
+  #response(tokens: readonly string[], text: string): void {
+    const txn = tokens[8] ?? '';
+    const outgoing = this.#outgoing.get(txn);
+    if (outgoing === undefined) {
+      this.#keepStray(txn, tokens, text);
+      return;
+    }
+    this.surroundings.counts.responses++;
+    const local = tokens[5] === '' && Number(tokens[6]) === 0;
+    let message = parseMessage(text);
+    if (message.kind !== 'response') {
+      // the engine took it for a response, so its transaction may be over: better an end than a wait for ever
+      this.surroundings.counts.malformed++;
+      message = localResponse(502);
+    }
+    if (message.status >= 200) this.#outgoing.delete(txn);
+    outgoing.response(message, local, tokens[9] ?? '');
+  }
+
+  #keepStray(txn: string, tokens: readonly string[], text: string): void {
+    this.surroundings.counts.stray++;
+    if (this.line.unanswered === 0) {
+      this.#stray.clear();
+      return;
+    }
+    const kept = this.#stray.get(txn);
+    if (kept !== undefined) kept.push({ tokens, text });
+    else this.#stray.set(txn, [{ tokens, text }]);
+    if (this.#stray.size > strayAtMost) this.#stray.delete(this.#stray.keys().next().value as string);
+  }
+
+  #request(tokens: readonly string[], text: string): void {
+    const { counts, onRequest } = this.surroundings;
+    counts.requests++;
+    const txn = tokens[8] ?? '';
+    const dialogId = tokens[9] ?? '';
+    const message = parseMessage(text);
+    if (message.kind !== 'request') {
+      counts.malformed++;
+      if (!text.startsWith('ACK ') && !text.startsWith('CANCEL ')) this.#refuse(txn, 400);
+      return;
+    }
+    if (message.method === 'ACK') {
+      this.dialogs.get(dialogId)?.acknowledged(message);
+      return;
+    }
+    if (message.method === 'CANCEL') {
+      // by transaction: several INVITEs of one Call-ID may wait (a PBX that forks)
+      this.invites.get(txn)?.cancelled(message);
+      return;
+    }
+    if (dialogId === '') {
+      // Both become part of dialog ids, which travel between `|`: one more of them would name somebody else's dialog
+      if (!isSafeId(message.headers.get('call-id')) || !isSafeId(message.headers.get('from'))) {
+        counts.malformed++;
+        this.#refuse(txn, 400);
+        return;
+      }
+      onRequest(this.#transaction(tokens, txn, message, undefined));
+      return;
+    }
+    const dialog = this.dialogs.get(dialogId);
+    if (message.method === 'PRACK') {
+      this.#prack(txn, dialogId, dialog !== undefined, message);
+    } else if (dialog !== undefined) {
+      dialog.requested(this.#transaction(tokens, txn, message, dialog));
+    } else {
+      const parties = this.#early.get(dialogId);
+      if (parties === undefined) this.#refuse(txn, 481);
+      else this.#requestInEarlyDialog(txn, message, parties);
+    }
+  }
+
+  #transaction(tokens: readonly string[], txn: string, message: SipRequest, dialog: SrfDialog | undefined): ServerTransaction {
+    const flow = readFlow(tokens, message.headers, this.#listeners, this.surroundings.engineId);
+    if (message.method === 'INVITE') return new SrfInviteTransaction(this, txn, message, flow, readReceivedOn(tokens), dialog);
+    return new SrfServerTransaction(this, txn, message, flow, readReceivedOn(tokens));
+  }
+
+  /** Reliable provisionals are acknowledged hop by hop (RFC 3262), so a PRACK never goes further than here. */
+  #prack(txn: string, dialogId: string, known: boolean, prack: SipRequest): void {
+    const parties = this.#early.get(dialogId);
+    if (parties === undefined && !known) {
+      this.#refuse(txn, 481);
+      return;
+    }
+    this.#refuse(txn, 200);
+    for (const party of [...(parties ?? [])]) party.acknowledged(prack);
+  }
+
+  /** No use-case speaks inside a dialog that is not answered yet: an UPDATE without an offer is harmless, the rest may come again. */
+  #requestInEarlyDialog(txn: string, message: SipRequest, parties: ReadonlySet<EarlyParty>): void {
+    if (message.method === 'BYE') {
+      this.#refuse(txn, 200);
+      for (const party of [...parties]) party.hungUp(message);
+    } else if (message.method === 'UPDATE' && message.body === '') this.#refuse(txn, 200);
+    else this.#refuse(txn, 500, Headers.of([['Retry-After', '5']]));
+  }
+
+  #refuse(txn: string, status: number, headers?: Headers): void {
+    this.line.send(`sip|${txn}|\r\n${composeResponse(status, undefined, headers, '')}`, () => {
+      // whether it was sent changes nothing
+    });
+  }
+}
+
+/** One side of an INVITE whose dialog is early. */
+export interface EarlyParty {
+  /** a PRACK of the peer */
+  acknowledged(prack: SipRequest): void;
+  /** a BYE of the peer */
+  hungUp(bye: SipRequest): void;
+}
+
+export function localResponse(status: number): SipResponse {
+  return { kind: 'response', status, reason: reasonPhrase(status), headers: Headers.empty(), body: '' };
+}
+
+function isSafeId(value: string | undefined): boolean {
+  // oxlint-disable-next-line no-control-regex
+  if (value === undefined || /[\u0000-\u0008\u000a-\u001f\u007f]/.test(value)) return false;
+  return !value.includes('|') || !(tagOf(value) ?? value).includes('|');
+}

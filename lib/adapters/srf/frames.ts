@@ -1,0 +1,51 @@
+/**
+ * The drachtio control protocol on the wire: `<length>#<payload>`, length in octets. Payloads are octet strings: one
+ * character per octet, so that no body is ever changed by a character set.
+ */
+
+/** Cuts a stream into payloads. Anything that is no frame is a fault of the engine and ends the connection. */
+export class FrameReader {
+  #rest: Buffer | undefined;
+
+  /** Calls `take` for every payload completed by this chunk; false when the stream cannot be understood any more. */
+  read(chunk: Buffer, take: (payload: string, octets: Buffer) => void): boolean {
+    const data = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    while (at < data.length) {
+      const hash = data.indexOf(35, at);
+      const digits = hash < 0 ? data.length - at : hash - at;
+      if (digits > 9) return false;
+      const length = decimal(data, at, at + digits);
+      if (length < 0 || (hash >= 0 && digits === 0)) return false;
+      if (hash < 0 || hash + 1 + length > data.length) break;
+      if (length > 0) {
+        const octets = data.subarray(hash + 1, hash + 1 + length);
+        take(octets.toString('latin1'), octets);
+      }
+      at = hash + 1 + length;
+    }
+    // a copy, so that a few octets do not keep a whole chunk alive
+    this.#rest = at === data.length ? undefined : at === 0 ? data : Buffer.from(data.subarray(at));
+    return true;
+  }
+}
+
+function decimal(data: Buffer, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at++) {
+    const digit = (data[at] as number) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+/** One frame as an octet string. */
+export function frame(payload: string): string {
+  return `${payload.length}#${payload}`;
+}
+
+/** The UTF-8 octets of a text, one character each. Text within ASCII is returned as it is. */
+export function toOctets(text: string): string {
+  return Buffer.byteLength(text) === text.length ? text : Buffer.from(text, 'utf8').toString('latin1');
+}

@@ -1,0 +1,203 @@
+/**
+ * An INVITE from the network (RFC 3261 17.2.1), outside or inside a dialog. The engine has sent the 100 already; a held one
+ * is lifted over the engine's time limit by the exchange's sweep. A caller that insists on reliable provisionals (Require:
+ * 100rel) gets them one after the other, and a 2xx only after its PRACK (RFC 3262 3).
+ */
+import type { Dialog } from '../../ports/dialog.ts';
+import type { Answer, InviteTransaction } from '../../ports/server-transaction.ts';
+import type { Flow } from '../../sip/flow.ts';
+import { Headers } from '../../sip/headers.ts';
+import type { SipRequest } from '../../sip/message.ts';
+import { parseMessage } from '../../sip/message.ts';
+import { tagOf } from '../../sip/name-addr.ts';
+import { SrfDialog } from './dialog.ts';
+import type { EarlyParty, Exchange } from './exchange.ts';
+import type { Reply } from './link.ts';
+import { responsePayload } from './server-transaction.ts';
+
+/** How long a reliable provisional may stay without PRACK before the INVITE is refused (64 T1, RFC 3262 3). */
+const prackWithin = 32_000;
+
+export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
+  readonly txn: string;
+  readonly request: SipRequest;
+  readonly flow: Flow;
+  readonly receivedOn: string | undefined;
+  /** when it came, by our clock */
+  readonly since: number;
+  readonly #exchange: Exchange;
+  /** the dialog of a re-INVITE */
+  readonly #dialog: SrfDialog | undefined;
+  #at: 'open' | 'final' | 'cancelled' = 'open';
+  #parked: boolean;
+  #onCancel: ((cancel: SipRequest) => void) | undefined;
+  #cancel: SipRequest | undefined;
+  #earlyId: string | undefined;
+  /** what waits for the PRACK of the reliable provisional that is out */
+  #unacknowledged: { readonly then: (() => void)[]; readonly stopTimer: () => void } | undefined;
+
+  constructor(
+    exchange: Exchange,
+    txn: string,
+    request: SipRequest,
+    flow: Flow,
+    receivedOn: string | undefined,
+    dialog: SrfDialog | undefined,
+  ) {
+    this.#exchange = exchange;
+    this.txn = txn;
+    this.request = request;
+    this.flow = flow;
+    this.receivedOn = receivedOn;
+    this.#dialog = dialog;
+    this.#parked = dialog === undefined;
+    this.since = exchange.surroundings.clock.now();
+    exchange.enterInvite(this);
+  }
+
+  respond(answer: Answer): Promise<'sent' | 'gone'> {
+    if (answer.status >= 300) return this.#refuse(answer);
+    if (answer.status >= 200) return this.accept(answer).then((dialog) => (dialog === undefined ? 'gone' : 'sent'));
+    const reliable = answer.status > 100 && this.request.headers.list('require').some((tag) => tag.toLowerCase() === '100rel');
+    return new Promise((resolve) => {
+      this.#inTurn(() => {
+        if (this.#at !== 'open' || !this.#exchange.alive) resolve('gone');
+        else this.#provisional(answer, reliable, resolve);
+      });
+    });
+  }
+
+  accept(answer: Answer): Promise<Dialog | undefined> {
+    return new Promise((resolve) => {
+      this.#inTurn(() => {
+        const payload = responsePayload(this.txn, answer);
+        if (this.#at !== 'open' || !this.#exchange.alive) resolve(undefined);
+        else if (!this.#exchange.fits(payload)) void this.#refuse({ status: 513 }).then(() => resolve(undefined));
+        else {
+          this.#close('final');
+          this.#exchange.line.send(payload, (reply) => resolve(reply.ok ? this.#opened(reply) : undefined));
+        }
+      });
+    });
+  }
+
+  onCancel(listener: (cancel: SipRequest) => void): void {
+    this.#onCancel = listener;
+    if (this.#cancel !== undefined) this.#tellCancel(this.#cancel);
+  }
+
+  /** A CANCEL came; the engine has answered it and the INVITE. */
+  cancelled(cancel: SipRequest): void {
+    if (this.#at !== 'open') return;
+    this.#close('cancelled');
+    this.#tellCancel(cancel);
+  }
+
+  /** The caller gave up with a BYE in the early dialog (RFC 3261 15): to the use-case the same as a CANCEL. */
+  hungUp(bye: SipRequest): void {
+    if (this.#at !== 'open') return;
+    void this.#refuse({ status: 487 });
+    this.#at = 'cancelled';
+    this.#tellCancel(bye);
+  }
+
+  acknowledged(): void {
+    const waiting = this.#unacknowledged;
+    if (waiting === undefined) return;
+    this.#unacknowledged = undefined;
+    waiting.stopTimer();
+    for (const next of waiting.then) this.#inTurn(next);
+  }
+
+  /** Answers 100 once, which makes the engine keep the INVITE for as long as we do. */
+  unpark(): void {
+    if (!this.#parked || this.#at !== 'open') return;
+    this.#parked = false;
+    this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), () => {
+      // when it is gone, the next answer will say so
+    });
+  }
+
+  /** The line ended. */
+  lost(): void {
+    if (this.#at === 'open') this.#close('final');
+  }
+
+  #tellCancel(cancel: SipRequest): void {
+    if (this.#onCancel === undefined) {
+      this.#cancel = cancel;
+      return;
+    }
+    const tell = this.#onCancel;
+    this.#cancel = undefined;
+    this.#onCancel = undefined;
+    tell(cancel);
+  }
+
+  #refuse(answer: Answer): Promise<'sent' | 'gone'> {
+    if (this.#at !== 'open' || !this.#exchange.alive) return Promise.resolve('gone');
+    this.#close('final');
+    let payload = responsePayload(this.txn, answer);
+    if (!this.#exchange.fits(payload)) payload = responsePayload(this.txn, { status: 513 });
+    return new Promise((resolve) => {
+      this.#exchange.line.send(payload, (reply) => resolve(reply.ok ? 'sent' : 'gone'));
+    });
+  }
+
+  #provisional(answer: Answer, reliable: boolean, resolve: (outcome: 'sent' | 'gone') => void): void {
+    this.#parked = false;
+    const headers = answer.headers?.copy() ?? Headers.empty();
+    const require = headers.list('require').filter((tag) => tag.toLowerCase() !== '100rel');
+    if (reliable) require.push('100rel');
+    if (require.length > 0) headers.set('Require', require.join(', '));
+    else headers.delete('Require');
+    const payload = responsePayload(this.txn, { ...answer, headers });
+    if (!this.#exchange.fits(payload)) {
+      resolve('gone');
+      return;
+    }
+    if (reliable) {
+      const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => void this.#refuse({ status: 504 }));
+      this.#unacknowledged = { then: [], stopTimer };
+    }
+    this.#exchange.line.send(payload, (reply) => {
+      if (reply.ok) this.#becameEarly(reply.fields[8] ?? '');
+      else if (reliable) this.acknowledged();
+      resolve(reply.ok ? 'sent' : 'gone');
+    });
+  }
+
+  #becameEarly(dialogId: string): void {
+    if (dialogId === '' || this.#earlyId !== undefined || this.#at !== 'open') return;
+    this.#earlyId = dialogId;
+    this.#exchange.enterEarly(dialogId, this);
+  }
+
+  /** Does it now, or once the reliable provisional before it has been acknowledged. */
+  #inTurn(task: () => void): void {
+    if (this.#unacknowledged === undefined || this.#at !== 'open') task();
+    else this.#unacknowledged.then.push(task);
+  }
+
+  #close(at: 'final' | 'cancelled'): void {
+    this.#at = at;
+    this.#exchange.leaveInvite(this);
+    if (this.#earlyId !== undefined) this.#exchange.leaveEarly(this.#earlyId, this);
+    const waiting = this.#unacknowledged;
+    this.#unacknowledged = undefined;
+    waiting?.stopTimer();
+    for (const next of waiting?.then ?? []) next();
+  }
+
+  #opened(reply: Reply): SrfDialog | undefined {
+    if (this.#dialog !== undefined) return this.#dialog;
+    const sent = parseMessage(reply.text());
+    const dialogId = reply.fields[8] ?? '';
+    if (sent.kind !== 'response' || dialogId === '') return undefined;
+    return new SrfDialog(this.#exchange, dialogId, {
+      callId: this.request.headers.get('call-id') ?? '',
+      localTag: tagOf(sent.headers.get('to') ?? '') ?? '',
+      remoteTag: tagOf(this.request.headers.get('from') ?? '') ?? '',
+    });
+  }
+}

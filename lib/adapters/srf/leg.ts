@@ -1,0 +1,128 @@
+/**
+ * INVITEs of ours (RFC 3261 17.1.1). The caller of `start` chooses a request-URI whose user part is not the one the device
+ * registered: a real drachtio-server prefers the connection it remembers for `user@host` to the next hop it is given
+ * (drachtio-protocol C.3), and a call would ring the wrong phone.
+ */
+import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
+import { Headers } from '../../sip/headers.ts';
+import type { SipRequest, SipResponse } from '../../sip/message.ts';
+import { parseMessage } from '../../sip/message.ts';
+import { tagOf } from '../../sip/name-addr.ts';
+import { composeRequest, fitsMetaLine } from './compose.ts';
+import { ackOnce, placeholder, SrfDialog } from './dialog.ts';
+import { localResponse, type EarlyParty, type Exchange, type Outgoing } from './exchange.ts';
+import type { Reply } from './link.ts';
+import { Pracks } from './pracks.ts';
+
+/** The engine gives up a cancelled INVITE after 32 s; this only catches one that forgot to say so. */
+const endsAfterCancelWithin = 40_000;
+
+export class SrfLegs implements Legs {
+  readonly #current: () => Exchange | undefined;
+
+  constructor(current: () => Exchange | undefined) {
+    this.#current = current;
+  }
+
+  start(request: LegRequest, events: LegEvents): Leg {
+    return new SrfLeg(this.#current(), request, events);
+  }
+}
+
+class SrfLeg implements Leg, EarlyParty, Outgoing {
+  callId: string | undefined;
+  readonly #exchange: Exchange | undefined;
+  readonly #events: LegEvents;
+  readonly #pracks: Pracks | undefined;
+  #txn: string | undefined;
+  #earlyId: string | undefined;
+  #over = false;
+  #cancelled: { readonly reason: string | undefined } | undefined;
+  #stopGuard: (() => void) | undefined;
+
+  constructor(exchange: Exchange | undefined, request: LegRequest, events: LegEvents) {
+    this.#exchange = exchange;
+    this.#events = events;
+    this.#pracks = exchange === undefined ? undefined : new Pracks(exchange);
+    const text = composeRequest('INVITE', request.uri, request.headers, request.body);
+    if (text === undefined || !fitsMetaLine(request.nextHop)) this.#failSoon(400);
+    else if (exchange === undefined || !exchange.alive) this.#failSoon(503);
+    else exchange.request(`||${request.nextHop}`, text, this);
+  }
+
+  cancel(reason?: string): void {
+    if (this.#over || this.#cancelled !== undefined) return;
+    this.#cancelled = { reason };
+    if (this.#txn !== undefined) this.#sendCancel();
+  }
+
+  sent(txn: string, reply: Reply): void {
+    this.#txn = txn;
+    const invite = parseMessage(reply.text());
+    if (invite.kind === 'request') this.callId = invite.headers.get('call-id');
+    if (this.#cancelled !== undefined) this.#sendCancel();
+  }
+
+  refused(): void {
+    this.#fail(localResponse(this.#exchange?.alive === true ? 500 : 503), true);
+  }
+
+  response(response: SipResponse, local: boolean, dialogId: string): void {
+    if (this.#over) return;
+    if (response.status >= 300) this.#fail(response, local);
+    else if (response.status >= 200) this.#answered(response, dialogId);
+    else {
+      if (dialogId !== '' && this.#earlyId === undefined && response.status > 100) {
+        this.#earlyId = dialogId;
+        this.#exchange?.enterEarly(dialogId, this);
+      }
+      const provisional = this.#pracks?.take(response, dialogId) ?? 'plain';
+      if (provisional !== 'repeated') this.#events.progress(response, provisional === 'reliable');
+    }
+  }
+
+  /** A PRACK towards an INVITE of ours makes no sense; it has been answered. */
+  acknowledged(): void {}
+
+  /** The callee may not send BYE before it answered (RFC 3261 15); its final answer will follow. */
+  hungUp(_bye: SipRequest): void {}
+
+  #answered(response: SipResponse, dialogId: string): void {
+    const exchange = this.#exchange as Exchange;
+    this.#end();
+    const dialog = new SrfDialog(exchange, dialogId, {
+      callId: response.headers.get('call-id') ?? this.callId ?? '',
+      localTag: tagOf(response.headers.get('from') ?? '') ?? '',
+      remoteTag: tagOf(response.headers.get('to') ?? '') ?? '',
+    });
+    this.#events.answered(response, dialog, ackOnce(exchange, dialogId, placeholder));
+  }
+
+  #failSoon(status: number): void {
+    queueMicrotask(() => this.#fail(localResponse(status), true));
+  }
+
+  #fail(response: SipResponse, local: boolean): void {
+    if (this.#over) return;
+    this.#end();
+    this.#events.failed(response, local);
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#stopGuard?.();
+    if (this.#earlyId !== undefined) this.#exchange?.leaveEarly(this.#earlyId, this);
+  }
+
+  #sendCancel(): void {
+    const exchange = this.#exchange as Exchange;
+    const reason = this.#cancelled?.reason;
+    const headers = reason === undefined ? Headers.empty() : Headers.of([['Reason', reason]]);
+    const text = composeRequest('CANCEL', placeholder, headers, '');
+    if (text !== undefined) exchange.tell(`${this.#txn}|`, text);
+    this.#stopGuard = exchange.surroundings.clock.after(endsAfterCancelWithin, () => {
+      exchange.forget(this.#txn as string);
+      this.#fail(localResponse(487), true);
+    });
+  }
+}

@@ -1,0 +1,38 @@
+/** A request from the network other than INVITE (RFC 3261 17.2.2). One final answer; provisionals other than 100 are not sent (RFC 4320). */
+import type { Answer, ServerTransaction } from '../../ports/server-transaction.ts';
+import type { Flow } from '../../sip/flow.ts';
+import type { SipRequest } from '../../sip/message.ts';
+import { composeResponse } from './compose.ts';
+import type { Exchange } from './exchange.ts';
+
+export class SrfServerTransaction implements ServerTransaction {
+  readonly request: SipRequest;
+  readonly flow: Flow;
+  readonly receivedOn: string | undefined;
+  readonly #exchange: Exchange;
+  readonly #txn: string;
+  #over = false;
+
+  constructor(exchange: Exchange, txn: string, request: SipRequest, flow: Flow, receivedOn: string | undefined) {
+    this.#exchange = exchange;
+    this.#txn = txn;
+    this.request = request;
+    this.flow = flow;
+    this.receivedOn = receivedOn;
+  }
+
+  respond(answer: Answer): Promise<'sent' | 'gone'> {
+    if (this.#over || !this.#exchange.alive) return Promise.resolve('gone');
+    if (answer.status >= 200) this.#over = true;
+    let payload = responsePayload(this.#txn, answer);
+    // 513 is short and true; a frame too long would make drachtio deaf for ever (drachtio-protocol A.1)
+    if (!this.#exchange.fits(payload)) payload = responsePayload(this.#txn, { status: 513 });
+    return new Promise((resolve) => {
+      this.#exchange.line.send(payload, (reply) => resolve(reply.ok ? 'sent' : 'gone'));
+    });
+  }
+}
+
+export function responsePayload(txn: string, answer: Answer): string {
+  return `sip|${txn}|\r\n${composeResponse(answer.status, answer.reason, answer.headers, answer.body ?? '')}`;
+}

@@ -1,0 +1,81 @@
+/** The calls of this node: how many INVITEs are held (bounded, PN-PROXY-34), which calls talk, and how to end them at a stop. */
+
+export interface CallLedger {
+  /** Takes a place for an INVITE on these devices; undefined: no room. The function gives the place back. `drain` is called at a stop. */
+  hold(devices: readonly string[], drain: () => void): (() => void) | undefined;
+  /** Enters a call that was answered; the function takes it out. `hangUp` is called when a stop has waited long enough. */
+  talk(hangUp: () => void): () => void;
+}
+
+export interface LedgerLimits {
+  readonly maxHeld: number;
+  readonly maxHeldPerDevice: number;
+}
+
+interface Held {
+  readonly since: number;
+  readonly drain: () => void;
+}
+
+export class Calls implements CallLedger {
+  readonly #limits: LedgerLimits;
+  readonly #now: () => number;
+  readonly #held = new Set<Held>();
+  readonly #perDevice = new Map<string, number>();
+  readonly #talking = new Set<() => void>();
+  #draining = false;
+
+  constructor(limits: LedgerLimits, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  get held(): number {
+    return this.#held.size;
+  }
+
+  get talking(): number {
+    return this.#talking.size;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** age of the INVITE that is held longest, seconds; 0 when none is */
+  get oldestHeldSeconds(): number {
+    const [oldest] = this.#held;
+    return oldest === undefined ? 0 : (this.#now() - oldest.since) / 1000;
+  }
+
+  hold(devices: readonly string[], drain: () => void): (() => void) | undefined {
+    if (this.#draining || this.#held.size >= this.#limits.maxHeld) return undefined;
+    if (devices.some((device) => (this.#perDevice.get(device) ?? 0) >= this.#limits.maxHeldPerDevice)) return undefined;
+    const held: Held = { since: this.#now(), drain };
+    this.#held.add(held);
+    for (const device of devices) this.#perDevice.set(device, (this.#perDevice.get(device) ?? 0) + 1);
+    return () => {
+      if (!this.#held.delete(held)) return;
+      for (const device of devices) {
+        const left = (this.#perDevice.get(device) ?? 1) - 1;
+        if (left > 0) this.#perDevice.set(device, left);
+        else this.#perDevice.delete(device);
+      }
+    };
+  }
+
+  talk(hangUp: () => void): () => void {
+    this.#talking.add(hangUp);
+    return () => this.#talking.delete(hangUp);
+  }
+
+  /** No new calls from now on; every held INVITE gets its answer now. */
+  drain(): void {
+    this.#draining = true;
+    for (const { drain } of this.#held) drain();
+  }
+
+  hangUpAll(): void {
+    for (const hangUp of this.#talking) hangUp();
+  }
+}

@@ -1,0 +1,303 @@
+/**
+ * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
+ * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
+ */
+import { hold, step, type HeldInvite, type HoldEffect, type HoldEvent, type HoldPolicy, type Step, type Target } from '../core/held-invite.ts';
+import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { AckContent, Dialog } from '../ports/dialog.ts';
+import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
+import type { Log } from '../ports/log.ts';
+import type { InviteTransaction } from '../ports/server-transaction.ts';
+import { Headers } from '../sip/headers.ts';
+import type { SipResponse } from '../sip/message.ts';
+
+export interface RingTimes {
+  /** the bucket timer: longest wait for a device to wake */
+  readonly holdMs: number;
+  /** a leg without any 1xx after this long is silent */
+  readonly silentMs: number;
+  /** longest ringing, counted from the first leg */
+  readonly ringMs: number;
+}
+
+/** What the story of a call needs from outside; all of it is called by effects only. */
+export interface RingPlan {
+  readonly transaction: InviteTransaction;
+  readonly targets: readonly Target[];
+  readonly policy: HoldPolicy;
+  readonly times: RingTimes;
+  /** how header fields of answers pass, from the devices to the caller */
+  readonly answers: PassOptions;
+  /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
+  legRequest(device: string, flow: string): LegRequest | undefined;
+  /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
+  push(device: string, signal: AbortSignal): Promise<boolean>;
+  /** our own final answer `status` may be another one here (a PBX that is down is no sleeping phone) */
+  refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
+  /** exactly once, when caller and winner both have their dialogs */
+  onAnswered(caller: Dialog, callee: Dialog): void;
+  /** exactly once */
+  onOver(ending: Extract<HoldEffect, { do: 'over' }>, story: readonly StoryLine[]): void;
+}
+
+/** For the one log line that answers "why did it not ring?". */
+export interface StoryLine {
+  /** ms since the INVITE came */
+  readonly at: number;
+  readonly what: string;
+}
+
+export interface RingDeps {
+  readonly legs: Legs;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface RunningLeg {
+  readonly leg: Leg;
+  readonly device: string;
+  last: SipResponse | undefined;
+  dialog: Dialog | undefined;
+  ack: ((content?: AckContent) => void) | undefined;
+}
+
+/** The runner of one call. `tell` is the only way in. */
+export class Ring {
+  readonly #plan: RingPlan;
+  readonly #deps: RingDeps;
+  readonly #startedAt: number;
+  readonly #legs = new Map<string, RunningLeg>();
+  readonly #pushes = new Map<string, AbortController>();
+  readonly #timers = new Map<string, () => void>();
+  readonly #story: StoryLine[] = [];
+  readonly #queue: HoldEvent[] = [];
+  #held: HeldInvite | undefined;
+  #busy = false;
+  #earlyMediaLeg: string | undefined;
+  /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
+  #cancelReason: string | undefined;
+
+  constructor(plan: RingPlan, deps: RingDeps) {
+    this.#plan = plan;
+    this.#deps = deps;
+    this.#startedAt = deps.clock.now();
+  }
+
+  /** Begins; events told before are kept and come after. */
+  start(): void {
+    this.#busy = true;
+    this.#take(hold(this.#plan.targets, this.#plan.policy));
+    const expires = inviteExpires(this.#plan.transaction.request.headers);
+    if (expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
+      this.#startTimer('expires', expires * 1000, { is: 'expires' });
+    }
+    this.#drainQueue();
+    this.#plan.transaction.onCancel((cancel) => {
+      const reasons = cancel.headers.list('Reason');
+      if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
+      this.tell({ is: 'cancelled' });
+    });
+  }
+
+  /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
+  tell(event: HoldEvent): void {
+    this.#queue.push(event);
+    if (this.#held !== undefined && !this.#busy) {
+      this.#busy = true;
+      this.#drainQueue();
+    }
+  }
+
+  #drainQueue(): void {
+    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
+      this.#note(event);
+      this.#take(step(this.#held as HeldInvite, event));
+    }
+    this.#busy = false;
+  }
+
+  #take([held, effects]: Step): void {
+    this.#held = held;
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  #perform(effect: HoldEffect): void {
+    switch (effect.do) {
+      case 'push':
+        return this.#push(effect.device);
+      case 'stop-push':
+        this.#pushes.get(effect.device)?.abort();
+        this.#pushes.delete(effect.device);
+        return;
+      case 'start-leg':
+        return this.#startLeg(effect.leg, effect.device, effect.flow);
+      case 'cancel-leg':
+        this.#stopTimer(effect.leg);
+        this.#legs.get(effect.leg)?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
+        return;
+      case 'start-silence-timer':
+        return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });
+      case 'start-bucket-timer':
+        return this.#startTimer('bucket', this.#plan.times.holdMs, { is: 'bucket-timer' });
+      case 'stop-bucket-timer':
+        return this.#stopTimer('bucket');
+      case 'start-ring-timer':
+        return this.#startTimer('ring', this.#plan.times.ringMs, { is: 'ring-timer' });
+      case 'relay-progress':
+        return this.#relayProgress(effect.leg);
+      case 'relay-answer':
+        return void this.#relayAnswer(effect.leg);
+      case 'hang-up':
+        return this.#hangUp(effect.leg, 'SIP;cause=487;text="Call is over"');
+      case 'relay-failure':
+        return this.#relayFailure(effect.leg);
+      case 'refuse': {
+        const { status, headers } = this.#plan.refuseWith(effect.status);
+        void this.#plan.transaction.respond(headers === undefined ? { status } : { status, headers });
+        return;
+      }
+      case 'over':
+        for (const stop of this.#timers.values()) stop();
+        this.#timers.clear();
+        for (const push of this.#pushes.values()) push.abort();
+        this.#pushes.clear();
+        this.#plan.onOver(effect, this.#story);
+        return;
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #push(device: string): void {
+    const controller = new AbortController();
+    this.#pushes.set(device, controller);
+    void this.#plan.push(device, controller.signal).then((accepted) => {
+      if (!controller.signal.aborted) this.tell({ is: 'push-ended', device, accepted });
+    });
+  }
+
+  #startLeg(id: string, device: string, flow: string): void {
+    const request = this.#plan.legRequest(device, flow);
+    if (request === undefined) {
+      this.tell({ is: 'failed', leg: id, status: 480, local: true });
+      return;
+    }
+    const leg = this.#deps.legs.start(request, {
+      progress: (response) => this.#onResponse(id, response, () => ({ is: 'progress', leg: id, status: response.status })),
+      failed: (response, local) => this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+      answered: (response, dialog, ack) =>
+        this.#onResponse(id, response, (running) => {
+          running.dialog = dialog;
+          running.ack = ack;
+          return { is: 'answered', leg: id };
+        }),
+    });
+    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined });
+  }
+
+  #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
+    const running = this.#legs.get(id);
+    if (running === undefined) return;
+    this.#stopTimer(id);
+    running.last = response;
+    this.tell(event(running));
+  }
+
+  /** Only one leg's session description may reach the caller before the answer: all provisionals share one To tag. */
+  #relayProgress(id: string): void {
+    const response = this.#legs.get(id)?.last;
+    if (response === undefined) return;
+    const hasBody = response.body !== '';
+    if (hasBody) this.#earlyMediaLeg ??= id;
+    const withBody = hasBody && this.#earlyMediaLeg === id;
+    void this.#plan.transaction.respond({
+      status: response.status,
+      reason: response.reason,
+      headers: passProgress(response.headers, withBody, this.#plan.answers),
+      ...(withBody ? { body: response.body } : {}),
+    });
+  }
+
+  async #relayAnswer(id: string): Promise<void> {
+    const running = this.#legs.get(id);
+    if (running?.last === undefined || running.dialog === undefined) return;
+    const { last, dialog: callee, ack } = running;
+    const lateOffer = this.#plan.transaction.request.body === '';
+    if (!lateOffer) ack?.();
+    const caller = await this.#plan.transaction.accept({
+      status: last.status,
+      reason: last.reason,
+      headers: passAnswer(last.headers, last.status, this.#plan.answers),
+      ...(last.body === '' ? {} : { body: last.body }),
+    });
+    if (caller === undefined) {
+      // the caller went away in the same moment: nobody is there to talk to
+      if (lateOffer) ack?.();
+      this.#bye(callee, 'SIP;cause=487;text="Request Terminated"');
+      return;
+    }
+    if (lateOffer) {
+      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }));
+    }
+    this.#plan.onAnswered(caller, callee);
+  }
+
+  #hangUp(id: string, reason: string): void {
+    const running = this.#legs.get(id);
+    if (running?.dialog === undefined) return;
+    running.ack?.();
+    this.#bye(running.dialog, reason);
+  }
+
+  #bye(dialog: Dialog, reason: string): void {
+    void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
+  }
+
+  #relayFailure(id: string): void {
+    const response = this.#legs.get(id)?.last;
+    if (response === undefined) return;
+    void this.#plan.transaction.respond({
+      status: response.status,
+      reason: response.reason,
+      headers: passAnswer(response.headers, response.status, this.#plan.answers),
+      ...(response.body === '' ? {} : { body: response.body }),
+    });
+  }
+
+  #startTimer(name: string, ms: number, event: HoldEvent): void {
+    this.#stopTimer(name);
+    this.#timers.set(
+      name,
+      this.#deps.clock.after(ms, () => {
+        this.#timers.delete(name);
+        this.tell(event);
+      }),
+    );
+  }
+
+  #stopTimer(name: string): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+
+  #note(event: HoldEvent): void {
+    const subject = 'device' in event ? ` ${event.device}` : 'leg' in event ? ` ${event.leg}` : '';
+    const status = 'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
+    if (this.#story.length < 100) this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
+  }
+}
+
+/** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
+const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {
+  'answered-elsewhere': 'SIP;cause=200;text="Call completed elsewhere"',
+  'refused-elsewhere': 'SIP;cause=603;text="Declined"',
+  'caller-cancelled': undefined,
+  moved: undefined,
+  timeout: undefined,
+};
+
+function inviteExpires(headers: Headers): number | undefined {
+  const text = headers.get('Expires')?.trim();
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}

@@ -1,0 +1,70 @@
+/** Files a config names: read at the start, so that a wrong one stops it and not the first call. */
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Secret } from './secret.ts';
+
+/** Says what was expected and what was found instead. */
+export type Tell = (expected: string, found: string) => void;
+
+/** The .p8 of an APNs key. */
+export function readSigningKey(
+  from: { readonly path: string } | { readonly text: string },
+  tell: Tell,
+): Secret | undefined {
+  const text = 'path' in from ? readText(from.path, tell) : from.text;
+  if (text === undefined) return undefined;
+  const expected = 'an EC P-256 private key in PEM';
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(text);
+  } catch {
+    // what OpenSSL says of a key is not for a log
+    tell(expected, text.includes('-----BEGIN') ? 'PEM that is no usable private key' : 'no PEM');
+    return undefined;
+  }
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+    tell(
+      expected,
+      `a private key of kind ${key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? 'unknown'}`,
+    );
+    return undefined;
+  }
+  return new Secret(text);
+}
+
+/** One or more certificates, as text for tls.connect. */
+export function readCertificates(path: string, tell: Tell): string | undefined {
+  const text = readText(path, tell);
+  if (text === undefined) return undefined;
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) {
+    tell('PEM certificates', 'none');
+    return undefined;
+  }
+  for (const block of blocks) {
+    try {
+      new X509Certificate(block);
+    } catch {
+      tell('PEM certificates', 'one that cannot be read');
+      return undefined;
+    }
+  }
+  return text;
+}
+
+function readText(path: string, tell: Tell): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    tell('a readable file', fileFault(error));
+    return undefined;
+  }
+}
+
+/** Why a file could not be read, in words. */
+export function fileFault(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT') return 'no such file';
+  if (code === 'EISDIR') return 'a folder';
+  return code === 'EACCES' || code === 'EPERM' ? 'no permission to read it' : 'a file that cannot be read';
+}

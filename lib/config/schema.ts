@@ -1,0 +1,335 @@
+/** Every key of the config: what it means, what it may be, its default and the environment variable that wins over the file. */
+import { z } from 'zod';
+import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
+import {
+  host,
+  hostPort,
+  httpsUrl,
+  integer,
+  isHost,
+  listOf,
+  oneOf,
+  parsed,
+  secretText,
+  sipListener,
+  sipPeer,
+  subnet,
+  text,
+} from './kinds.ts';
+
+const filePath = text('the path of a file, relative to the folder of the config file', /^[^\0]{1,4096}$/);
+const expiration = {
+  schema: z.union([z.literal('window'), z.int().min(0).max(3600)]),
+  expected: 'window, or a whole number of seconds, 0 to 3600',
+};
+const domainName = parsed<string>('a domain name, or "*" for every domain not listed', (value) =>
+  value === '*' || isHost(value) ? value.toLowerCase() : undefined,
+);
+
+const sip = z.strictObject({
+  listen: fallback(
+    listOf(sipListener, 'a list of transport://address:port', 1),
+    ['udp://0.0.0.0:5060', 'tcp://0.0.0.0:5060'],
+    {
+      doc: 'Where the embedded engine listens for SIP; with engine.kind drachtio the server has its own contacts. Port 0 takes a free one.',
+      env: 'REVEILLE_SIP_LISTEN',
+    },
+  ),
+  external_address: optional(host, {
+    doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on.',
+    env: 'REVEILLE_SIP_EXTERNAL_ADDRESS',
+  }),
+});
+
+const engine = z
+  .strictObject({
+    kind: fallback(oneOf('embedded', 'drachtio'), 'embedded', {
+      doc: 'SIP engine: the one inside the edge, or a drachtio-server.',
+      env: 'REVEILLE_ENGINE',
+    }),
+    drachtio: z
+      .strictObject({
+        host: fallback(host, '127.0.0.1', {
+          doc: 'Where the drachtio-server takes control connections.',
+          env: 'DRACHTIO_HOST',
+        }),
+        port: fallback(integer(1, 65_535), 9022, { doc: 'Its control port.', env: 'DRACHTIO_PORT' }),
+        secret: optional(secretText('the secret of the drachtio-server as text'), {
+          doc: 'Its shared secret; required when engine.kind is drachtio.',
+          env: 'DRACHTIO_SECRET',
+        }),
+      })
+      .prefault({}),
+  })
+  .check((context) => {
+    const { kind, drachtio } = context.value;
+    if (kind === 'drachtio' && drachtio.secret === undefined)
+      mistake(context, ['drachtio', 'secret'], 'the secret, because engine.kind is drachtio', 'nothing');
+  });
+
+const http = z.strictObject({
+  listen: fallback(hostPort, '0.0.0.0:9090', {
+    doc: 'Where /metrics, /healthz and /readyz are served; keep it off the public network. Port 0 takes a free one.',
+    env: 'REVEILLE_HTTP_LISTEN',
+  }),
+});
+
+const store = z
+  .strictObject({
+    kind: fallback(oneOf('lmdb', 'redis', 'memory'), 'lmdb', {
+      doc: 'Where bindings live: a folder of this node, a Redis shared by several, or memory only (forgotten at a restart).',
+      env: 'REVEILLE_STORE',
+    }),
+    path: fallback(
+      text('the path of a folder, relative to the folder of the config file', /^[^\0]{1,4096}$/),
+      './data',
+      {
+        doc: 'Folder of the lmdb store; made when missing.',
+        env: 'REVEILLE_STORE_PATH',
+      },
+    ),
+    redis_url: optional(
+      secretText('redis://[user:password@]host[:port][/db] or rediss://...', /^rediss?:\/\/[^\s]{1,1024}$/i),
+      {
+        doc: 'Address of Redis; required when store.kind is redis.',
+        env: 'REVEILLE_REDIS_URL',
+      },
+    ),
+    key_prefix: fallback(
+      text('1 to 64 printable characters without spaces or braces', /^[!-z|~]{1,64}$/),
+      'reveille:',
+      {
+        doc: 'First part of every key in Redis, so that several edges can share one.',
+      },
+    ),
+  })
+  .check((context) => {
+    const { kind, redis_url: url } = context.value;
+    if (kind === 'redis' && url === undefined)
+      mistake(context, ['redis_url'], 'an address, because store.kind is redis', 'nothing');
+  });
+
+const user = z
+  .strictObject({
+    name: required(text('a user name without spaces, @ or colon', /^[^\s@:"<>\0]{1,128}$/), {
+      doc: 'User part of the AOR and name in the digest.',
+    }),
+    password: optional(secretText('a password as text (in quotes when it looks like a number)'), {
+      doc: 'Digest password; from it every HA1 is made.',
+    }),
+    ha1_md5: optional(secretText('32 hexadecimal digits', /^[0-9a-f]{32}$/i), {
+      doc: 'MD5 of user:realm:password, instead of the password.',
+    }),
+    ha1_sha256: optional(secretText('64 hexadecimal digits', /^[0-9a-f]{64}$/i), {
+      doc: 'SHA-256 of user:realm:password, instead of the password.',
+    }),
+  })
+  .check((context) => {
+    const { password, ha1_md5: md5, ha1_sha256: sha256 } = context.value;
+    if ((password === undefined) === (md5 === undefined && sha256 === undefined)) {
+      mistake(
+        context,
+        [],
+        'either password, or ha1_md5 and/or ha1_sha256',
+        password === undefined ? 'none of them' : 'both',
+      );
+    }
+  });
+
+const domain = z
+  .strictObject({
+    name: required(domainName, { doc: 'Domain of the AORs, or "*" for every domain not listed.' }),
+    registration: fallback(oneOf('mid-registrar', 'registrar'), 'mid-registrar', {
+      doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users. registrar: the edge does, and the PBX uses it as a trunk.',
+    }),
+    upstream: required(sipPeer, {
+      doc: 'The PBX of this domain. The variable sets it for the domain "*".',
+      env: 'REVEILLE_UPSTREAM',
+    }),
+    trusted: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
+      doc: 'Addresses calls for phones may come from, besides those of the upstream itself.',
+    }),
+    users: z.array(user).prefault([]),
+    realm: optional(text('text without quotes, 1 to 128 characters', /^[^"\\\0\r\n]{1,128}$/), {
+      doc: 'Realm of our digest challenges; the domain itself when left out.',
+    }),
+    algorithms: fallback(listOf(oneOf('SHA-256', 'MD5'), 'a list of SHA-256, MD5', 1), ['SHA-256', 'MD5'], {
+      doc: 'Digest algorithms offered in registrar mode, the preferred one first.',
+    }),
+  })
+  .check((context) => {
+    const { registration, users } = context.value;
+    if (registration === 'mid-registrar' && users.length > 0) {
+      mistake(context, ['users'], 'no users in mid-registrar mode, where the PBX knows them', `${users.length}`);
+    }
+    repeated(users.map((one) => one.name)).forEach(([at]) =>
+      mistake(context, ['users', at, 'name'], 'a name no other user of this domain has', 'the same name twice'),
+    );
+  });
+
+const registration = z
+  .strictObject({
+    min_expires: fallback(integer(1, 3599, 'seconds'), 600, {
+      doc: 'Shorter registrations are refused with 423 (RFC 3261 10.3); plain phones behind NAT that register each minute need less.',
+    }),
+    default_expires: fallback(integer(60, 604_800, 'seconds'), 3600, { doc: 'Granted when a phone names no expiry.' }),
+    max_expires: fallback(integer(3600, 31_536_000, 'seconds'), 604_800, { doc: 'Longest expiry granted to a phone.' }),
+    max_bindings: fallback(integer(1, 100), 10, { doc: 'Most devices of one AOR; one more is refused.' }),
+    unsupported_push: fallback(oneOf('accept', 'reject'), 'accept', {
+      doc: 'A push service no app is configured for: register the phone as a plain one, or refuse with 555.',
+    }),
+    pnsreg_seconds: fallback(integer(30, 3600, 'seconds'), 180, {
+      doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
+    }),
+    refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
+      doc: 'How early the edge pushes a phone that cannot wake itself so that it refreshes.',
+    }),
+  })
+  .check((context) => {
+    const { min_expires: least, default_expires: usual, max_expires: most } = context.value;
+    if (usual < least || usual > most) {
+      mistake(context, ['default_expires'], `from min_expires (${least}) to max_expires (${most})`, `${usual}`);
+    }
+  });
+
+const wake = z.strictObject({
+  hold_seconds: fallback(integer(5, 60, 'seconds'), 30, {
+    doc: 'Longest wait for a phone to wake (the bucket timer); then the caller gets 480.',
+    env: 'REVEILLE_HOLD_SECONDS',
+  }),
+  silent_flow_ms: fallback(integer(200, 10_000, 'milliseconds'), 1500, {
+    doc: 'A flow that gives no answer to an INVITE for so long counts as asleep, and the phone is pushed.',
+  }),
+  udp_flow_awake_ms: fallback(integer(0, 3_600_000, 'milliseconds'), 0, {
+    doc: 'How long after a REGISTER the UDP flow of a pushable phone is tried before a push; 0 pushes at once.',
+  }),
+  ring_seconds: fallback(integer(10, 600, 'seconds'), 190, {
+    doc: 'Longest ringing of a phone that has been reached.',
+  }),
+  max_held: fallback(integer(1, 1_000_000), 20_000, {
+    doc: 'Most INVITEs held at once by this process; one more is refused.',
+  }),
+  max_held_per_device: fallback(integer(1, 1_000_000), 20_000, {
+    doc: 'Most INVITEs held at once for one phone; one more is refused. The default leaves it to max_held.',
+  }),
+});
+
+const app = z
+  .strictObject({
+    name: required(text('a short name: letters, digits, dot, dash, underscore', /^[A-Za-z0-9._-]{1,64}$/), {
+      doc: 'Name of the app in logs and in stored bindings; keep it for good.',
+    }),
+    provider: required(oneOf('apns'), { doc: 'Push service of this app.' }),
+    match: required(
+      listOf(text('text of 1 to 256 characters without spaces', /^[^\s;]{1,256}$/), 'a list of pn-param values', 1),
+      {
+        doc: 'pn-param values this app answers for: a whole value, or TEAM.bundle, which also takes TEAM.bundle.voip and its like.',
+      },
+    ),
+    team_id: required(text('the 10 letters and digits of the Apple team', /^[A-Z0-9]{10}$/), {
+      doc: 'Apple team identifier, the issuer of the token.',
+    }),
+    key_id: required(text('the 10 letters and digits of the key', /^[A-Z0-9]{10}$/), {
+      doc: 'Identifier of the signing key.',
+    }),
+    key_file: optional(filePath, { doc: 'The .p8 file from Apple: an EC P-256 private key in PEM.' }),
+    key: optional(secretText('an EC P-256 private key in PEM', /^[\s\S]{1,8192}$/), {
+      doc: 'The same key as text, instead of key_file.',
+    }),
+    endpoint: fallback(httpsUrl, 'https://api.push.apple.com', {
+      doc: 'Production service; change it only for stand-ins and relays.',
+    }),
+    sandbox_endpoint: fallback(httpsUrl, 'https://api.sandbox.push.apple.com', {
+      doc: 'Service for development builds.',
+    }),
+    ca_file: optional(filePath, { doc: 'PEM certificates to trust at the endpoints instead of those Node knows.' }),
+    environment: fallback(oneOf('production', 'sandbox', 'auto'), 'auto', {
+      doc: 'Which endpoint: always one of them, or what the phone says (else production).',
+    }),
+    profile: fallback(oneOf('generic', 'linphone', 'pjsip'), 'generic', {
+      doc: 'Shape of the payload the app expects.',
+    }),
+    privacy: fallback(oneOf('full', 'name', 'none'), 'full', {
+      doc: 'What of the caller the push service may see: address and name, the name only, or nothing.',
+    }),
+    call_expiration: fallback(expiration, 'window', {
+      doc: 'apns-expiration of a call: the time left of the hold (window), or seconds from now; 0 is one attempt only.',
+    }),
+  })
+  .check((context) => {
+    const { key, key_file: file } = context.value;
+    if ((key === undefined) === (file === undefined))
+      mistake(context, [], 'either key_file or key', key === undefined ? 'neither' : 'both');
+  });
+
+const push = z.strictObject({
+  apps: z.array(app).prefault([]),
+  deadline_ms: fallback(integer(500, 30_000, 'milliseconds'), 5000, {
+    doc: 'A push without an answer for so long counts as failed.',
+  }),
+});
+
+/** The whole file; the names are those of YAML. */
+export const configSchema = z
+  .strictObject({
+    sip: sip.prefault({}),
+    engine: engine.prefault({}),
+    http: http.prefault({}),
+    store: store.prefault({}),
+    domains: z
+      .array(domain)
+      .min(1)
+      .prefault([{ name: '*', upstream: 'sip:127.0.0.1:5080;transport=udp' }]),
+    registration: registration.prefault({}),
+    wake: wake.prefault({}),
+    push: push.prefault({}),
+    shutdown: z
+      .strictObject({
+        call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
+          doc: 'How long calls go on after SIGTERM before they are ended.',
+        }),
+      })
+      .prefault({}),
+    log: z
+      .strictObject({
+        level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
+          doc: 'Least important line that is written.',
+          env: 'REVEILLE_LOG_LEVEL',
+        }),
+      })
+      .prefault({}),
+  })
+  .check((context) => {
+    const { domains, push: pushed } = context.value;
+    repeated(domains.map((one) => one.name)).forEach(([at, name]) =>
+      mistake(context, ['domains', at, 'name'], 'each domain once', `"${name}" again`),
+    );
+    repeated(pushed.apps.map((one) => one.name)).forEach(([at, name]) =>
+      mistake(context, ['push', 'apps', at, 'name'], 'each app name once', `"${name}" again`),
+    );
+    const matches = pushed.apps.flatMap((one, index) => one.match.map((value) => ({ value, index })));
+    repeated(matches.map((one) => one.value)).forEach(([at, value]) =>
+      mistake(
+        context,
+        ['push', 'apps', matches[at]?.index ?? 0, 'match'],
+        'each value in one app only',
+        `"${value}" again`,
+      ),
+    );
+  });
+
+interface CheckContext {
+  readonly value: unknown;
+  readonly issues: { push(issue: never): unknown };
+}
+
+/** Reports what only several keys together can tell; load.ts turns `params` into the sentence. */
+function mistake(context: CheckContext, path: readonly (string | number)[], expected: string, found: string): void {
+  context.issues.push({ code: 'custom', message: expected, path, input: undefined, params: { found } } as never);
+}
+
+function repeated(values: readonly string[]): [number, string][] {
+  return values.flatMap((value, at): [number, string][] => (values.indexOf(value) < at ? [[at, value]] : []));
+}
+
+export const configKeys: readonly KeyRow[] = keysOf(configSchema);

@@ -1,0 +1,288 @@
+/**
+ * The set of bindings of one AOR and how an accepted REGISTER changes it (RFC 3261 10.3, RFC 5626 6, RFC 8599 4.1).
+ * Decides which REGISTERs come from the same device. Stores nothing, knows no clock.
+ */
+import { createHmac } from 'node:crypto';
+import type { Contact } from '../sip/contact.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
+import { type PushAsk, stripPush } from '../sip/push-params.ts';
+import { parseUri, type SipUri } from '../sip/uri.ts';
+import { sameUri } from '../sip/uri-compare.ts';
+import type { Aor, Binding, PushToken } from './binding.ts';
+
+export interface AcceptedContact {
+  /** fully built, id included */
+  readonly binding: Binding;
+  /** granted seconds; 0 removes */
+  readonly expires: number;
+}
+
+export interface AcceptedRegister {
+  readonly aor: Aor;
+  readonly callId: string;
+  readonly cseq: number;
+  /** `*` removes all */
+  readonly contacts: readonly AcceptedContact[] | '*';
+}
+
+export type BindingChange =
+  | {
+      readonly is: 'changed';
+      readonly bindings: readonly Binding[];
+      /** ids */
+      readonly added: readonly string[];
+      readonly refreshed: readonly string[];
+      readonly removed: readonly string[];
+    }
+  /** nothing to store: a retransmission, or the removal of what is not there */
+  | { readonly is: 'unchanged'; readonly bindings: readonly Binding[] }
+  /** same Call-ID and CSeq not higher (RFC 3261 10.3 step 7): nothing may change */
+  | { readonly is: 'stale' }
+  /** more bindings than allowed for one AOR */
+  | { readonly is: 'full' };
+
+/** What tells devices apart. */
+interface Device {
+  readonly instanceId: string | undefined;
+  readonly regId: number | undefined;
+  readonly push:
+    | {
+        readonly provider: string;
+        readonly param: string | undefined;
+        readonly tokens: readonly Pick<PushToken, 'token'>[];
+      }
+    | undefined;
+  /** the Contact URI without push parameters; text when it is no SIP URI. Read only when nothing better tells. */
+  readonly uri: () => SipUri | string;
+}
+
+export function liveBindings(bindings: readonly Binding[], now: number): readonly Binding[] {
+  return bindings.every((binding) => binding.expiresAt > now)
+    ? bindings
+    : bindings.filter((binding) => binding.expiresAt > now);
+}
+
+/** The phone behind a binding, for calls: all flows of one instance are one phone and get one INVITE (RFC 5626 7, PN-INT-03). */
+export function phoneOf(binding: Binding): string {
+  return binding.instanceId ?? binding.id;
+}
+
+/**
+ * The binding this Contact refreshes: by instance-id (and reg-id), else by push resource, else by contact, else, when the
+ * Call-ID is given, by Call-ID among pushed bindings of one app without instance-id (PN-DEREG-04).
+ */
+export function matchDevice(
+  bindings: readonly Binding[],
+  contact: Contact,
+  ask: PushAsk,
+  callId?: string,
+): Binding | undefined {
+  if (bindings.length === 0) return undefined;
+  return match(bindings, deviceOf(contact, ask), callId, new Set());
+}
+
+/** `touched`: bindings of the same REGISTER, which share its Call-ID without being the same device. */
+function match(
+  bindings: readonly Binding[],
+  device: Device,
+  callId: string | undefined,
+  touched: ReadonlySet<string>,
+): Binding | undefined {
+  const known = bindings.map((binding) => [binding, deviceOfBinding(binding)] as const);
+  const find = (same: (a: Device, b: Device) => boolean): Binding | undefined =>
+    known.find(([, other]) => same(device, other))?.[0];
+  return (
+    find((a, b) => sameInstance(a, b) && a.regId === b.regId) ??
+    find((a, b) => sameInstance(a, b) && !otherFlow(a, b)) ??
+    find(samePushResource) ??
+    find(sameContact) ??
+    (callId === undefined
+      ? undefined
+      : known.find(
+          ([binding, other]) => binding.callId === callId && !touched.has(binding.id) && sameApp(device, other),
+        )?.[0])
+  );
+}
+
+function sameInstance(a: Device, b: Device): boolean {
+  return a.instanceId !== undefined && a.instanceId === b.instanceId;
+}
+
+/** Two flows of one phone (RFC 5626): two bindings, whatever else they share. */
+function otherFlow(a: Device, b: Device): boolean {
+  return sameInstance(a, b) && a.regId !== undefined && b.regId !== undefined && a.regId !== b.regId;
+}
+
+function samePushResource(a: Device, b: Device): boolean {
+  if (a.push === undefined || b.push === undefined || otherFlow(a, b)) return false;
+  if (a.push.provider !== b.push.provider || a.push.param !== b.push.param) return false;
+  const { tokens } = b.push;
+  return a.push.tokens.some(({ token }) => tokens.some((other) => other.token === token));
+}
+
+/** Phones in two homes may have one private address: two instance-ids tell them apart. */
+function sameContact(a: Device, b: Device): boolean {
+  if (otherFlow(a, b)) return false;
+  if (a.instanceId !== undefined && b.instanceId !== undefined && a.instanceId !== b.instanceId) return false;
+  const one = a.uri();
+  const other = b.uri();
+  return typeof one === 'string' || typeof other === 'string' ? one === other : sameUri(one, other);
+}
+
+/** New token and new port at once, no instance-id: only the Call-ID still says that it is the same phone. */
+function sameApp(a: Device, b: Device): boolean {
+  if (a.instanceId !== undefined || b.instanceId !== undefined || a.push === undefined || b.push === undefined)
+    return false;
+  return a.push.provider === b.push.provider && a.push.param === b.push.param;
+}
+
+function deviceOf(contact: Contact, ask: PushAsk): Device {
+  return {
+    instanceId: contact.instanceId,
+    regId: contact.instanceId === undefined ? undefined : contact.regId,
+    push: ask.is === 'push' ? ask : undefined,
+    uri: () => comparable(contact.uriText),
+  };
+}
+
+function deviceOfBinding(binding: Binding): Device {
+  return {
+    instanceId: binding.instanceId,
+    regId: binding.instanceId === undefined ? undefined : binding.regId,
+    push: binding.push,
+    uri: () => comparable(parseNameAddr(binding.contact)?.uri ?? binding.target),
+  };
+}
+
+function comparable(uriText: string): SipUri | string {
+  const stripped = stripPush(uriText);
+  return parseUri(stripped) ?? stripped;
+}
+
+/** Applies one REGISTER that was accepted: all of its Contacts or none (PN-INT-13). `now`: ms since the epoch. */
+export function acceptRegister(
+  bindings: readonly Binding[],
+  register: AcceptedRegister,
+  now: number,
+  limits: { readonly maxBindings: number },
+): BindingChange {
+  const live = liveBindings(bindings, now);
+  if (register.contacts === '*') return removeAll(live, register);
+  const before = new Map(live.map((binding) => [binding.id, binding]));
+  const set = new Map(before);
+  const touched = new Set<string>();
+  for (const { binding: candidate, expires } of register.contacts) {
+    const known = [...set.values()];
+    const device = deviceOfBinding(candidate);
+    const matched = match(known, device, register.callId, touched) ?? set.get(candidate.id);
+    if (matched !== undefined && !touched.has(matched.id) && isStale(matched, register)) {
+      if (expires <= 0 || !isRepeated(matched, candidate)) return { is: 'stale' };
+      touched.add(matched.id);
+      continue;
+    }
+    if (expires <= 0) {
+      if (matched !== undefined) set.delete(matched.id);
+      continue;
+    }
+    const id = matched?.id ?? candidate.id;
+    touched.add(id);
+    // one token, one device: whoever brought it before has lost it
+    for (const other of known)
+      if (other.id !== id && samePushResource(device, deviceOfBinding(other))) set.delete(other.id);
+    set.set(id, { ...candidate, id });
+  }
+  if (!makeRoom(set, before, touched, limits.maxBindings)) return { is: 'full' };
+  const added = [...set.keys()].filter((id) => !before.has(id));
+  const refreshed = [...set.keys()].filter((id) => before.has(id) && before.get(id) !== set.get(id));
+  const removed = [...before.keys()].filter((id) => !set.has(id));
+  if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
+  return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
+}
+
+/** `Contact: *` (RFC 3261 10.3 step 6): all or, when one of them may not be changed by this request, none. */
+function removeAll(live: readonly Binding[], register: AcceptedRegister): BindingChange {
+  if (live.length === 0) return { is: 'unchanged', bindings: live };
+  if (live.some((binding) => isStale(binding, register))) return { is: 'stale' };
+  return { is: 'changed', bindings: [], added: [], refreshed: [], removed: live.map((binding) => binding.id) };
+}
+
+function isStale(stored: Binding, register: AcceptedRegister): boolean {
+  return stored.callId === register.callId && register.cseq <= stored.cseq;
+}
+
+/** The same REGISTER once more, not an older one. */
+function isRepeated(stored: Binding, again: Binding): boolean {
+  return (
+    stored.cseq === again.cseq &&
+    stored.contact === again.contact &&
+    stored.push?.provider === again.push?.provider &&
+    stored.push?.param === again.push?.param &&
+    JSON.stringify(stored.push?.tokens) === JSON.stringify(again.push?.tokens)
+  );
+}
+
+/**
+ * A new flow of a known phone takes the place of its oldest one (EDGE-REG-15); false when that is not enough.
+ * A limit that was lowered later turns no refresh away.
+ */
+function makeRoom(
+  set: Map<string, Binding>,
+  before: ReadonlyMap<string, Binding>,
+  touched: ReadonlySet<string>,
+  maxBindings: number,
+): boolean {
+  if (set.size <= maxBindings) return true;
+  const added = [...set.values()].filter(({ id }) => !before.has(id));
+  for (const { instanceId } of added) {
+    if (set.size <= maxBindings || instanceId === undefined) continue;
+    const others = [...set.values()].filter((other) => other.instanceId === instanceId && !touched.has(other.id));
+    const oldest = others.sort((a, b) => a.registeredAt - b.registeredAt)[0];
+    if (oldest !== undefined) set.delete(oldest.id);
+  }
+  return set.size <= maxBindings || added.length === 0;
+}
+
+/**
+ * The id of a device that has no binding yet: 20 hexadecimal digits, the same for the same device on every node.
+ * A device that has a binding keeps the id of that binding (matchDevice).
+ */
+export function bindingId(secret: string, aor: Aor, contact: Contact, ask: PushAsk): string {
+  const device = deviceOf(contact, ask);
+  let identity: readonly unknown[];
+  if (device.instanceId !== undefined) identity = ['instance', device.instanceId, device.regId ?? 0];
+  else if (device.push !== undefined)
+    identity = [
+      'push',
+      device.push.provider,
+      device.push.param ?? '',
+      device.push.tokens.map(({ token }) => token).sort(),
+    ];
+  else identity = ['contact', stripPush(contact.uriText)];
+  return createHmac('sha256', secret)
+    .update(JSON.stringify([aor, ...identity]))
+    .digest('hex')
+    .slice(0, 20);
+}
+
+/**
+ * The push service said that this token is gone. Nothing changes (the same array comes back) when the binding has another token by
+ * now or has registered since. `since`: the service's own time of death, ms; `pushedAt`: when the push was sent, ms.
+ */
+export function markTokenDead(
+  bindings: readonly Binding[],
+  id: string,
+  token: string,
+  since: number | undefined,
+  pushedAt: number,
+): readonly Binding[] {
+  const diedAt = since ?? pushedAt;
+  const at = bindings.findIndex((binding) => binding.id === id);
+  const binding = bindings[at];
+  if (binding?.push === undefined || binding.push.deadSince !== undefined || binding.registeredAt >= diedAt)
+    return bindings;
+  const left = binding.push.tokens.filter((other) => other.token !== token);
+  if (left.length === binding.push.tokens.length) return bindings;
+  // the last token stays for recognition: a REGISTER that brings it again is still this device
+  const push = left.length > 0 ? { ...binding.push, tokens: left } : { ...binding.push, deadSince: diedAt };
+  return bindings.with(at, { ...binding, push });
+}

@@ -1,0 +1,483 @@
+/**
+ * One INVITE and all devices it may ring (RFC 8599 5.2 and 5.6.2, RFC 3261 16.7): whom to push, when to ring, what the caller is told.
+ * Pure: no clock, no sockets, no promises. Timers are effects and events; whoever runs the machine owns the real ones.
+ */
+import { bestResponse, type FailedLeg } from './best-response.ts';
+
+export type DeviceId = string;
+/** `${device}/${n}`, made here */
+export type LegId = string;
+
+export interface Target {
+  readonly device: DeviceId;
+  /** opaque key of a flow worth trying now; undefined: none known */
+  readonly flow: string | undefined;
+  readonly canPush: boolean;
+}
+
+export interface HoldPolicy {
+  /** a device that registers while the call is open is called too (PN-PROXY-25) */
+  readonly admitNewDevices: boolean;
+}
+
+export type HoldEvent =
+  /** a REGISTER of this device got its 2xx, over this flow */
+  | { readonly is: 'refresh-accepted'; readonly device: DeviceId; readonly flow: string }
+  /** a REGISTER was refused for good; 401, 407, 423 and 494 are not reported (PN-PROXY-10) */
+  | { readonly is: 'refresh-rejected'; readonly device: DeviceId; readonly status: number }
+  | { readonly is: 'binding-removed'; readonly device: DeviceId }
+  /** accepted false: refused for good for this call */
+  | { readonly is: 'push-ended'; readonly device: DeviceId; readonly accepted: boolean }
+  /** 100 counts as a sign of life and is never passed on */
+  | { readonly is: 'progress'; readonly leg: LegId; readonly status: number }
+  | { readonly is: 'answered'; readonly leg: LegId }
+  | { readonly is: 'failed'; readonly leg: LegId; readonly status: number; readonly local: boolean }
+  /** no 1xx within the silent-flow time */
+  | { readonly is: 'silence'; readonly leg: LegId }
+  | { readonly is: 'bucket-timer' }
+  | { readonly is: 'ring-timer' }
+  /** the INVITE's Expires ran out (PN-PROXY-28) */
+  | { readonly is: 'expires' }
+  /** the caller gave up; 200 and 487 are already sent */
+  | { readonly is: 'cancelled' }
+  /** the node stops: nobody new is rung; a second one ends the call */
+  | { readonly is: 'drain' };
+
+export type CancelReason = 'answered-elsewhere' | 'refused-elsewhere' | 'caller-cancelled' | 'moved' | 'timeout';
+export type Ending = 'answered' | 'cancelled' | 'unreachable' | 'refused' | 'failed';
+export type Fault = 'none' | 'caller' | 'device' | 'push-service' | 'upstream' | 'edge';
+
+export type HoldEffect =
+  | { readonly do: 'push'; readonly device: DeviceId }
+  | { readonly do: 'stop-push'; readonly device: DeviceId }
+  | { readonly do: 'start-leg'; readonly leg: LegId; readonly device: DeviceId; readonly flow: string }
+  | { readonly do: 'start-silence-timer'; readonly leg: LegId }
+  | { readonly do: 'start-bucket-timer' }
+  | { readonly do: 'stop-bucket-timer' }
+  /** with the first leg, once */
+  | { readonly do: 'start-ring-timer' }
+  | { readonly do: 'cancel-leg'; readonly leg: LegId; readonly because: CancelReason }
+  | { readonly do: 'relay-progress'; readonly leg: LegId }
+  | { readonly do: 'relay-answer'; readonly leg: LegId }
+  /** a 2xx that nobody wants: ACK and BYE */
+  | { readonly do: 'hang-up'; readonly leg: LegId }
+  /** the final answer is that of this leg */
+  | { readonly do: 'relay-failure'; readonly leg: LegId }
+  /** the final answer is ours */
+  | { readonly do: 'refuse'; readonly status: number }
+  /** every leg has ended and the caller has his answer; only late hang-ups follow */
+  | { readonly do: 'over'; readonly ending: Ending; readonly fault: Fault };
+
+interface Leg {
+  readonly device: DeviceId;
+  readonly flow: string;
+  /** a 1xx came, so the device has the INVITE */
+  readonly heard: boolean;
+  /** the silent-flow time passed without a 1xx */
+  readonly silent: boolean;
+  readonly cancelled: boolean;
+}
+
+interface Device {
+  readonly canPush: boolean;
+  /** waiting: for a refresh. ringing: has a leg that is not cancelled. down: no hope now, but a refresh may bring it back. done: has had the call. */
+  readonly state: 'waiting' | 'ringing' | 'down' | 'done';
+  readonly push: 'none' | 'running' | 'accepted' | 'refused';
+  /** how often this call pushed it */
+  readonly pushes: number;
+  /** the bucket timer runs for it: pushed, and no sign of life since */
+  readonly awaited: boolean;
+  readonly legs: number;
+  /** a newer flow than that of its leg, to be taken if the leg turns out to be silent or dead */
+  readonly newerFlow: string | undefined;
+}
+
+interface Open {
+  readonly at: 'open';
+  readonly policy: HoldPolicy;
+  readonly devices: ReadonlyMap<DeviceId, Device>;
+  /** not ended yet */
+  readonly legs: ReadonlyMap<LegId, Leg>;
+  readonly failures: readonly FailedLeg[];
+  readonly bucketRuns: boolean;
+  readonly ringTimerStarted: boolean;
+  readonly draining: boolean;
+}
+
+export type HeldInvite =
+  | Open
+  /** the caller has a final answer; these legs have not ended yet */
+  | { readonly at: 'closing'; readonly legs: ReadonlySet<LegId>; readonly ending: Ending; readonly fault: Fault }
+  | { readonly at: 'over'; readonly ending: Ending; readonly fault: Fault };
+
+export type Step = readonly [HeldInvite, readonly HoldEffect[]];
+
+/** The hold: one push. A second one is for a phone that woke up and lost its flow again before the INVITE reached it. */
+const pushesPerDevice = 2;
+
+/** Starts a call: pushes first, since they take longest. */
+export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
+  const call = new Draft({
+    at: 'open',
+    policy,
+    devices: new Map(),
+    legs: new Map(),
+    failures: [],
+    bucketRuns: false,
+    ringTimerStarted: false,
+    draining: false,
+  });
+  const merged = mergeTargets(targets);
+  for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
+  for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
+  for (const { device, flow } of merged) if (flow !== undefined) call.ring(device, flow);
+  return call.settle();
+}
+
+/** Several flows of one phone (RFC 5626 7) are one target: the first flow worth trying is tried, the others are not. */
+function mergeTargets(targets: readonly Target[]): readonly Target[] {
+  const merged = new Map<DeviceId, Target>();
+  for (const target of targets) {
+    const { device, flow, canPush } = merged.get(target.device) ?? target;
+    merged.set(device, { device, flow: flow ?? target.flow, canPush: canPush || target.canPush });
+  }
+  return [...merged.values()];
+}
+
+export function step(held: HeldInvite, event: HoldEvent): Step {
+  switch (held.at) {
+    case 'open':
+      return whileOpen(held, event);
+    case 'closing':
+      return whileClosing(held, event);
+    case 'over':
+      // late events are normal; only a call that somebody picked up must not be left standing
+      return [held, event.is === 'answered' ? [{ do: 'hang-up', leg: event.leg }] : []];
+    default:
+      return unreachable(held);
+  }
+}
+
+function whileClosing(held: Extract<HeldInvite, { at: 'closing' }>, event: HoldEvent): Step {
+  if (event.is !== 'answered' && event.is !== 'failed') return [held, []];
+  const effects: HoldEffect[] = event.is === 'answered' ? [{ do: 'hang-up', leg: event.leg }] : [];
+  if (!held.legs.has(event.leg)) return [held, effects];
+  const legs = new Set(held.legs);
+  legs.delete(event.leg);
+  const { ending, fault } = held;
+  if (legs.size > 0) return [{ at: 'closing', legs, ending, fault }, effects];
+  return [{ at: 'over', ending, fault }, [...effects, { do: 'over', ending, fault }]];
+}
+
+function whileOpen(held: Open, event: HoldEvent): Step {
+  const call = new Draft(held);
+  switch (event.is) {
+    case 'refresh-accepted':
+      call.refreshed(event.device, event.flow);
+      return call.settle();
+    case 'refresh-rejected':
+    case 'binding-removed':
+      call.lost(event.device);
+      return call.settle();
+    case 'push-ended':
+      call.pushEnded(event.device, event.accepted);
+      return call.settle();
+    case 'progress':
+      call.progress(event.leg, event.status);
+      return call.settle();
+    case 'answered':
+      return call.answered(event.leg);
+    case 'failed':
+      return call.failed(event.leg, event.status, event.local);
+    case 'silence':
+      call.silence(event.leg);
+      return call.settle();
+    case 'bucket-timer':
+      call.bucketTimer();
+      return call.settle();
+    case 'ring-timer':
+      return call.finishBest('timeout');
+    case 'expires':
+      return call.finish({ do: 'refuse', status: 487 }, 'timeout', 'cancelled', 'caller');
+    case 'cancelled':
+      return call.finish(undefined, 'caller-cancelled', 'cancelled', 'none');
+    case 'drain':
+      return call.drain();
+    default:
+      return unreachable(event);
+  }
+}
+
+function aDevice(canPush: boolean): Device {
+  return { canPush, state: 'down', push: 'none', pushes: 0, awaited: false, legs: 0, newerFlow: undefined };
+}
+
+/** One step in the making: copies of the state of an open call and the effects so far. Lives for one call of `step` only. */
+class Draft {
+  readonly devices: Map<DeviceId, Device>;
+  readonly #legs: Map<LegId, Leg>;
+  readonly #effects: HoldEffect[] = [];
+  readonly #policy: HoldPolicy;
+  #failures: readonly FailedLeg[];
+  #bucketRuns: boolean;
+  #ringTimerStarted: boolean;
+  #draining: boolean;
+
+  constructor(open: Open) {
+    this.devices = new Map(open.devices);
+    this.#legs = new Map(open.legs);
+    this.#policy = open.policy;
+    this.#failures = open.failures;
+    this.#bucketRuns = open.bucketRuns;
+    this.#ringTimerStarted = open.ringTimerStarted;
+    this.#draining = open.draining;
+  }
+
+  /** Pushes a device unless a push of this call is already under way or accepted, and waits for its refresh. */
+  wait(id: DeviceId): void {
+    this.#push(id);
+    this.#change(id, { state: 'waiting', awaited: true });
+  }
+
+  /** Starts a leg to a device that has none which is not cancelled. */
+  ring(id: DeviceId, flow: string): void {
+    const device = this.devices.get(id);
+    if (device === undefined || device.state === 'ringing' || device.state === 'done') return;
+    this.#stopPush(id);
+    const leg = `${id}/${device.legs + 1}`;
+    this.#legs.set(leg, { device: id, flow, heard: false, silent: false, cancelled: false });
+    this.#change(id, { state: 'ringing', push: 'none', awaited: false, legs: device.legs + 1, newerFlow: undefined });
+    if (!this.#ringTimerStarted) {
+      this.#ringTimerStarted = true;
+      this.#effects.push({ do: 'start-ring-timer' });
+    }
+    this.#effects.push({ do: 'start-leg', leg, device: id, flow }, { do: 'start-silence-timer', leg });
+  }
+
+  refreshed(id: DeviceId, flow: string): void {
+    if (this.#draining) return;
+    if (!this.devices.has(id)) {
+      if (!this.#policy.admitNewDevices) return;
+      this.devices.set(id, aDevice(false));
+    }
+    const device = this.devices.get(id) as Device;
+    const [legId, leg] = this.#legOf(id);
+    if (device.state === 'done' || leg?.heard === true) return;
+    if (leg === undefined) {
+      this.ring(id, flow);
+    } else if (leg.flow === flow) {
+      // awake, and the INVITE is already on its way there
+      this.#stopPush(id);
+      this.#legs.set(legId, { ...leg, silent: false });
+      this.#change(id, { push: 'none', awaited: false, newerFlow: undefined });
+    } else if (leg.silent) {
+      this.#move(id, legId, leg, flow);
+    } else {
+      // the leg may well be answered any moment: a second INVITE only once it proves silent or dead
+      this.#change(id, { newerFlow: flow });
+    }
+  }
+
+  /** No refresh will come: refused for good, or the binding is gone (PN-PROXY-09, PN-DEREG-07). A leg that is out stays out. */
+  lost(id: DeviceId): void {
+    const device = this.devices.get(id);
+    if (device === undefined) return;
+    this.#stopPush(id);
+    this.#change(id, { canPush: false, push: 'none' });
+    if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+  }
+
+  pushEnded(id: DeviceId, accepted: boolean): void {
+    const device = this.devices.get(id);
+    if (device?.push !== 'running') return;
+    this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false });
+    if (!accepted && device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+  }
+
+  progress(legId: LegId, status: number): void {
+    const leg = this.#legs.get(legId);
+    if (leg === undefined || leg.cancelled) return;
+    if (!leg.heard) {
+      this.#legs.set(legId, { ...leg, heard: true, silent: false });
+      this.#stopPush(leg.device);
+      this.#change(leg.device, { awaited: false, newerFlow: undefined });
+    }
+    if (status > 100) this.#effects.push({ do: 'relay-progress', leg: legId });
+  }
+
+  /** The first 2xx wins, even that of a leg we have cancelled: somebody has picked up. */
+  answered(legId: LegId): Step {
+    if (!this.#legs.delete(legId)) {
+      this.#effects.push({ do: 'hang-up', leg: legId });
+      return this.settle();
+    }
+    return this.finish({ do: 'relay-answer', leg: legId }, 'answered-elsewhere', 'answered', 'none');
+  }
+
+  failed(legId: LegId, status: number, local: boolean): Step {
+    const leg = this.#legs.get(legId);
+    this.#legs.delete(legId);
+    // a 6xx is the user's word, even from a leg we have given up (RFC 3261 16.7 step 5)
+    if (leg !== undefined && !local && status >= 600) {
+      return this.finish({ do: 'relay-failure', leg: legId }, 'refused-elsewhere', 'refused', 'none');
+    }
+    if (leg === undefined || leg.cancelled) return this.settle();
+    // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
+    const unseen = !leg.heard && (local || status === 430 || status === 408);
+    this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
+    if (unseen) this.#flowDied(leg.device);
+    else {
+      this.#stopPush(leg.device);
+      this.#change(leg.device, { state: 'done', awaited: false, newerFlow: undefined });
+    }
+    return this.settle();
+  }
+
+  silence(legId: LegId): void {
+    const leg = this.#legs.get(legId);
+    if (leg === undefined || leg.cancelled || leg.heard || leg.silent) return;
+    const silent = { ...leg, silent: true };
+    this.#legs.set(legId, silent);
+    const device = this.devices.get(leg.device) as Device;
+    if (device.newerFlow !== undefined && !this.#draining) this.#move(leg.device, legId, silent, device.newerFlow);
+    // once pushed, it has just registered: then another push would only ring twice
+    else if (device.pushes === 0 && this.#push(leg.device)) this.#change(leg.device, { awaited: true });
+  }
+
+  /** Whoever has given no sign of life by now is given up (PN-PROXY-12); it may still come while others ring. */
+  bucketTimer(): void {
+    this.#bucketRuns = false;
+    for (const [id, device] of this.devices) {
+      if (!device.awaited) continue;
+      this.#stopPush(id);
+      const [legId, leg] = this.#legOf(id);
+      if (leg !== undefined) this.#cancel(legId, leg, 'timeout');
+      this.#change(id, { state: 'down', awaited: false });
+    }
+  }
+
+  /** The first one lets what rings ring on, the second one ends the call. */
+  drain(): Step {
+    const again = this.#draining;
+    this.#draining = true;
+    for (const [id, device] of this.devices) {
+      this.#stopPush(id);
+      if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+    }
+    if (!again && this.#rings()) return this.settle();
+    return this.finish({ do: 'refuse', status: 503 }, 'timeout', 'failed', 'edge');
+  }
+
+  /** Ends the call when nobody rings and nobody is waited for; else keeps the bucket timer in step. */
+  settle(): Step {
+    let awaited = false;
+    let hope = this.#rings();
+    for (const device of this.devices.values()) {
+      if (device.awaited) awaited = true;
+      if (device.state === 'waiting') hope = true;
+    }
+    if (!hope) return this.finishBest('timeout');
+    if (awaited !== this.#bucketRuns) {
+      this.#bucketRuns = awaited;
+      this.#effects.push({ do: awaited ? 'start-bucket-timer' : 'stop-bucket-timer' });
+    }
+    return [
+      {
+        at: 'open',
+        policy: this.#policy,
+        devices: this.devices,
+        legs: this.#legs,
+        failures: this.#failures,
+        bucketRuns: this.#bucketRuns,
+        ringTimerStarted: this.#ringTimerStarted,
+        draining: this.#draining,
+      },
+      this.#effects,
+    ];
+  }
+
+  /** The best answer of the devices, else 480 (RFC 3261 16.7, PN-PROXY-12). */
+  finishBest(because: CancelReason): Step {
+    const best = bestResponse(this.#failures);
+    const answer: HoldEffect =
+      best.is === 'relay' ? { do: 'relay-failure', leg: best.leg } : { do: 'refuse', status: best.status };
+    if (best.status >= 500 && best.status < 600) return this.finish(answer, because, 'failed', 'device');
+    if (best.is === 'relay') return this.finish(answer, because, 'refused', 'none');
+    return this.finish(answer, because, 'unreachable', this.#unreachableFault());
+  }
+
+  /** The final answer, the end of everything still going on, and `over` once no leg is left. */
+  finish(answer: HoldEffect | undefined, because: CancelReason, ending: Ending, fault: Fault): Step {
+    if (answer !== undefined) this.#effects.push(answer);
+    for (const [legId, leg] of this.#legs)
+      if (!leg.cancelled) this.#effects.push({ do: 'cancel-leg', leg: legId, because });
+    for (const id of this.devices.keys()) this.#stopPush(id);
+    if (this.#bucketRuns) this.#effects.push({ do: 'stop-bucket-timer' });
+    if (this.#legs.size > 0) return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
+    this.#effects.push({ do: 'over', ending, fault });
+    return [{ at: 'over', ending, fault }, this.#effects];
+  }
+
+  #flowDied(id: DeviceId): void {
+    const device = this.devices.get(id) as Device;
+    this.#change(id, { state: 'down', newerFlow: undefined });
+    if (this.#draining) return;
+    if (device.newerFlow !== undefined) this.ring(id, device.newerFlow);
+    else if (device.push === 'running' || device.push === 'accepted')
+      this.#change(id, { state: 'waiting', awaited: true });
+    else if (this.#push(id)) this.#change(id, { state: 'waiting', awaited: true });
+    else this.#change(id, { awaited: false });
+  }
+
+  #move(id: DeviceId, legId: LegId, leg: Leg, flow: string): void {
+    this.#cancel(legId, leg, 'moved');
+    this.#change(id, { state: 'down' });
+    this.ring(id, flow);
+  }
+
+  #cancel(legId: LegId, leg: Leg, because: CancelReason): void {
+    this.#legs.set(legId, { ...leg, cancelled: true });
+    this.#effects.push({ do: 'cancel-leg', leg: legId, because });
+  }
+
+  /** True when a push went out. */
+  #push(id: DeviceId): boolean {
+    const device = this.devices.get(id) as Device;
+    if (!device.canPush || this.#draining || device.pushes >= pushesPerDevice || device.push === 'running')
+      return false;
+    this.#change(id, { push: 'running', pushes: device.pushes + 1 });
+    this.#effects.push({ do: 'push', device: id });
+    return true;
+  }
+
+  #stopPush(id: DeviceId): void {
+    if (this.devices.get(id)?.push !== 'running') return;
+    this.#change(id, { push: 'none' });
+    this.#effects.push({ do: 'stop-push', device: id });
+  }
+
+  /** The leg of this device that is not cancelled; there is at most one. */
+  #legOf(id: DeviceId): [LegId, Leg] | ['', undefined] {
+    for (const entry of this.#legs) if (entry[1].device === id && !entry[1].cancelled) return entry;
+    return ['', undefined];
+  }
+
+  #rings(): boolean {
+    for (const leg of this.#legs.values()) if (!leg.cancelled) return true;
+    return false;
+  }
+
+  #unreachableFault(): Fault {
+    const pushed = [...this.devices.values()].filter((device) => device.pushes > 0);
+    return pushed.length > 0 && pushed.every((device) => device.push === 'refused') ? 'push-service' : 'device';
+  }
+
+  #change(id: DeviceId, change: Partial<Device>): void {
+    const device = this.devices.get(id);
+    if (device !== undefined) this.devices.set(id, { ...device, ...change });
+  }
+}
+
+function unreachable(value: never): never {
+  throw new Error(`not a hold state or event: ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,91 @@
+/**
+ * Frames of the drachtio control protocol: `<length>#<payload>`, length in octets (drachtio-protocol A.1).
+ * Text is octets (latin1), so a body of any bytes passes unharmed. The same code reads both directions.
+ */
+
+/** A frame that cannot be read; the connection has lost its place and must be closed. */
+export class BadFrame extends Error {
+  override readonly name = 'BadFrame';
+}
+
+export class FrameReader {
+  /** longest payload taken from now on */
+  maxBytes: number;
+  #chunks: Buffer[] = [];
+  #held = 0;
+  #octets: Buffer = empty;
+  #at = 0;
+  /** octets needed before it is worth looking again */
+  #wanted = 1;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** Takes the next octets; ask `next` until it has nothing more. */
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#held += chunk.length;
+  }
+
+  /** The next whole payload, undefined when octets are missing. Throws BadFrame once the stream makes no sense. */
+  next(): string | undefined {
+    const left = this.#octets.length - this.#at;
+    if (left + this.#held < this.#wanted) return undefined;
+    if (this.#held > 0) this.#join(left);
+    const octets = this.#octets;
+    while (this.#at < octets.length) {
+      const at = this.#at;
+      let length = 0;
+      let digit = at;
+      let code = octets[digit];
+      while (code !== undefined && code >= 48 && code <= 57) {
+        length = length * 10 + code - 48;
+        if (length > this.maxBytes) throw new BadFrame(`a frame is longer than ${this.maxBytes} octets`);
+        code = octets[++digit];
+      }
+      if (code === undefined) {
+        if (digit - at > 12) throw new BadFrame('a frame length is too long');
+        this.#wanted = octets.length - at + 1;
+        return undefined;
+      }
+      if (code !== 35 || digit === at) throw new BadFrame('a frame does not begin with its length');
+      const start = digit + 1;
+      if (octets.length - start < length) {
+        this.#wanted = start - at + length;
+        return undefined;
+      }
+      this.#at = start + length;
+      if (length > 0) return octets.toString('latin1', start, this.#at);
+    }
+    this.#octets = empty;
+    this.#at = 0;
+    this.#wanted = 1;
+    return undefined;
+  }
+
+  #join(left: number): void {
+    if (left > 0) this.#chunks.unshift(this.#octets.subarray(this.#at));
+    this.#octets =
+      this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks, left + this.#held);
+    this.#at = 0;
+    this.#held = 0;
+    this.#chunks = [];
+    this.#wanted = 1;
+  }
+}
+
+const empty = Buffer.alloc(0);
+
+/** One frame as octets in a string. */
+export function frame(payload: string): string {
+  return `${payload.length}#${payload}`;
+}
+
+/** The meta line split at every `|`, and the SIP message after the first CRLF ('' when there is none). */
+export function parsePayload(payload: string): { readonly tokens: readonly string[]; readonly message: string } {
+  const end = payload.indexOf('\r\n');
+  return end < 0
+    ? { tokens: payload.split('|'), message: '' }
+    : { tokens: payload.slice(0, end).split('|'), message: payload.slice(end + 2) };
+}

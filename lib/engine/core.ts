@@ -1,0 +1,46 @@
+/** What the UAS and UAC sides of one engine share. Built once by the engine; no decisions are made here. */
+import type { AppLink } from './control/app-link.ts';
+import type { Routes } from './control/routes.ts';
+import type { Counters } from './counters.ts';
+import type { Dialog } from './dialog/dialog.ts';
+import type { Dialogs } from './dialog/dialogs.ts';
+import type { Settings } from './options.ts';
+import type { RegistrationCache } from './registration-cache.ts';
+import type { TimerWheel } from './timer-wheel.ts';
+import type { Flow, Listener } from './transport/flow.ts';
+import type { Transports } from './transport/transports.ts';
+
+export interface Core {
+  readonly settings: Settings;
+  readonly counters: Counters;
+  readonly wheel: TimerWheel;
+  readonly transports: Transports;
+  readonly routes: Routes<AppLink>;
+  readonly dialogs: Dialogs;
+  readonly registrations: RegistrationCache;
+  /** A subscription was granted for so many seconds. */
+  keepSubscription(dialog: Dialog, seconds: number): void;
+  /** Ends a dialog with a BYE of the engine's own and tells the app (`unsolicited`). */
+  endDialog(dialog: Dialog, reason: string): void;
+}
+
+/** Contact the engine puts in for itself. */
+export function ownContact(listener: Listener): string {
+  return `<sip:${listener.host}:${listener.port}${listener.transport === 'udp' ? '' : `;transport=${listener.transport}`}>`;
+}
+
+/** Via value for a request sent over this listener. The default port is left out; rport is asked for on UDP. */
+export function ownVia(listener: Listener, branch: string): string {
+  const port = listener.port === 5060 ? '' : `:${listener.port}`;
+  return listener.transport === 'udp'
+    ? `SIP/2.0/UDP ${listener.host}${port};rport;branch=${branch}`
+    : `SIP/2.0/TCP ${listener.host}${port};branch=${branch}`;
+}
+
+/** Peer named in the meta line of a request the engine sent: our own address on UDP, the peer's on a connection. */
+export function sentPeer(flow: Flow): { readonly protocol: string; readonly address: string; readonly port: number } {
+  const { listener } = flow;
+  return listener.transport === 'udp'
+    ? { protocol: 'udp', address: listener.host, port: listener.port }
+    : { protocol: listener.transport, address: flow.remoteAddress, port: flow.remotePort };
+}

@@ -1,0 +1,116 @@
+/**
+ * One dialog (RFC 3261 12): what is needed to write requests in it and to recognise the peer's.
+ * Data only; who sends what and when is decided by the UAS and UAC sides.
+ */
+import { type Headers, splitAtCommas } from '../../sip/headers.ts';
+import { parseNameAddr } from '../../sip/name-addr.ts';
+import { findParam, parseUri } from '../../sip/uri.ts';
+import type { AppLink } from '../control/app-link.ts';
+import { flat } from '../ids.ts';
+import type { ServerTransaction } from '../transaction/server-transaction.ts';
+import type { Flow } from '../transport/flow.ts';
+import type { PendingAck } from './pending-ack.ts';
+
+export interface DialogStart {
+  readonly id: string;
+  readonly callId: string;
+  readonly owner: AppLink;
+  /** From or To value of our side, tag included */
+  readonly local: string;
+  readonly localTag: string;
+  readonly remote: string;
+  readonly remoteTag: string;
+  readonly localSeq: number;
+  readonly remoteSeq: number;
+  /** Contact URI of the peer */
+  readonly target: string;
+  /** Route values in the order they are sent */
+  readonly routes: readonly string[];
+  readonly flow: Flow;
+  /** requests go back the way the peer's message came, whatever its Contact says */
+  readonly alongFlow: boolean;
+}
+
+export class Dialog {
+  readonly id: string;
+  readonly callId: string;
+  readonly owner: AppLink;
+  readonly local: string;
+  readonly localTag: string;
+  remote: string;
+  remoteTag: string;
+  localSeq: number;
+  remoteSeq: number;
+  target: string;
+  routes: readonly string[];
+  flow: Flow;
+  alongFlow: boolean;
+  /** false until the 2xx */
+  confirmed = false;
+  over = false;
+  /** the INVITE that began it, until it is answered */
+  invite: ServerTransaction | undefined;
+  /** our 2xx that waits for its ACK */
+  pendingAck: PendingAck | undefined;
+  /** CSeq number of our INVITE whose 2xx came; the ACK for it, once the app has sent one */
+  invited = 0;
+  ack: { readonly seq: number; readonly text: string } | undefined;
+  /** the CANCEL lost its race: end the dialog as soon as the app's ACK is out */
+  byeAfterAck = false;
+  /** begun by SUBSCRIBE: it ends with the subscription */
+  subscription = false;
+  /** requests of the peer the app has not answered */
+  readonly open = new Set<ServerTransaction>();
+  /** ends the dialog when the peer does not refresh the session (RFC 4028) */
+  sessionExpiry: { stop(): void } | undefined;
+
+  constructor(start: DialogStart) {
+    this.id = flat(start.id);
+    this.callId = flat(start.callId);
+    this.owner = start.owner;
+    this.local = flat(start.local);
+    this.localTag = flat(start.localTag);
+    this.remote = flat(start.remote);
+    this.remoteTag = flat(start.remoteTag);
+    this.localSeq = start.localSeq;
+    this.remoteSeq = start.remoteSeq;
+    this.target = flat(start.target);
+    this.routes = start.routes.map(flat);
+    this.flow = start.flow;
+    this.alongFlow = start.alongFlow;
+  }
+
+  get routeLines(): string {
+    let text = '';
+    for (const route of this.routes) text += `Route: ${route}\r\n`;
+    return text;
+  }
+}
+
+/** Form that drachtio-srf relies on. The tag is that of the From of the request that began the dialog. */
+export function dialogId(callId: string, fromTag: string): string {
+  return `${callId};from-tag=${fromTag}`;
+}
+
+/** URI of the first Contact; undefined when there is none that can be read. */
+export function contactUri(headers: Headers): string | undefined {
+  const line = headers.get('contact');
+  if (line === undefined) return undefined;
+  const first = splitAtCommas(line)[0];
+  return first === undefined ? undefined : parseNameAddr(first)?.uri;
+}
+
+/** True when the URI's host and port are the address this flow leads to. */
+export function pointsAlong(uri: string, flow: Flow): boolean {
+  const parsed = parseUri(uri);
+  if (parsed === undefined) return false;
+  const host = parsed.host.startsWith('[') ? parsed.host.slice(1, -1) : parsed.host;
+  return host === flow.remoteAddress && (parsed.port ?? 5060) === flow.remotePort;
+}
+
+/** The URI of a Route value when it routes loosely; undefined for a strict router or an unreadable value. */
+export function looseRoute(value: string): string | undefined {
+  const addr = parseNameAddr(value);
+  const uri = addr === undefined ? undefined : parseUri(addr.uri);
+  return addr !== undefined && uri !== undefined && findParam(uri.params, 'lr') !== undefined ? addr.uri : undefined;
+}

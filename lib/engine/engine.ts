@@ -1,0 +1,159 @@
+/** The shell of the embedded SIP engine: wires transports, transactions, dialogs and the control port, in the caller's thread. */
+import { ControlServer, type SipFrames } from './control/server.ts';
+import type { AppLink } from './control/app-link.ts';
+import { Routes } from './control/routes.ts';
+import type { Core } from './core.ts';
+import { type Counters, zeroCounters } from './counters.ts';
+import { Dialogs } from './dialog/dialogs.ts';
+import { subscriptionExpiry } from './dialog/session-expiry.ts';
+import { type EngineOptions, settle, type TransportName } from './options.ts';
+import { read } from './reading.ts';
+import { RegistrationCache } from './registration-cache.ts';
+import { TimerWheel } from './timer-wheel.ts';
+import type { Flow, Receiver } from './transport/flow.ts';
+import { Transports } from './transport/transports.ts';
+import { Uac } from './uac.ts';
+import { Uas } from './uas.ts';
+
+/** How long the dialogs of a lost app are kept, so that their requests are not taken for new ones. */
+const lostDialogsMs = 10 * 60_000;
+
+export interface ListeningAt {
+  readonly transport: TransportName;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Engine {
+  readonly controlPort: number;
+  /** where it really listens, in the order of the options */
+  readonly listeners: readonly ListeningAt[];
+  counters(): Counters;
+  /** Stops at once: no BYE, no answers. */
+  close(): Promise<void>;
+}
+
+/** Opens every port, SIP last; rejects with transport, address and port of the one that could not be opened. */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const settings = settle(options);
+  const counters = zeroCounters();
+  const wheel = new TimerWheel({
+    onFault: () => {
+      counters.faults++;
+    },
+  });
+  const dialogs = new Dialogs(counters);
+  const registrations = new RegistrationCache(settings.registrationCache);
+  const routes = new Routes<AppLink>();
+  let uas: Uas | undefined;
+  let uac: Uac | undefined;
+
+  const receiver: Receiver = {
+    onMessage(text, flow) {
+      counters.received++;
+      if (text.length > settings.limits.messageBytes) {
+        counters.malformed++;
+        return;
+      }
+      take(text, flow);
+    },
+    onBadFrame(head, flow) {
+      counters.received++;
+      counters.malformed++;
+      if (head === '') return;
+      const found = read(head, flow, settings.limits.headers);
+      if (found.is === 'refused') uas?.refuse(found, flow);
+      else if (found.is === 'request') {
+        const { headers, method } = found;
+        uas?.refuse({ is: 'refused', status: 400, reason: 'Bad Request', method, headers }, flow);
+      }
+    },
+  };
+
+  function take(text: string, flow: Flow): void {
+    const found = read(text, flow, settings.limits.headers);
+    switch (found.is) {
+      case 'request':
+        transports.noteSource(flow);
+        uas?.onRequest(found);
+        return;
+      case 'response':
+        uac?.onResponseRead(found);
+        return;
+      case 'refused':
+        counters.malformed++;
+        uas?.refuse(found, flow);
+        // as the original: who talks nonsense over a connection has to make a new one
+        if (found.status === 400) flow.end();
+        return;
+      case 'unreadable':
+        counters.malformed++;
+        flow.end();
+        return;
+      default:
+        found satisfies never;
+    }
+  }
+
+  const transports = await Transports.open(options, settings.limits, receiver, counters);
+  const core: Core = {
+    settings,
+    counters,
+    wheel,
+    transports,
+    routes,
+    dialogs,
+    registrations,
+    keepSubscription: (dialog, seconds) => {
+      dialog.subscription = true;
+      dialog.sessionExpiry?.stop();
+      dialog.sessionExpiry = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
+    },
+    endDialog: (dialog, reason) => uac?.endDialog(dialog, reason),
+  };
+  const serverSide = new Uas(core);
+  const clientSide = new Uac(core);
+  const frames: SipFrames = {
+    onResponse: (app, msgId, txn, message) => serverSide.onResponse(app, msgId, txn, message),
+    onCancel: (app, msgId, txn, message) => clientSide.onCancel(app, msgId, txn, message),
+    onInDialog: (app, msgId, dialogId, message) => clientSide.onInDialog(app, msgId, dialogId, message),
+    onRequest: (app, msgId, nextHop, message) => clientSide.onRequest(app, msgId, nextHop, message),
+    knowsTransaction: (txn) => serverSide.knows(txn),
+    onAppGone: (app) => {
+      wheel.schedule(lostDialogsMs, { onTimer: () => dialogs.removeOwnedBy(app) }, 'lost');
+    },
+  };
+  let control: ControlServer;
+  try {
+    control = await ControlServer.open({
+      host: options.control.host ?? '127.0.0.1',
+      port: options.control.port,
+      secret: options.control.secret,
+      limits: settings.limits,
+      counters,
+      routes,
+      hostports: () => ({ told: transports.hostports('told'), bound: transports.hostports('bound') }),
+      frames,
+    });
+  } catch (error) {
+    await transports.close();
+    throw error;
+  }
+  uas = serverSide;
+  uac = clientSide;
+
+  return {
+    controlPort: control.port,
+    listeners: transports.listeners.map(({ transport, address, port }) => ({ transport, address, port })),
+    counters: () => ({ ...counters }),
+    close: async () => {
+      uas = undefined;
+      uac = undefined;
+      await Promise.all([control.close(), transports.close()]);
+      serverSide.close();
+      clientSide.close();
+      dialogs.close();
+      wheel.close();
+    },
+  };
+}

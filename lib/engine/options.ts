@@ -1,0 +1,88 @@
+/** What the embedded engine can be told at its start, and the defaults. Times in milliseconds, sizes in octets. */
+
+export type TransportName = 'udp' | 'tcp';
+
+export interface ListenAt {
+  readonly transport: TransportName;
+  /** an IPv4 or IPv6 address of this host, without brackets */
+  readonly address: string;
+  /** 0 asks the system for a free port */
+  readonly port: number;
+}
+
+export interface Timers {
+  /** RFC 3261 17.1.1.1: round trip estimate */
+  readonly t1Ms: number;
+  /** longest interval between two copies of a non-INVITE request or of a 2xx */
+  readonly t2Ms: number;
+  /** how long a message can stay in the network */
+  readonly t4Ms: number;
+}
+
+export interface Limits {
+  /** whole SIP message, head and body */
+  readonly messageBytes: number;
+  readonly headers: number;
+  /** one control frame from an app */
+  readonly frameBytes: number;
+  /** octets waiting to be read by one app before its connection is closed */
+  readonly appBacklogBytes: number;
+  /** octets waiting to be read by one SIP peer before its connection is closed */
+  readonly peerBacklogBytes: number;
+  readonly connections: number;
+  /** the longest a started message may take to arrive */
+  readonly halfMessageMs: number;
+  /** a connection that says nothing for so long is closed */
+  readonly idleMs: number;
+  readonly connectMs: number;
+  /** requests waiting for an app; above it new ones get 503 */
+  readonly parked: number;
+}
+
+export interface EngineOptions {
+  readonly listen: readonly ListenAt[];
+  /** address written into Via and Contact instead of the bound one, for an engine behind one-to-one NAT */
+  readonly externalAddress?: string;
+  readonly control: { readonly host?: string; readonly port: number; readonly secret: string };
+  readonly timers?: Partial<Timers>;
+  readonly limits?: Partial<Limits>;
+  /** send to the connection a device registered on, found by user@host of its Contact (default true) */
+  readonly registrationCache?: boolean;
+  /** how long a request waits for the app's answer before it is forgotten */
+  readonly parkMs?: number;
+  /** one second of Session-Expires in milliseconds; only tests make it shorter */
+  readonly sessionSecondMs?: number;
+}
+
+export interface Settings {
+  readonly timers: Timers;
+  readonly limits: Limits;
+  readonly registrationCache: boolean;
+  readonly parkMs: number;
+  readonly sessionSecondMs: number;
+}
+
+const defaultTimers: Timers = { t1Ms: 500, t2Ms: 4000, t4Ms: 5000 };
+
+const defaultLimits: Limits = {
+  messageBytes: 65_535,
+  headers: 256,
+  frameBytes: 1_048_576,
+  appBacklogBytes: 64 * 1_048_576,
+  peerBacklogBytes: 1_048_576,
+  connections: 50_000,
+  halfMessageMs: 10_000,
+  idleMs: 3_600_000,
+  connectMs: 4000,
+  parked: 100_000,
+};
+
+export function settle(options: EngineOptions): Settings {
+  return {
+    timers: { ...defaultTimers, ...options.timers },
+    limits: { ...defaultLimits, ...options.limits },
+    registrationCache: options.registrationCache ?? true,
+    parkMs: options.parkMs ?? 64_000,
+    sessionSecondMs: options.sessionSecondMs ?? 1000,
+  };
+}

@@ -1,0 +1,87 @@
+/** Runs the engine in a worker thread, so that SIP and the app share two cores instead of one event loop. */
+import { Worker } from 'node:worker_threads';
+import type { Counters } from './counters.ts';
+import type { ListeningAt } from './engine.ts';
+import type { EngineOptions } from './options.ts';
+
+export type ToWorker = { readonly ask: 'counters'; readonly id: number } | { readonly ask: 'close' };
+
+export type FromWorker =
+  | { readonly is: 'ready'; readonly controlPort: number; readonly listeners: readonly ListeningAt[] }
+  | { readonly is: 'failed'; readonly why: string }
+  | { readonly is: 'counters'; readonly id: number; readonly counters: Counters }
+  | { readonly is: 'closed' };
+
+export interface EngineHandle {
+  readonly controlPort: number;
+  readonly listeners: readonly ListeningAt[];
+  counters(): Promise<Counters>;
+  close(): Promise<void>;
+  /** Resolves when the worker has ended: with undefined after `close`, with the fault otherwise. */
+  readonly ended: Promise<Error | undefined>;
+}
+
+/** Starts the engine; rejects with a message naming transport, address and port when one cannot be opened. */
+export async function spawnEngine(options: EngineOptions): Promise<EngineHandle> {
+  const worker = new Worker(workerFile(), { workerData: options });
+  let closing = false;
+  let fault: Error | undefined;
+  const ended = new Promise<Error | undefined>((resolve) => {
+    worker.on('error', (error) => {
+      fault = error instanceof Error ? error : new Error(String(error));
+    });
+    worker.once('exit', (code) =>
+      resolve(closing ? undefined : (fault ?? new Error(`the SIP engine ended with code ${code}`))),
+    );
+  });
+  const asked = new Map<number, (counters: Counters) => void>();
+  let ids = 0;
+
+  const ready = await new Promise<FromWorker & { readonly is: 'ready' }>((resolve, reject) => {
+    worker.on('message', (message: FromWorker) => {
+      switch (message.is) {
+        case 'ready':
+          resolve(message);
+          return;
+        case 'failed':
+          closing = true;
+          void worker.terminate();
+          reject(new Error(message.why));
+          return;
+        case 'counters':
+          asked.get(message.id)?.(message.counters);
+          asked.delete(message.id);
+          return;
+        case 'closed':
+          return;
+        default:
+          message satisfies never;
+      }
+    });
+    void ended.then((why) => reject(why ?? new Error('the SIP engine ended before it was ready')));
+  });
+
+  return {
+    controlPort: ready.controlPort,
+    listeners: ready.listeners,
+    counters: () =>
+      new Promise((resolve, reject) => {
+        const id = ++ids;
+        asked.set(id, resolve);
+        worker.postMessage({ ask: 'counters', id } satisfies ToWorker);
+        void ended.then(() => reject(new Error('the SIP engine has ended')));
+      }),
+    close: async () => {
+      closing = true;
+      worker.postMessage({ ask: 'close' } satisfies ToWorker);
+      await ended;
+    },
+    ended,
+  };
+}
+
+/** The compiled worker: beside this file, or under dist when this file runs from source. */
+function workerFile(): URL {
+  const here = import.meta.url;
+  return here.endsWith('.ts') ? new URL('../../dist/lib/engine/worker.js', here) : new URL('./worker.js', here);
+}

@@ -1,0 +1,47 @@
+/**
+ * Final answers to non-INVITE requests, kept for Timer J so that copies of the request get the same answer (RFC 3261 17.2.2).
+ * This is the Completed state of those transactions: one string each instead of an object with a timer, forgotten by
+ * generation, so between 64 and 80 times T1.
+ */
+import type { Timer, TimerOwner, TimerWheel } from '../timer-wheel.ts';
+
+const generations = 4;
+
+export class AnsweredRequests implements TimerOwner<'next'> {
+  readonly #wheel: TimerWheel;
+  readonly #stepMs: number;
+  #maps: Map<string, string>[] = [new Map()];
+  #timer: Timer | undefined;
+
+  constructor(wheel: TimerWheel, keepMs: number) {
+    this.#wheel = wheel;
+    this.#stepMs = keepMs / generations;
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const map of this.#maps) size += map.size;
+    return size;
+  }
+
+  set(key: string, answer: string): void {
+    (this.#maps[0] as Map<string, string>).set(key, answer);
+    this.#timer ??= this.#wheel.schedule(this.#stepMs, this, 'next');
+  }
+
+  get(key: string): string | undefined {
+    for (const map of this.#maps) {
+      const answer = map.get(key);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  }
+
+  onTimer(_name: 'next'): void {
+    this.#timer = undefined;
+    this.#maps.unshift(new Map());
+    this.#maps.length = Math.min(this.#maps.length, generations + 1);
+    if (this.#maps.some((map) => map.size > 0)) this.#timer = this.#wheel.schedule(this.#stepMs, this, 'next');
+    else this.#maps = [new Map()];
+  }
+}

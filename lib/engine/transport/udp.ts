@@ -1,0 +1,124 @@
+/** One UDP listener: datagrams in, datagrams out (RFC 3261 18.1, 18.2; answers STUN Binding for RFC 5626 5.4). */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import type { Counters } from '../counters.ts';
+import type { ListenAt } from '../options.ts';
+import { type Flow, inBrackets, type Listener, plainAddress, type Receiver } from './flow.ts';
+import { stunAnswer } from './stun.ts';
+
+const socketBufferBytes = 8 * 1_048_576;
+
+export class UdpListener implements Listener {
+  readonly transport = 'udp' as const;
+  readonly reliable = false;
+  readonly address: string;
+  readonly host: string;
+  readonly #socket: Socket;
+  readonly #receiver: Receiver;
+  readonly #counters: Counters;
+  #port = 0;
+  #closed = false;
+
+  private constructor(at: ListenAt, host: string, receiver: Receiver, counters: Counters) {
+    this.address = at.address;
+    this.host = host;
+    this.#receiver = receiver;
+    this.#counters = counters;
+    const family = at.address.includes(':') ? 6 : 4;
+    this.#socket = createSocket({
+      type: family === 6 ? 'udp6' : 'udp4',
+      // every target is an address already; the default look-up would cost a tick and reorder what is sent
+      lookup: (address, _options, found) => found(null, address, family),
+    });
+    this.#socket.on('message', (datagram, from) => this.#onDatagram(datagram, from));
+  }
+
+  static open(at: ListenAt, host: string, receiver: Receiver, counters: Counters): Promise<UdpListener> {
+    const listener = new UdpListener(at, host, receiver, counters);
+    const socket = listener.#socket;
+    return new Promise((resolve, reject) => {
+      socket.once('error', reject);
+      socket.bind({ address: at.address, port: at.port, exclusive: true }, () => {
+        socket.off('error', reject);
+        // a failed send is reported to its callback; nothing else here needs more than to be survived
+        socket.on('error', () => {});
+        try {
+          socket.setRecvBufferSize(socketBufferBytes);
+          socket.setSendBufferSize(socketBufferBytes);
+        } catch {
+          // the system allows less: it keeps its own size
+        }
+        listener.#port = socket.address().port;
+        resolve(listener);
+      });
+    });
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  flowTo(address: string, port: number): Flow {
+    return new UdpFlow(this, address, port);
+  }
+
+  sendTo(text: string, address: string, port: number): boolean {
+    if (this.#closed || port === 0) return false;
+    this.#counters.sent++;
+    this.#socket.send(Buffer.from(text, 'latin1'), port, address, ignore);
+    return true;
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#closed = true;
+    return new Promise((resolve) => this.#socket.close(() => resolve()));
+  }
+
+  #onDatagram(datagram: Buffer, from: RemoteInfo): void {
+    try {
+      const first = datagram[0];
+      if (first === undefined) return;
+      if (first < 2) {
+        const answer = stunAnswer(datagram, plainAddress(from.address), from.port);
+        if (answer !== undefined) this.#socket.send(answer, from.port, from.address, ignore);
+        else this.#counters.dropped++;
+        return;
+      }
+      // CRLF keep-alives are read and forgotten (RFC 5626 has none for UDP)
+      if ((first === 13 || first === 10) && datagram.length <= 4) return;
+      this.#receiver.onMessage(datagram.toString('latin1'), new UdpFlow(this, plainAddress(from.address), from.port));
+    } catch {
+      this.#counters.faults++;
+    }
+  }
+}
+
+function ignore(): void {}
+
+class UdpFlow implements Flow {
+  readonly listener: UdpListener;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly open = true;
+
+  constructor(listener: UdpListener, remoteAddress: string, remotePort: number) {
+    this.listener = listener;
+    this.remoteAddress = remoteAddress;
+    this.remotePort = remotePort;
+  }
+
+  send(text: string): boolean {
+    return this.listener.sendTo(text, this.remoteAddress, this.remotePort);
+  }
+
+  end(): void {}
+  watch(): void {}
+  unwatch(): void {}
+}
+
+/** Host to tell peers when the bound address is given. */
+export function toldHost(at: ListenAt, external: string | undefined, ownAddress: (ipv6: boolean) => string): string {
+  if (external !== undefined) return inBrackets(external);
+  if (at.address === '0.0.0.0' || at.address === '::') return inBrackets(ownAddress(at.address === '::'));
+  return inBrackets(at.address);
+}

@@ -1,0 +1,526 @@
+/**
+ * The side that answers (RFC 3261 8.2, 9.2, 12.1.1, 13.3, 15.1.2; RFC 3262 3): matches requests to transactions and
+ * dialogs, gives them to apps, and turns the apps' answers into responses. drachtio-protocol B.1, B.4, B.6.
+ */
+import { findParam } from '../sip/uri.ts';
+import { splitAtCommas } from '../sip/headers.ts';
+import { parseMessage, type SipResponse } from '../sip/message.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
+import type { AppLink, Peer } from './control/app-link.ts';
+import { type Core, ownContact } from './core.ts';
+import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
+import { PendingAck } from './dialog/pending-ack.ts';
+import { ReliableProvisional } from './dialog/reliable-provisional.ts';
+import { endsSubscription, sessionExpiryOf } from './dialog/session-expiry.ts';
+import { newTag, uuid } from './ids.ts';
+import { appLines, linesOf, printResponse } from './printing.ts';
+import type { Read, Request } from './reading.ts';
+import { bindingOf } from './registration-cache.ts';
+import { AnsweredRequests } from './transaction/answered-requests.ts';
+import { type RequestMemo, type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
+import type { Flow } from './transport/flow.ts';
+
+/** Methods that get 503 while no app wants them; anything else is 405 or 501. */
+const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO']);
+/** Methods that mean nothing outside a dialog. */
+const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
+const allow =
+  'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
+const unknownTransaction = 'Response not sent due to unknown transaction';
+const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, sessionExpires: '', binding: '' };
+
+export class Uas implements ServerHost {
+  readonly #core: Core;
+  readonly #byKey = new Map<string, ServerTransaction>();
+  readonly #byId = new Map<string, ServerTransaction>();
+  readonly #answered: AnsweredRequests;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#answered = new AnsweredRequests(core.wheel, 64 * core.settings.timers.t1Ms);
+  }
+
+  get wheel(): Core['wheel'] {
+    return this.#core.wheel;
+  }
+
+  get timers(): Core['settings']['timers'] {
+    return this.#core.settings.timers;
+  }
+
+  /** Transactions the engine holds, and answers kept for copies. */
+  get sizes(): { readonly open: number; readonly answered: number } {
+    return { open: this.#byKey.size, answered: this.#answered.size };
+  }
+
+  /** True while the request waits for its first answer. */
+  knows(txn: string): boolean {
+    return this.#byId.get(txn)?.parked === true;
+  }
+
+  // ---- from the network ----
+
+  onRequest(request: Request): void {
+    const key = transactionKey(request, request.method === 'ACK' ? 'INVITE' : request.method);
+    const standing = this.#byKey.get(key);
+    if (request.method === 'ACK') {
+      if (standing !== undefined && (standing.state === 'completed' || standing.state === 'confirmed'))
+        standing.dispatch('ack');
+      else this.#onAck(request);
+      return;
+    }
+    if (standing !== undefined) {
+      this.#core.counters.retransmissions++;
+      // the peer came back over another connection
+      if (!standing.flow.open) standing.flow = request.flow;
+      standing.dispatch('request-again');
+      return;
+    }
+    const answered = this.#answered.get(key);
+    if (answered !== undefined) {
+      this.#core.counters.retransmissions++;
+      request.flow.send(answered);
+      return;
+    }
+    if (request.method === 'CANCEL') this.#onCancel(request, key);
+    else if (request.toTag === '') this.#onNew(request, key);
+    else {
+      const dialog = this.#core.dialogs.findFor(request.callId, request.fromTag, request.toTag);
+      if (dialog === undefined) this.#onNew(request, key);
+      else this.#onInDialog(request, key, dialog);
+    }
+  }
+
+  /** Answers what could be read but not be taken; never an ACK (RFC 3261 17.1.1.3 has no answer to it). */
+  refuse(read: Read & { readonly is: 'refused' }, flow: Flow): void {
+    const { headers, method, status, reason } = read;
+    if (method === 'ACK') return;
+    const to = headers.get('to');
+    let lines = linesOf(headers, 'Via');
+    for (const [name, value] of [
+      ['From', headers.get('from')],
+      ['To', to === undefined ? undefined : /;\s*tag\s*=/i.test(to) ? to : `${to};tag=${newTag()}`],
+      ['Call-ID', headers.get('call-id')],
+      ['CSeq', headers.get('cseq')],
+    ] as const) {
+      if (value !== undefined) lines += `${name}: ${value}\r\n`;
+    }
+    flow.send(`SIP/2.0 ${status} ${reason}\r\n${lines}Content-Length: 0\r\n\r\n`);
+  }
+
+  #onNew(request: Request, key: string): void {
+    const { method } = request;
+    const { routes, settings, counters } = this.#core;
+    const transaction = this.#begin(request, key);
+    if (method === 'INVITE') transaction.flow.send(transaction.trying());
+    if (needDialog.has(method) && (method !== 'INVITE' || request.toTag !== '')) {
+      this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
+      return;
+    }
+    // srf unescapes method names: `RE%47ISTER` must not become REGISTER there
+    const app = method.includes('%') ? undefined : routes.next(method);
+    if (app === undefined) {
+      if (served.has(method)) this.#answer(transaction, 503, 'Service Unavailable');
+      else if (method === 'REFER') this.#answer(transaction, 405, 'Method Not Allowed', allow);
+      else this.#answer(transaction, 501, 'Not Implemented');
+      return;
+    }
+    if (this.#byId.size >= settings.limits.parked) {
+      counters.overload++;
+      this.#answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      return;
+    }
+    transaction.app = app;
+    transaction.memo = memoOf(request);
+    this.#offer(transaction);
+    const { listener } = request.flow;
+    app.newRequest(request.text, peerOf(request.flow), transaction.id, listener);
+  }
+
+  #onInDialog(request: Request, key: string, dialog: Dialog): void {
+    const { method, cseq } = request;
+    const transaction = this.#begin(request, key);
+    transaction.dialog = dialog;
+    if (method === 'INVITE') transaction.flow.send(transaction.trying());
+    if (cseq.number < dialog.remoteSeq) {
+      this.#answer(transaction, 500, 'Server Internal Error');
+      return;
+    }
+    dialog.remoteSeq = cseq.number;
+    if (!dialog.owner.open) {
+      // nobody is left to answer: a BYE ends the dialog, anything else waits for that end
+      if (method === 'BYE') {
+        this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
+        this.#end(dialog);
+      } else {
+        dialog.open.add(transaction);
+        this.#offer(transaction);
+      }
+      return;
+    }
+    if (method === 'PRACK' && !this.#acknowledgesProvisional(request, dialog)) {
+      this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
+      return;
+    }
+    const target =
+      method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
+    if (target !== undefined) {
+      dialog.target = target;
+      dialog.alongFlow =
+        request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
+    }
+    // a device that moved to another connection or port is answered there from now on
+    if (dialog.alongFlow) dialog.flow = request.flow;
+    transaction.app = dialog.owner;
+    transaction.memo = memoOf(request);
+    dialog.open.add(transaction);
+    this.#offer(transaction);
+    dialog.owner.received(request.text, request.text.length, peerOf(request.flow), transaction.id, dialog.id);
+    if (method === 'NOTIFY' && dialog.subscription && endsSubscription(request.headers)) this.#end(dialog);
+    if (method !== 'BYE') return;
+    const { invite } = dialog;
+    if (invite?.state === 'proceeding') this.#answer(invite, 487, 'Request Terminated');
+    this.#end(dialog);
+  }
+
+  #onAck(request: Request): void {
+    const dialog = this.#core.dialogs.findFor(request.callId, request.fromTag, request.toTag);
+    const pending = dialog?.pendingAck;
+    if (dialog === undefined || pending === undefined || pending.seq !== request.cseq.number) {
+      this.#core.counters.dropped++;
+      return;
+    }
+    if (!pending.onAck()) return;
+    const { flow } = request;
+    dialog.owner.received(
+      request.text,
+      request.text.length,
+      { protocol: '', address: flow.remoteAddress, port: flow.remotePort },
+      pending.txn,
+      dialog.id,
+    );
+  }
+
+  #onCancel(request: Request, key: string): void {
+    const cancel = this.#begin(request, key);
+    const invite = this.#byKey.get(transactionKey(request, 'INVITE'));
+    if (invite === undefined) {
+      this.#answer(cancel, 481, 'Call/Transaction Does Not Exist');
+      return;
+    }
+    // one tag for both answers (RFC 3261 9.2)
+    const { to } = invite;
+    this.#finish(cancel, 200, printResponse(200, 'OK', { ...partsOf(cancel), to }));
+    if (invite.state !== 'proceeding') return;
+    const { app, dialog } = invite;
+    // before the first 1xx the app knows no dialog
+    app?.received(request.text, request.text.length, peerOf(request.flow), invite.id, dialog?.id ?? '');
+    this.#answer(invite, 487, 'Request Terminated');
+    if (dialog !== undefined && !dialog.confirmed) this.#end(dialog);
+  }
+
+  /** True when the PRACK names the 1xx that waits (RFC 3262 3). */
+  #acknowledgesProvisional(request: Request, dialog: Dialog): boolean {
+    const rack = /^(\d+)[ \t]+(\d+)[ \t]+(\S+)$/.exec(request.headers.get('rack') ?? '');
+    if (rack === null) return false;
+    return dialog.invite?.reliable?.acknowledge(Number(rack[1]), Number(rack[2])) === true;
+  }
+
+  // ---- from the app ----
+
+  onResponse(app: AppLink, msgId: string, txn: string, message: string): void {
+    const parsed = parseMessage(message);
+    const transaction = this.#byId.get(txn);
+    if (parsed.kind !== 'response') {
+      app.notOk(msgId, 'Unknown server error sending response');
+      return;
+    }
+    if (transaction === undefined || (!transaction.flow.open && transaction.method !== 'INVITE')) {
+      if (transaction !== undefined) transaction.dispatch('abandoned');
+      app.notOk(msgId, unknownTransaction);
+      return;
+    }
+    if (!transaction.flow.open && !this.#reopen(transaction)) {
+      app.notOk(msgId, 'transport for response has been shutdown or closed');
+      return;
+    }
+    if (transaction.method === 'INVITE') this.#answerInvite(app, msgId, transaction, parsed);
+    else this.#answerOther(app, msgId, transaction, parsed);
+  }
+
+  /** The caller's connection is gone: open one to its address and sent-by port (RFC 3261 18.2.2). */
+  #reopen(transaction: ServerTransaction): boolean {
+    const { listener, remoteAddress } = transaction.flow;
+    const flow = this.#core.transports.flowTo({
+      transport: listener.transport,
+      address: remoteAddress,
+      port: transaction.sentByPort,
+    });
+    if (flow === undefined) return false;
+    transaction.flow = flow;
+    return true;
+  }
+
+  #answerOther(app: AppLink, msgId: string, transaction: ServerTransaction, response: SipResponse): void {
+    const { status, reason, headers, body } = response;
+    let lines = appLines(headers, body, false);
+    if (lines === undefined) {
+      app.notOk(msgId, 'missing content-type');
+      return;
+    }
+    takeTag(transaction, response);
+    const success = status >= 200 && status < 300;
+    const { method, memo = noMemo, flow } = transaction;
+    let dialog = transaction.dialog;
+    if (method === 'SUBSCRIBE' && success) {
+      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
+      if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
+    }
+    if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
+    if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
+    const text = printResponse(status, reason, transaction, lines, body);
+    const peer = { protocol: '', address: flow.remoteAddress, port: flow.remotePort };
+    const { id } = transaction;
+    if (!this.#finish(transaction, status, text)) {
+      app.notOk(msgId, unknownTransaction);
+      return;
+    }
+    app.responseSent(msgId, text, peer, id, method === 'BYE' ? '' : (dialog?.id ?? ''));
+  }
+
+  #answerInvite(app: AppLink, msgId: string, transaction: ServerTransaction, response: SipResponse): void {
+    const { status, reason, headers, body } = response;
+    let lines = appLines(headers, body, false);
+    if (lines === undefined) {
+      app.notOk(msgId, 'missing content-type');
+      return;
+    }
+    const { flow, memo = noMemo, id } = transaction;
+    const dialogIdOf = transaction.dialog?.id ?? dialogId(transaction.callId, transaction.fromTag);
+    if (status === 100) {
+      const text = transaction.trying();
+      if (transaction.answer(status, text)) app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
+      else app.notOk(msgId, unknownTransaction);
+      return;
+    }
+    takeTag(transaction, response);
+    const reliable = status < 200 && (headers.get('require') ?? '').toLowerCase().includes('100rel');
+    if (reliable && !memo.takesReliable) {
+      app.notOk(msgId, 'Remote endpoint does not support 100rel');
+      return;
+    }
+    if (
+      status < 300 &&
+      transaction.dialog === undefined &&
+      this.#dialogFor(transaction, app, status >= 200) === undefined
+    ) {
+      this.#answer(transaction, 480, 'Temporarily Unavailable');
+      app.notOk(msgId, 'dialog already exists, rejecting this request');
+      return;
+    }
+    const { dialog } = transaction;
+    if ((reliable || (status >= 200 && status < 300)) && !headers.has('contact')) {
+      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+    }
+    const provisional = reliable ? new ReliableProvisional(transaction, this.wheel, this.timers) : undefined;
+    if (provisional !== undefined) lines = `RSeq: ${provisional.rseq}\r\n${lines}`;
+    if (status < 300) lines = transaction.recordRoutes + lines;
+    const text = printResponse(status, reason, transaction, lines, body);
+    if (!this.#finish(transaction, status, text)) {
+      app.notOk(msgId, unknownTransaction);
+      return;
+    }
+    app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
+    if (provisional !== undefined) {
+      transaction.reliable?.stop();
+      transaction.reliable = provisional;
+      provisional.start(text);
+    }
+    if (status >= 300 && dialog !== undefined && !dialog.confirmed) this.#end(dialog);
+    if (status >= 200 && status < 300 && dialog !== undefined)
+      this.#answered2xx(dialog, transaction, response, memo, text);
+  }
+
+  /** The dialog is up: repeat the 2xx until its ACK, and end the dialog when none comes (RFC 3261 13.3.1.4). */
+  #answered2xx(
+    dialog: Dialog,
+    transaction: ServerTransaction,
+    response: SipResponse,
+    memo: RequestMemo,
+    text: string,
+  ): void {
+    const initial = !dialog.confirmed;
+    dialog.confirmed = true;
+    dialog.invite = undefined;
+    dialog.pendingAck?.stop();
+    dialog.pendingAck = new PendingAck(
+      { seq: transaction.seq, txn: initial ? transaction.id : uuid(), text, flow: transaction.flow },
+      this.wheel,
+      this.timers,
+      () => this.#core.endDialog(dialog, 'ACK timeout'),
+    );
+    dialog.sessionExpiry?.stop();
+    dialog.sessionExpiry = sessionExpiryOf(
+      response.headers,
+      memo.sessionExpires,
+      this.#core.settings.sessionSecondMs,
+      this.wheel,
+      () => this.#core.endDialog(dialog, 'Session timer expired'),
+    );
+  }
+
+  /** Makes the dialog of an answer; undefined when another one has its id. */
+  #dialogFor(transaction: ServerTransaction, app: AppLink, confirmed: boolean): Dialog | undefined {
+    const { memo = noMemo, flow, to } = transaction;
+    const dialog = new Dialog({
+      id: dialogId(transaction.callId, transaction.fromTag),
+      callId: transaction.callId,
+      owner: transaction.app?.open === true ? transaction.app : app,
+      local: to,
+      localTag: transaction.toTag,
+      remote: transaction.from,
+      remoteTag: transaction.fromTag,
+      localSeq: transaction.seq,
+      remoteSeq: transaction.seq,
+      target: memo.target,
+      routes: memo.routes,
+      flow,
+      alongFlow:
+        flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
+    });
+    if (!this.#core.dialogs.add(dialog)) return undefined;
+    if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
+    transaction.dialog = dialog;
+    dialog.invite = transaction;
+    return dialog;
+  }
+
+  // ---- ends ----
+
+  /** Ends a dialog; requests of it that nobody will answer any more get 500. */
+  #end(dialog: Dialog): void {
+    this.#core.dialogs.remove(dialog);
+    for (const transaction of dialog.open) {
+      if (!dialog.owner.open) this.#answer(transaction, 500, 'Internal Server Error');
+    }
+    if (!dialog.confirmed) return;
+    dialog.open.clear();
+  }
+
+  forget(transaction: ServerTransaction): void {
+    if (this.#byKey.get(transaction.key) === transaction) this.#byKey.delete(transaction.key);
+    this.#release(transaction);
+    this.#core.counters.serverTransactions = this.#byKey.size;
+  }
+
+  keepAnswer(transaction: ServerTransaction, answer: string): void {
+    this.#answered.set(transaction.key, answer);
+  }
+
+  onParkOver(transaction: ServerTransaction): void {
+    transaction.dispatch('abandoned');
+  }
+
+  onHeldTooLong(transaction: ServerTransaction): void {
+    this.#answer(transaction, 480, 'Temporarily Unavailable');
+    if (transaction.dialog?.confirmed === false) this.#end(transaction.dialog);
+  }
+
+  close(): void {
+    for (const transaction of this.#byKey.values()) transaction.stop();
+    this.#byKey.clear();
+    this.#byId.clear();
+  }
+
+  #begin(request: Request, key: string): ServerTransaction {
+    const transaction = new ServerTransaction(request, key, this);
+    this.#byKey.set(key, transaction);
+    this.#core.counters.serverTransactions = this.#byKey.size;
+    return transaction;
+  }
+
+  /** From here on an app can answer it by its id. */
+  #offer(transaction: ServerTransaction): void {
+    this.#byId.set(transaction.id, transaction);
+    transaction.park(this.#core.settings.parkMs);
+  }
+
+  /** An answer of the engine's own. */
+  #answer(transaction: ServerTransaction, status: number, reason: string, lines = ''): void {
+    this.#finish(transaction, status, printResponse(status, reason, transaction, lines));
+  }
+
+  #finish(transaction: ServerTransaction, status: number, text: string): boolean {
+    if (!transaction.answer(status, text)) return false;
+    if (status >= 200) this.#release(transaction);
+    return true;
+  }
+
+  #release(transaction: ServerTransaction): void {
+    this.#byId.delete(transaction.id);
+    transaction.dialog?.open.delete(transaction);
+    transaction.reliable?.stop();
+    transaction.reliable = undefined;
+    transaction.memo =
+      transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
+  }
+}
+
+/** RFC 3261 17.2.3: branch, sent-by and method; without the magic cookie what RFC 2543 compared. */
+function transactionKey(request: Request, method: string): string {
+  const { via } = request;
+  const { branch } = via;
+  if (branch !== undefined && branch.length > 7 && branch.startsWith('z9hG4bK'))
+    return `${branch} ${via.host}:${via.port ?? ''} ${method}`;
+  const { callId, cseq, fromTag, headers } = request;
+  return `${callId} ${cseq.number} ${fromTag} ${via.host}:${via.port ?? ''};${branch ?? ''} ${request.flow.remotePort} ${headers.get('from')} ${method}`;
+}
+
+function peerOf(flow: Flow): Peer {
+  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
+}
+
+function partsOf(transaction: ServerTransaction): { vias: string; from: string; callId: string; cseq: string } {
+  const { vias, from, callId, cseq } = transaction;
+  return { vias, from, callId, cseq };
+}
+
+function memoOf(request: Request): RequestMemo | undefined {
+  const { headers, method } = request;
+  if (method === 'REGISTER') {
+    if (!request.flow.listener.reliable) return undefined;
+    const contact = contactUri(headers);
+    return contact === undefined ? undefined : { ...noMemo, binding: bindingOf(contact) };
+  }
+  if (method !== 'INVITE' && method !== 'SUBSCRIBE') return undefined;
+  const target = contactUri(headers) ?? '';
+  const extensions = `${headers.lines('supported').join()},${headers.lines('require').join()}`.toLowerCase();
+  return {
+    target,
+    routes: headers.list('record-route'),
+    takesReliable: extensions.includes('100rel'),
+    sessionExpires: headers.get('session-expires') ?? '',
+    binding: method === 'SUBSCRIBE' && request.flow.listener.reliable ? bindingOf(target) : '',
+  };
+}
+
+/** The app may choose the tag by putting it into To (drachtio-protocol B.4). */
+function takeTag(transaction: ServerTransaction, response: SipResponse): void {
+  if (transaction.toTag !== '') return;
+  const chosen = /;\s*tag=([^;>\s]+)\s*$/i.exec(response.headers.get('to') ?? '');
+  if (chosen !== null) transaction.toTag = chosen[1] as string;
+}
+
+/** Seconds a REGISTER or SUBSCRIBE was granted: the first Contact's expires, else Expires, else none. */
+function expiryIn(response: SipResponse): number {
+  const line = response.headers.get('contact');
+  const first = line === undefined ? undefined : splitAtCommas(line)[0];
+  const addr = first === undefined ? undefined : parseNameAddr(first);
+  const text =
+    (addr === undefined ? undefined : findParam(addr.params, 'expires')?.value) ??
+    response.headers.get('expires') ??
+    '0';
+  const seconds = Number(text);
+  return Number.isFinite(seconds) ? seconds : 0;
+}

@@ -1,0 +1,32 @@
+/** Entry of the engine's worker thread: starts the engine it is given and answers its parent. See spawn.ts. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { startEngine } from './engine.ts';
+import type { EngineOptions } from './options.ts';
+import type { FromWorker, ToWorker } from './spawn.ts';
+
+const parent = parentPort;
+if (parent === null) throw new Error('the engine worker is started by spawnEngine only');
+
+const tell = (message: FromWorker): void => parent.postMessage(message);
+
+try {
+  const engine = await startEngine(workerData as EngineOptions);
+  parent.on('message', (message: ToWorker) => {
+    switch (message.ask) {
+      case 'counters':
+        tell({ is: 'counters', id: message.id, counters: engine.counters() });
+        return;
+      case 'close':
+        void engine.close().then(() => {
+          tell({ is: 'closed' });
+          parent.close();
+        });
+        return;
+      default:
+        message satisfies never;
+    }
+  });
+  tell({ is: 'ready', controlPort: engine.controlPort, listeners: engine.listeners });
+} catch (error) {
+  tell({ is: 'failed', why: error instanceof Error ? error.message : 'the engine could not be started' });
+}

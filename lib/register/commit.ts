@@ -1,0 +1,104 @@
+/**
+ * Stores what a registrar has accepted and tells waiting calls (RFC 3261 10.3 step 7: all or nothing, atomic per AOR).
+ * Reads, lets core/binding-set decide, swaps, and begins again when another REGISTER of this AOR came between.
+ */
+import type { Binding } from '../core/binding.ts';
+import { acceptRegister, type BindingChange } from '../core/binding-set.ts';
+import { canBePushed } from '../core/register-decision.ts';
+import { EdgeError } from '../errors.ts';
+import type { BindingChange as Published } from '../ports/node-bus.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
+import { stripPush } from '../sip/push-params.ts';
+import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
+
+/** A contact together with what its registrar granted. */
+export interface Granted {
+  readonly asked: AskedContact;
+  /** seconds for the phone; 0: removed */
+  readonly expires: number;
+  /** seconds at the PBX; undefined when the edge is the registrar */
+  readonly upstreamExpires: number | undefined;
+}
+
+/** So many writers on one AOR in a row are no accident but a storm. */
+const attempts = 50;
+
+/** What the set is after the REGISTER; 'stale' and 'full' changed nothing. Rejects with EDGE_STORE_*. */
+export async function commit(asked: Asked, granted: readonly Granted[] | '*', deps: RegisterDeps): Promise<BindingChange> {
+  const now = deps.clock.now();
+  const contacts =
+    granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now, deps), expires: one.expires }));
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const { version, bindings } = await deps.store.read(asked.aor);
+    const change = acceptRegister(
+      bindings,
+      { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts },
+      now,
+      { maxBindings: deps.policy.maxBindings },
+    );
+    if (change.is !== 'changed') return change;
+    const keepUntil = change.bindings.reduce((latest, binding) => Math.max(latest, binding.expiresAt), now);
+    if ((await deps.store.swap(asked.aor, version, change.bindings, keepUntil)) === 'stored') return change;
+  }
+  throw new EdgeError('EDGE_STORE_CONTENDED', `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`);
+}
+
+/** Publishes what changed, refreshes first: a held call must not wait for anything else. */
+export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps): void {
+  if (change.is === 'stale' || change.is === 'full') return;
+  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): Published => ({ is, aor: asked.aor, bindingId });
+  if (change.is === 'unchanged') {
+    // the same REGISTER again: whoever waits may have missed the first news
+    if (asked.contacts !== '*') for (const { id, expires } of asked.contacts) if (expires > 0) void deps.bus.publish(news('refresh-accepted', id));
+    return;
+  }
+  for (const id of [...change.added, ...change.refreshed]) void deps.bus.publish(news('refresh-accepted', id));
+  for (const id of change.removed) void deps.bus.publish(news('removed', id));
+}
+
+function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDeps): Binding {
+  const { contact, ask, decision, id } = granted.asked;
+  const { request, flow } = asked.transaction;
+  const userAgent = request.headers.get('User-Agent');
+  return {
+    id,
+    aor: asked.aor,
+    contact: contact.text,
+    target: stripPush(contact.uriText),
+    ...(contact.instanceId === undefined ? {} : { instanceId: contact.instanceId }),
+    ...(contact.regId === undefined ? {} : { regId: contact.regId }),
+    q: contact.q,
+    callId: asked.callId,
+    cseq: asked.cseq,
+    flow,
+    path: request.headers.list('Path'),
+    ...(decision.is === 'push' && ask.is === 'push' && pushable(granted, deps)
+      ? {
+          push: {
+            provider: ask.provider,
+            providerAsSent: ask.providerAsSent,
+            environment: ask.environment,
+            param: ask.param,
+            tokens: ask.tokens,
+            app: decision.app,
+            wakesItself: ask.wakesItself,
+          },
+        }
+      : {}),
+    registeredAt: now,
+    expiresAt: now + granted.expires * 1000,
+    ...(granted.upstreamExpires === undefined ? {} : { upstreamExpiresAt: now + granted.upstreamExpires * 1000 }),
+    ...(userAgent === undefined ? {} : { userAgent: userAgent.slice(0, 120) }),
+  };
+}
+
+/** A grant too short to be refreshed by a push is a plain binding (PN-REG-09, row 4). */
+export function pushable({ asked, expires }: Granted, { policy }: RegisterDeps): boolean {
+  return asked.decision.is === 'push' && canBePushed(expires, policy);
+}
+
+/** `user@host` part of a Contact in another's answer that belongs to the edge itself; undefined for foreign contacts. */
+export function userPartOf(contactValue: string): string | undefined {
+  const uri = parseNameAddr(contactValue)?.uri;
+  return uri === undefined ? undefined : /^sips?:([^@;?]+)@/i.exec(uri)?.[1];
+}

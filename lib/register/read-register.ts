@@ -1,0 +1,130 @@
+/**
+ * What a REGISTER asks for, judged against what is stored (RFC 3261 10.3 steps 5 to 7, RFC 8599 5.6.1), before any registrar
+ * has agreed. Changes nothing.
+ */
+import type { Aor, Binding } from '../core/binding.ts';
+import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
+import type { Domain } from '../core/domain.ts';
+import { decideRegister, type RegisterDecision, type RegisterPolicy as DecisionPolicy } from '../core/register-decision.ts';
+import type { Client } from '../ports/client.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { LocationStore } from '../ports/location-store.ts';
+import type { Log } from '../ports/log.ts';
+import type { NodeBus } from '../ports/node-bus.ts';
+import type { ServerTransaction } from '../ports/server-transaction.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
+import { parseContacts, type Contact } from '../sip/contact.ts';
+import { Headers } from '../sip/headers.ts';
+import { readPush, type PushAsk } from '../sip/push-params.ts';
+
+export interface RegisterDeps {
+  readonly store: LocationStore;
+  readonly bus: NodeBus;
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly telemetry: Telemetry;
+  /** key of the opaque Contact towards the PBX */
+  readonly contactKey: Buffer;
+  /** secret behind binding ids and nonces, shared by all nodes of one store */
+  readonly edgeSecret: string;
+  readonly policy: RegisterPolicy;
+}
+
+export interface RegisterPolicy extends DecisionPolicy {
+  /** seconds */
+  readonly defaultExpires: number;
+  readonly maxExpires: number;
+  readonly maxBindings: number;
+  /** value of sip.pnsreg, seconds, above 120 (PN-REG-13) */
+  readonly pnsreg: number;
+  /** how long the PBX may take to answer, ms */
+  readonly upstreamTimeoutMs: number;
+}
+
+/** One Contact of the REGISTER with everything that was decided about it before the registrar was asked. */
+export interface AskedContact {
+  readonly contact: Contact;
+  readonly ask: PushAsk;
+  readonly decision: Exclude<RegisterDecision, { is: 'refuse' }>;
+  /** seconds the phone asked for; 0 removes */
+  readonly expires: number;
+  /** the stored binding of this device, if any */
+  readonly known: Binding | undefined;
+  /** id of the binding, also when it is yet to be made */
+  readonly id: string;
+}
+
+/** A REGISTER that passed the door: what both kinds of registrar start from. */
+export interface Asked {
+  readonly transaction: ServerTransaction;
+  readonly domain: Domain;
+  readonly aor: Aor;
+  readonly callId: string;
+  readonly cseq: number;
+  /** empty: the phone only wants to see its bindings */
+  readonly contacts: readonly AskedContact[] | '*';
+  readonly stored: readonly Binding[];
+}
+
+/** Reads the request against what is stored; undefined when it has been answered with an error. Rejects with EdgeError. */
+export async function readRegister(
+  transaction: ServerTransaction,
+  domain: Domain,
+  aor: Aor,
+  deps: RegisterDeps,
+): Promise<Asked | undefined> {
+  const { headers } = transaction.request;
+  const refuse = async (status: number, result: 'rejected'): Promise<undefined> => {
+    deps.telemetry.count('registrations', { result });
+    await transaction.respond({ status });
+    return undefined;
+  };
+  const callId = headers.get('Call-ID');
+  const cseq = Number.parseInt(headers.get('CSeq') ?? '', 10);
+  if (callId === undefined || !Number.isInteger(cseq)) return refuse(400, 'rejected');
+  const parsed = parseContacts(headers);
+  if (parsed === 'malformed') return refuse(400, 'rejected');
+  const expiresHeader = secondsOf(headers.get('Expires'));
+  if (parsed === '*') {
+    // `*` stands alone and only removes (EDGE-REG-06)
+    if (expiresHeader !== 0) return refuse(400, 'rejected');
+    return { transaction, domain, aor, callId, cseq, contacts: '*', stored: await readStored(aor, deps) };
+  }
+  const stored = await readStored(aor, deps);
+  const contacts: AskedContact[] = [];
+  for (const contact of parsed) {
+    const expires = contact.expires ?? expiresHeader ?? deps.policy.defaultExpires;
+    const ask = readPush(contact, headers);
+    const decision = decideRegister({ ask, expires, indicated: [] }, deps.policy);
+    if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
+    const known = matchDevice(stored, contact, ask, callId);
+    contacts.push({ contact, ask, decision, expires, known, id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask) });
+  }
+  return { transaction, domain, aor, callId, cseq, contacts, stored };
+}
+
+async function answerRefusal(
+  transaction: ServerTransaction,
+  decision: Extract<RegisterDecision, { is: 'refuse' }>,
+  deps: RegisterDeps,
+): Promise<undefined> {
+  deps.telemetry.count('registrations', { result: decision.status === 555 ? 'bad-push-service' : decision.status === 423 ? 'too-brief' : 'rejected' });
+  deps.log.info({ callId: transaction.request.headers.get('Call-ID'), status: decision.status }, 'REGISTER refused');
+  await transaction.respond(
+    decision.status === 423
+      ? { status: 423, headers: Headers.of([['Min-Expires', String(decision.minExpires)]]) }
+      : { status: decision.status },
+  );
+  return undefined;
+}
+
+async function readStored(aor: Aor, deps: RegisterDeps): Promise<readonly Binding[]> {
+  const { bindings } = await deps.store.read(aor);
+  return liveBindings(bindings, deps.clock.now());
+}
+
+/** Expires as seconds; a value that is no number of sane size counts as absent (torture scalar02). */
+function secondsOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,10}$/.test(text.trim()) ? Math.min(Number(text), 0xffff_ffff) : undefined;
+}

@@ -1,0 +1,24 @@
+/** Mode R: the edge is the registrar. Digest first (RFC 3261 22.1, RFC 8760), then the binding, then the answer. */
+import { addRegistered } from './answer.ts';
+import { announce, commit, type Granted } from './commit.ts';
+import type { Asked, RegisterDeps } from './read-register.ts';
+import { Headers } from '../sip/headers.ts';
+
+export async function registerHere(asked: Asked, deps: RegisterDeps): Promise<void> {
+  const granted: readonly Granted[] | '*' =
+    asked.contacts === '*'
+      ? '*'
+      : asked.contacts.map((one) => ({ asked: one, expires: Math.min(one.expires, deps.policy.maxExpires), upstreamExpires: undefined }));
+  const change = await commit(asked, granted, deps);
+  if (change.is === 'stale' || change.is === 'full') {
+    deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
+    await asked.transaction.respond({ status: change.is === 'stale' ? 500 : 403 });
+    return;
+  }
+  deps.telemetry.count('registrations', { result: 'accepted' });
+  const headers = Headers.of([['Date', new Date(deps.clock.now()).toUTCString()]]);
+  const sent = asked.transaction.respond({ status: 200, headers: addRegistered(headers, granted, change.bindings, [], deps) });
+  // written after the 2xx on the same control connection, so the phone sees its 2xx before the INVITE (PN-PROXY-17)
+  announce(asked, change, deps);
+  await sent;
+}

@@ -1,0 +1,59 @@
+/**
+ * An INVITE from a phone to the PBX: one leg to the upstream, no waking. Challenges of the PBX (401, 407) pass to the phone and
+ * its credentials pass to the PBX (EDGE-AUTH-09).
+ */
+import { passInvite } from '../core/pass-headers.ts';
+import type { Domain } from '../core/domain.ts';
+import { bridge } from '../call/bridge.ts';
+import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
+import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
+import type { CallLedger } from '../call/ledger.ts';
+import type { InviteTransaction } from '../ports/server-transaction.ts';
+import { Headers } from '../sip/headers.ts';
+
+export interface PlaceCallDeps extends RingDeps {
+  readonly calls: CallLedger;
+  readonly times: RingTimes;
+  readonly dialogs: BridgedDialogs;
+}
+
+const upstream = 'upstream';
+
+export function placeCall(transaction: InviteTransaction, domain: Domain, deps: PlaceCallDeps): void {
+  const { request } = transaction;
+  const callId = request.headers.get('Call-ID') ?? '';
+  const startedAt = deps.clock.now();
+  const release = deps.calls.hold([], () => ring.tell({ is: 'drain' }));
+  if (release === undefined) {
+    void transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) });
+    return;
+  }
+  const ring: Ring = new Ring(
+    {
+      transaction,
+      targets: [{ device: upstream, flow: upstream, canPush: false }],
+      policy: { admitNewDevices: false },
+      times: deps.times,
+      answers: { from: 'upstream', towards: 'phone' },
+      legRequest: () => ({
+        uri: request.uri,
+        nextHop: domain.upstream,
+        headers: passInvite(request.headers, { from: 'phone', towards: 'upstream', translate: (names) => deps.dialogs.translate(names) }),
+        body: request.body,
+      }),
+      push: async () => false,
+      // a PBX that gives no answer is a fault of the network, not a callee who is away
+      refuseWith: (status) => (status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status }),
+      onAnswered: (caller, callee) => {
+        const done = deps.calls.talk(() => call.end('the edge is stopping'));
+        const call = bridge(caller, callee, { log: deps.log, callId, caller: 'phone', callee: 'upstream', dialogs: deps.dialogs, onOver: done });
+      },
+      onOver: ({ ending, fault }, story) => {
+        release();
+        deps.log.info({ callId, ending, fault, ms: deps.clock.now() - startedAt, story }, 'call to the PBX over');
+      },
+    },
+    deps,
+  );
+  ring.start();
+}

@@ -1,0 +1,204 @@
+/**
+ * Every metric of the edge: name, sentence, label values, buckets. Labels are closed lists, so this page tells how many
+ * series there can be; no AOR, contact, token or Call-ID is ever one. Knows nothing of the library that exposes them.
+ */
+
+type Labels = Readonly<Record<string, readonly string[]>>;
+
+export interface CounterSpec<L extends Labels = Labels> {
+  readonly type: 'counter';
+  readonly name: string;
+  readonly help: string;
+  readonly labels: L;
+}
+export interface GaugeSpec<L extends Labels = Labels> {
+  readonly type: 'gauge';
+  readonly name: string;
+  readonly help: string;
+  readonly labels: L;
+}
+export interface HistogramSpec<L extends Labels = Labels> {
+  readonly type: 'histogram';
+  readonly name: string;
+  readonly help: string;
+  readonly labels: L;
+  /** upper bounds in seconds, rising */
+  readonly buckets: readonly number[];
+}
+
+const counter = <const L extends Labels>(
+  name: `reveille_${string}_total`,
+  help: string,
+  labels: L,
+): CounterSpec<L> => ({ type: 'counter', name, help, labels });
+const gauge = <const L extends Labels>(name: `reveille_${string}`, help: string, labels: L): GaugeSpec<L> => ({
+  type: 'gauge',
+  name,
+  help,
+  labels,
+});
+const histogram = <const L extends Labels>(
+  name: `reveille_${string}_seconds`,
+  help: string,
+  buckets: readonly number[],
+  labels: L,
+): HistogramSpec<L> => ({
+  type: 'histogram',
+  name,
+  help,
+  labels,
+  buckets,
+});
+
+const none = {} as const;
+const provider = ['apns', 'fcm', 'webpush', 'webhook', 'other'] as const;
+const method = [
+  'REGISTER',
+  'INVITE',
+  'ACK',
+  'BYE',
+  'CANCEL',
+  'OPTIONS',
+  'PRACK',
+  'UPDATE',
+  'INFO',
+  'REFER',
+  'NOTIFY',
+  'SUBSCRIBE',
+  'MESSAGE',
+  'PUBLISH',
+  'other',
+] as const;
+const statusClass = ['1xx', '2xx', '3xx', '4xx', '5xx', '6xx', 'none'] as const;
+const ending = ['answered', 'cancelled', 'unreachable', 'refused', 'failed'] as const;
+const fault = ['none', 'caller', 'device', 'push-service', 'upstream', 'edge'] as const;
+
+/** Half a millisecond for what the edge adds, minutes for what a phone takes. */
+const seconds = [
+  0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60,
+] as const;
+
+export const metrics = {
+  registrations: counter('reveille_registrations_total', 'REGISTER requests by what became of them.', {
+    result: [
+      'accepted',
+      'removed',
+      'queried',
+      'challenged',
+      'rejected',
+      'too-brief',
+      'bad-push-service',
+      'stale',
+      'upstream-timeout',
+      'failed',
+    ],
+  }),
+  bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {
+    state: ['awake', 'asleep', 'plain', 'unpushable'],
+  }),
+  heldInvites: gauge('reveille_held_invites', 'INVITEs waiting for a phone to wake.', none),
+  oldestHeld: gauge('reveille_oldest_held_seconds', 'Age of the INVITE that has waited longest.', none),
+  wakes: counter('reveille_wakes_total', 'Held INVITEs by how they ended and whose fault it was.', { ending, fault }),
+  pushes: counter('reveille_pushes_total', 'Pushes asked of a push service.', {
+    provider,
+    outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+  }),
+  inviteToPush: histogram(
+    'reveille_invite_to_push_seconds',
+    'From an INVITE to the push request on its way.',
+    seconds,
+    none,
+  ),
+  pushToRegister: histogram(
+    'reveille_push_to_register_seconds',
+    'From the push to the REGISTER of the woken phone accepted.',
+    seconds,
+    none,
+  ),
+  registerToInvite: histogram(
+    'reveille_register_to_invite_seconds',
+    'From the accepted REGISTER to the INVITE sent to the phone.',
+    seconds,
+    none,
+  ),
+  requests: counter('reveille_sip_requests_total', 'SIP requests received, by method and class of our final answer.', {
+    method,
+    status: statusClass,
+  }),
+  calls: gauge('reveille_calls', 'Calls with both sides connected.', none),
+  engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
+    event: [
+      'received',
+      'sent',
+      'malformed',
+      'dropped',
+      'retransmissions',
+      'overload',
+      'connectionsRefused',
+      'controlRefused',
+      'faults',
+    ],
+  }),
+  engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
+  }),
+  controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
+  storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {
+    operation: ['read', 'swap', 'scan', 'secret', 'shared', 'ping', 'bus'],
+  }),
+} as const;
+
+export type Metrics = typeof metrics;
+export type MetricKey = keyof Metrics;
+type KeyOf<T extends 'counter' | 'gauge' | 'histogram'> = {
+  [K in MetricKey]: Metrics[K]['type'] extends T ? K : never;
+}[MetricKey];
+export type CounterKey = KeyOf<'counter'>;
+export type GaugeKey = KeyOf<'gauge'>;
+export type HistogramKey = KeyOf<'histogram'>;
+
+/** The label names of a metric. */
+export type LabelName<K extends MetricKey> = Extract<keyof Metrics[K]['labels'], string>;
+/** The values one label may take. */
+export type LabelValue<K extends MetricKey, N extends string> = N extends keyof Metrics[K]['labels']
+  ? Metrics[K]['labels'][N] extends readonly (infer V)[]
+    ? Extract<V, string>
+    : never
+  : never;
+/** All labels of a metric, by name: what a call site writes. */
+export type LabelsOf<K extends MetricKey> = { readonly [N in LabelName<K>]: LabelValue<K, N> };
+/** A metric without labels takes none. */
+export type LabelArguments<K extends MetricKey> = LabelName<K> extends never ? [] : [labels: LabelsOf<K>];
+
+const knownProviders: ReadonlySet<string> = new Set(provider);
+const knownMethods: ReadonlySet<string> = new Set(method);
+
+/** The label for a push provider; private ones share `other`. */
+export function providerLabel(name: string): LabelValue<'pushes', 'provider'> {
+  return knownProviders.has(name) ? (name as LabelValue<'pushes', 'provider'>) : 'other';
+}
+
+/** The label for a SIP method; a peer cannot make new series by inventing methods. */
+export function methodLabel(name: string): LabelValue<'requests', 'method'> {
+  return knownMethods.has(name) ? (name as LabelValue<'requests', 'method'>) : 'other';
+}
+
+/** The label for a final status; `none` when no answer was sent. */
+export function statusLabel(status: number | undefined): LabelValue<'requests', 'status'> {
+  switch (status === undefined ? 0 : Math.floor(status / 100)) {
+    case 1:
+      return '1xx';
+    case 2:
+      return '2xx';
+    case 3:
+      return '3xx';
+    case 4:
+      return '4xx';
+    case 5:
+      return '5xx';
+    case 6:
+      return '6xx';
+    default:
+      return 'none';
+  }
+}

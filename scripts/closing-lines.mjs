@@ -1,0 +1,42 @@
+/** A vitest reporter for the end of a run: every skipped test with its reason, then the counts alone on a line. */
+import { writeFileSync } from 'node:fs';
+
+export default class ClosingLines {
+  onTestRunEnd(modules, unhandledErrors) {
+    const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
+    const skipped = new Map();
+    for (const module of modules) {
+      let tests = 0;
+      let failed = 0;
+      for (const test of module.children.allTests()) {
+        tests++;
+        const { state, note } = test.result();
+        if (state === 'passed') counts.passed++;
+        else if (state === 'failed') failed++;
+        else {
+          counts.skipped++;
+          const reason =
+            note ?? reasonIn(test.fullName) ?? (test.options.mode === 'todo' ? 'not yet' : 'no reason given');
+          skipped.set(reason, [...(skipped.get(reason) ?? []), test.fullName]);
+        }
+      }
+      // a file or a suite that breaks before its tests run has failed as well
+      if (failed === 0 && module.state() === 'failed') failed = 1;
+      counts.failed += failed;
+      if (tests === 0 && failed === 0 && module.state() === 'skipped') counts.skipped++;
+    }
+    for (const [reason, names] of skipped) {
+      console.log(`\nSkipped (${names.length}): ${reason}`);
+      for (const name of names) console.log(`  - ${name}`);
+    }
+    const file = process.env.REVEILLE_TEST_COUNTS;
+    if (file === undefined)
+      console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+    else writeFileSync(file, JSON.stringify(counts));
+  }
+}
+
+/** Suites that cannot run here say why in their title: `... (skipped: redis-server is not installed)`. */
+function reasonIn(title) {
+  return /\(skipped: ([^)]+)\)/.exec(title)?.[1];
+}

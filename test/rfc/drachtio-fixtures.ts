@@ -1,0 +1,210 @@
+/**
+ * Every recorded conversation with drachtio-server and what the embedded engine does with it. The test checks that no
+ * recording is left out. `deliberate` lists the only differences a replay may show; each must really show.
+ */
+
+export type Fixture =
+  | { readonly is: 'replayed'; readonly deliberate?: readonly Deliberate[] }
+  | { readonly is: 'not yet'; readonly why: string };
+
+export interface Deliberate {
+  readonly difference: RegExp;
+  readonly why: string;
+}
+
+const replayed: Fixture = { is: 'replayed' };
+const proxied: Fixture = {
+  is: 'not yet',
+  why: 'plays a call through proxyRequest; the edge bridges calls, and the engine answers every proxy frame with NOK',
+};
+const secure: Fixture = { is: 'not yet', why: 'TLS, WS and WSS listeners are not built' };
+
+export const fixtures: Readonly<Record<string, Fixture>> = {
+  'ack-missing-then-200-retrans': replayed,
+  'app-disconnect-before-ack': replayed,
+  'app-disconnect-in-dialog': replayed,
+  'app-disconnect-mid-hold': replayed,
+  'app-disconnect-mid-hold-70s': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /missing 481 CANCEL|not in the recording: 200 CANCEL/,
+        why: 'CANCEL of an INVITE that has its final answer is answered 200 and changes nothing (RFC 3261 9.2)',
+      },
+    ],
+  },
+  'app-disconnect-mid-proxy': proxied,
+  'app-disconnect-uac-pending': replayed,
+  'app-reconnect': replayed,
+  'app-reconnect-respond': replayed,
+  'auth-route': replayed,
+  'auth-wrong-secret': replayed,
+  b2bua: replayed,
+  'b2bua-callee-bye': replayed,
+  'b2bua-cancel': replayed,
+  'b2bua-to-tcp-flow': replayed,
+  'cancel-after-forward': proxied,
+  'cancel-after-forward-no-provisional': proxied,
+  'cancel-after-provisional': replayed,
+  'cancel-during-hold': replayed,
+  'cancel-during-hold-noack': replayed,
+  'cancel-repeated-during-hold': replayed,
+  'cdr-events': { is: 'not yet', why: 'CDR events are not written: nothing in the edge reads them' },
+  'flow-request-all-transports': secure,
+  'fork-all-fail': proxied,
+  'fork-parallel': proxied,
+  'fork-serial-4xx': proxied,
+  'forked-200-uac': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /./,
+        why: 'a second phone that answers is acknowledged and hung up by the engine; the original takes its 200 for a copy and loses it',
+      },
+    ],
+  },
+  'hold-60s-then-proxy': proxied,
+  'hold-70s-then-proxy': replayed,
+  'hold-70s-with-183': {
+    is: 'replayed',
+    deliberate: [{ difference: /not in the recording: sip\|network ACK/, why: 'the recording ends before this line' }],
+  },
+  'in-dialog-no-rr': proxied,
+  'in-dialog-rr-stateless': proxied,
+  'invite-flow-gone-request': replayed,
+  'invite-hold-30s-retrans': proxied,
+  'invite-hold-proxy-norr': proxied,
+  'invite-hold-proxy-rr': proxied,
+  'invite-via-request': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /INVITE INVITE: wanted \[contact: .*got \[contact: /,
+        why: 'a Contact given by the app is kept; the original puts its own host into it',
+      },
+    ],
+  },
+  'late-branch-proxy-twice': proxied,
+  'late-route': replayed,
+  'limits-proxy': proxied,
+  'malformed-in': {
+    is: 'replayed',
+    deliberate: [
+      { difference: /505 OPTIONS: wanted \[via/, why: 'rport is filled in before the version is looked at' },
+      {
+        difference: /missing sip\|network OPTIONS|missing 200 OPTIONS|b632010b|not in the recording: 400 OPTIONS/,
+        why: 'a datagram shorter than its Content-Length is refused (RFC 3261 18.3)',
+      },
+      { difference: /wanted \[via: .*got \[v: /, why: 'compact names reach the app as they came' },
+      { difference: /not in the recording: 501 FOO/, why: 'the original does not answer unknown methods' },
+    ],
+  },
+  'message-options-subscribe-notify': replayed,
+  'multi-app-load': replayed,
+  'nat-udp-uas-dialog': replayed,
+  'no-app': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /not in the recording: (405 REFER|481 PRACK|501 FOO)/,
+        why: 'the original leaves REFER, PRACK and unknown methods without any answer',
+      },
+    ],
+  },
+  'options-ping': replayed,
+  'outbound-http-tag': { is: 'not yet', why: 'outbound mode is not built: apps connect to the engine' },
+  'outbound-tcp': { is: 'not yet', why: 'outbound mode is not built: apps connect to the engine' },
+  'path-header-variants': proxied,
+  'ping-frame': replayed,
+  'proxy-100rel': proxied,
+  'proxy-6xx-parallel': proxied,
+  'proxy-bad-uri': proxied,
+  'proxy-challenge': proxied,
+  'proxy-multi-transport-caller-tcp': proxied,
+  'proxy-redirect': proxied,
+  'proxy-timeouts': proxied,
+  'proxy-unresolvable': proxied,
+  'register-200': replayed,
+  'register-relay-proxy': proxied,
+  'register-relay-request': replayed,
+  'register-retransmit': replayed,
+  'register-tcp-closed-before-response': replayed,
+  'remove-route': replayed,
+  'request-digest-register': replayed,
+  'res-100-extends-hold': replayed,
+  'response-555': replayed,
+  'route-dnsname-ruri': proxied,
+  'rport-received': replayed,
+  'session-timer-expiry': replayed,
+  'silent-app-non-invite': replayed,
+  'simring-uac-late-leg': replayed,
+  'spiral-cancel': proxied,
+  'spiral-late-branch': proxied,
+  'tcp-flow-dies-before-response': proxied,
+  'tcp-flow-dies-while-ringing': proxied,
+  'tcp-flow-gone': proxied,
+  'tcp-flow-proxy': proxied,
+  'tcp-flow-proxy-private-contact': proxied,
+  'tcp-flow-proxy-privcontact-ruri': proxied,
+  'tcp-flow-request': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /wanted \[\] got \[via: /,
+        why: 'the echo of a request to an unknown host has a Via like every other',
+      },
+    ],
+  },
+  'tcp-flow-uac': replayed,
+  'tcp-flow-uac-gone-in-dialog': replayed,
+  'tcp-silent-device': proxied,
+  'timer-c': proxied,
+  'tls-client-b2bua': secure,
+  'tls-flow-gone': proxied,
+  'tls-flow-proxy': proxied,
+  'tport-cache-conflict': replayed,
+  'uac-call': replayed,
+  'uac-call-bye-in': replayed,
+  'uac-cancel': replayed,
+  'uac-cancel-crosses-200': replayed,
+  'uac-digest': replayed,
+  'uac-rejected': replayed,
+  'uac-same-callid': replayed,
+  'uac-silent-invite': replayed,
+  'uac-subscribe': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /missing 500 NOTIFY|missing response.*NOK|not in the recording: (200 NOTIFY|response.*200 NOTIFY)/,
+        why: 'the original answers the last NOTIFY 500 before the app can',
+      },
+    ],
+  },
+  'uas-bye-from-app': replayed,
+  'uas-bye-from-caller': replayed,
+  'uas-no-ack': replayed,
+  'uas-prack': replayed,
+  'uas-record-route-copied': replayed,
+  'uas-reinvite-in': replayed,
+  'uas-reinvite-out': replayed,
+  'uas-reject': replayed,
+  'udp-flow-gone': proxied,
+  'udp-flow-proxy': proxied,
+  'udp-retransmit-after-proxied-200': proxied,
+  'udp-retransmit-after-proxied-486': proxied,
+  'udp-retransmitted-invite': replayed,
+  'udp-silent-target': proxied,
+  'update-during-invite': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /200 UPDATE: wanted/,
+        why: 'an SDP answer has its Content-Type, and the echo names the dialog, for UPDATE as for INVITE',
+      },
+    ],
+  },
+  'ws-flow-gone': proxied,
+  'ws-flow-gone-request': secure,
+  'ws-flow-proxy': proxied,
+  'wss-flow-proxy': proxied,
+};
