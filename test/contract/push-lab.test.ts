@@ -2,15 +2,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createPrivateKey, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ApnsLab, makeLabCredentials, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
 import { startControl } from '../../apps/push-lab/control.ts';
 import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
 import { signProviderToken } from '../../lib/adapters/apns/provider-token.ts';
+import { compiled } from '../support/compiled.ts';
 import { aCall, anApp, aToken, noSignal } from '../support/push-request.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -230,10 +230,10 @@ describe('push lab: control API', () => {
 });
 
 describe('push lab: command line', () => {
-  const main = fileURLToPath(new URL('../../dist/apps/push-lab/main.js', import.meta.url));
-  // node 20 runs no TypeScript: this needs the build that `npm test` makes before
-  it.skipIf(!existsSync(main))('says where it is, serves, and ends on SIGTERM (needs dist)', async () => {
-    const child: ChildProcess = spawn(process.execPath, [main, '--apns-port', '0', '--control-port', '0'], {
+  it('says where it is, serves, and ends on SIGTERM', async () => {
+    const main = compiled('apps/push-lab/main.ts');
+    cleanups.push(async () => main.remove());
+    const child: ChildProcess = spawn(process.execPath, [main.path, '--apns-port', '0', '--control-port', '0'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ended = once(child, 'exit');

@@ -4,12 +4,13 @@ import type { OutgoingHttpHeaders } from 'node:http2';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushClass, PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
+import { topicOf } from '../../sip/push-params.ts';
 import { deliver } from './delivery.ts';
 import { encodeNotification, notificationFor, type PayloadPolicy, planPush } from './payload.ts';
 import { ProviderTokenSource } from './provider-token.ts';
 import { type PoolEvents, SessionPool } from './session-pool.ts';
 import { Suspects } from './suspects.ts';
-import { topicOf } from './topic.ts';
+
 import type { Urgency } from './waiting-line.ts';
 
 export interface ApnsApp extends PayloadPolicy {

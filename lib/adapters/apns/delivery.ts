@@ -190,7 +190,11 @@ class Delivery {
         this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
         return;
       case 'suspect':
-        this.#end(this.#hooks.suspect() ? { is: 'token-dead', token: this.#parcel.token, reason } : { is: 'config-error', reason });
+        this.#end(
+          this.#hooks.suspect()
+            ? { is: 'token-dead', token: this.#parcel.token, reason }
+            : { is: 'config-error', reason },
+        );
         return;
       case 'throttled':
         this.#end({ is: 'throttled', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });

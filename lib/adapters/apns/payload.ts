@@ -8,8 +8,8 @@ import type { PushClass, PushRequest } from '../../ports/push-service.ts';
 export type Profile = 'generic' | 'linphone' | 'pjsip';
 /** What Apple may see of the caller: URI and name, the name, or neither. */
 export type Privacy = 'full' | 'name' | 'none';
-/** How long APNs keeps a call's push: until the phone need not be woken any more, one attempt, or seconds. */
-export type CallExpiration = 'window' | 0 | number;
+/** How long APNs keeps a call's push: until the phone need not be woken any more, or seconds; 0 is one attempt. */
+export type CallExpiration = 'window' | number;
 
 export interface PayloadPolicy {
   readonly profile: Profile;
