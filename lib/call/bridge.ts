@@ -200,7 +200,8 @@ class Runner implements BridgedCall {
     if (this.#change !== change) return;
     if (lateOffer) change.ack = ack;
     this.#dialogs[from].onAck((received) => {
-      if (this.#change !== change) return;
+      // an ACK that nobody waited for, such as that of the first INVITE, may still be kept for us
+      if (this.#change !== change || !acknowledges(received, change.transaction.request)) return;
       if (lateOffer) ack?.({ headers: passAck(received.headers), body: received.body });
       this.#forgetChange(change);
       this.#tell({ is: 'acked', from });
@@ -256,6 +257,11 @@ class Runner implements BridgedCall {
       ? { from: sender, towards: receiver }
       : { from: sender, towards: receiver, translate: (names) => dialogs.translate(names) };
   }
+}
+
+/** An ACK has the CSeq number of its INVITE (RFC 3261 13.2.2.4). */
+function acknowledges(ack: SipRequest, invite: SipRequest): boolean {
+  return Number.parseInt(ack.headers.get('CSeq') ?? '', 10) === Number.parseInt(invite.headers.get('CSeq') ?? '', 10);
 }
 
 function refusal(status: 491 | 500 | 481): { readonly status: number; readonly headers?: Headers } {
