@@ -57,11 +57,9 @@ class Runner implements BridgedCall {
   readonly #options: BridgeOptions;
   readonly #forget: (() => void) | undefined;
   #bridge: Bridge = talking;
-  readonly #queue: BridgeEvent[] = [];
+  readonly #queue: { readonly event: BridgeEvent; readonly transaction: ServerTransaction | undefined }[] = [];
   #busy = false;
   #change: Change | undefined;
-  /** requests whose event is being decided, by side */
-  readonly #arrived: Partial<Record<End, ServerTransaction>> = {};
   /** the BYE that ended the call, passed on with what it says */
   #bye: SipRequest | undefined;
   #why = '';
@@ -89,38 +87,35 @@ class Runner implements BridgedCall {
     const { method } = transaction.request;
     if (method === 'BYE') {
       this.#bye ??= transaction.request;
-      this.#arrived[from] = transaction;
-      this.#tell({ is: 'bye', from });
-    } else if (method === 'INVITE') {
-      this.#arrived[from] = transaction;
-      this.#tell({ is: 'reinvite', from });
-    } else if (this.#bridge.at !== 'talking') void transaction.respond({ status: 481 });
+      this.#tell({ is: 'bye', from }, transaction);
+    } else if (method === 'INVITE') this.#tell({ is: 'reinvite', from }, transaction);
+    else if (this.#bridge.at !== 'talking') void transaction.respond({ status: 481 });
     else void this.#relay(from, transaction);
   }
 
-  /** One event at a time; what effects cause waits, so that no step sees half a state. */
-  #tell(event: BridgeEvent): void {
-    this.#queue.push(event);
+  /** One event at a time; what effects cause waits, so that no step sees half a state. `transaction`: the request it is about. */
+  #tell(event: BridgeEvent, transaction?: ServerTransaction): void {
+    this.#queue.push({ event, transaction });
     if (this.#busy) return;
     this.#busy = true;
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      const [bridge, effects] = step(this.#bridge, next);
+      const [bridge, effects] = step(this.#bridge, next.event);
       this.#bridge = bridge;
-      for (const effect of effects) this.#perform(effect);
+      for (const effect of effects) this.#perform(effect, next.transaction);
     }
     this.#busy = false;
   }
 
-  #perform(effect: BridgeEffect): void {
+  #perform(effect: BridgeEffect, transaction: ServerTransaction | undefined): void {
     switch (effect.do) {
       case 'answer-bye':
-        return void this.#take(effect.from)?.respond({ status: 200 });
+        return void transaction?.respond({ status: 200 });
       case 'send-bye':
         return void this.#sendBye(effect.to, effect.because);
       case 'relay-reinvite':
-        return void this.#relayChange(effect.from, this.#take(effect.from) as InviteTransaction);
+        return void this.#relayChange(effect.from, transaction as InviteTransaction);
       case 'refuse-reinvite':
-        return void this.#take(effect.from)?.respond(refusal(effect.status));
+        return void transaction?.respond(refusal(effect.status));
       case 'drop-reinvite':
         return this.#dropChange();
       case 'close':
@@ -132,13 +127,6 @@ class Runner implements BridgedCall {
       default:
         return effect satisfies never;
     }
-  }
-
-  /** The request the effect is about: events are decided while their request is the latest of its side. */
-  #take(from: End): ServerTransaction | undefined {
-    const transaction = this.#arrived[from];
-    delete this.#arrived[from];
-    return transaction;
   }
 
   async #relay(from: End, transaction: ServerTransaction): Promise<void> {

@@ -186,8 +186,10 @@ const registration = z
     }),
   })
   .check((context) => {
-    const { default_expires: usual, max_expires: most } = context.value;
-    if (most < usual) mistake(context, ['default_expires'], `at most max_expires (${most})`, `${usual}`);
+    const { min_expires: least, default_expires: usual, max_expires: most } = context.value;
+    if (usual < least || usual > most) {
+      mistake(context, ['default_expires'], `from min_expires (${least}) to max_expires (${most})`, `${usual}`);
+    }
   });
 
 const wake = z.strictObject({
