@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EdgeProcess, freePort } from '../../apps/demo/edge-process.ts';
 import type { Remote } from '../../apps/demo/wire.ts';
@@ -54,6 +55,8 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
     ...config,
   };
   const edge = await EdgeProcess.start({ entry, dir, http, config: full });
+  // the line may still be in the pipe when /readyz has answered
+  while (edge.child.running && !edge.logs.some(isUp)) await nextTurn();
   return {
     process: edge,
     http,
@@ -79,9 +82,13 @@ function drachtioEngine(): Config {
   return { kind: 'drachtio', drachtio: { host, port: Number(port), secret } };
 }
 
+function isUp(line: Config): boolean {
+  return line['msg'] === 'edge is up';
+}
+
 /** From DRACHTIO_SIP (`udp/10.0.0.1:5060,tcp/10.0.0.1:5060`) or from the addresses the engine told the edge. */
 function placeOf(edge: EdgeProcess, transport: 'udp' | 'tcp'): Remote {
-  const up = edge.logs.findLast((line) => line['msg'] === 'edge is up');
+  const up = edge.logs.findLast(isUp);
   const told = onDrachtio ? (process.env['DRACHTIO_SIP'] ?? up?.['local']) : up?.['local'];
   for (const one of String(told).split(/[\s,]+/)) {
     const found = /^(udp|tcp)\/\[?([^\]]+)\]?:(\d+)$/.exec(one);
