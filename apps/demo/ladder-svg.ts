@@ -3,7 +3,7 @@ import { type Chapter, columns, type Rung } from './rungs.ts';
 
 const left = 120;
 const gap = 250;
-const rowHeight = 26;
+const rowHeight = 28;
 const top = 92;
 const width = left + gap * (columns.length - 1) + 120;
 
@@ -13,11 +13,11 @@ const style = `
   .time { font: 11px ui-monospace, "DejaVu Sans Mono", monospace; fill: #818b98; text-anchor: end; }
   .title { font-size: 16px; font-weight: 600; }
   .sub { fill: #59636e; }
-  .head { fill: #0b1f3a; } .head-text { fill: #ffffff; font-weight: 600; text-anchor: middle; }
+  .head { fill: #0b1f3a; } text.head-text { fill: #ffffff; font-weight: 600; text-anchor: middle; }
   .life { stroke: #c8d1da; stroke-width: 1.5; }
   .asleep { fill: #0b1f3a; opacity: .08; }
   .band { fill: #f2f5f8; } .chapter { font-weight: 600; fill: #0b1f3a; }
-  .label { text-anchor: middle; paint-order: stroke; stroke: #ffffff; stroke-width: 5px; stroke-linejoin: round; }
+  .label { text-anchor: middle; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; stroke-linejoin: round; }
   .note { paint-order: stroke; stroke: #ffffff; stroke-width: 5px; font-style: italic; fill: #59636e; }
   .rung { stroke-width: 1.7; fill: none; }
   .request { stroke: #0969da; color: #0969da; } .progress { stroke: #8c959f; color: #8c959f; stroke-dasharray: 5 3; }
@@ -49,7 +49,7 @@ export function drawSvg(rungs: readonly Rung[], chapters: readonly Chapter[], su
       sleeps.push({ from: asleepSince, to: y + rowHeight / 2 });
       asleepSince = undefined;
     }
-    parts.push(drawRung(rung, y + rowHeight / 2 + 3));
+    parts.push(drawRung(rung, y + rowHeight / 2 + 8));
     y += rowHeight;
   }
   if (asleepSince !== undefined) sleeps.push({ from: asleepSince, to: y + 8 });
@@ -66,13 +66,13 @@ export function drawSvg(rungs: readonly Rung[], chapters: readonly Chapter[], su
       return [
         `<line class="life" x1="${x}" y1="86" x2="${x}" y2="${height - 18}"/>`,
         `<rect class="head" x="${x - 44}" y="62" width="88" height="26" rx="6"/>`,
-        `<text class="head-text" style="fill:#fff" x="${x}" y="80">${name}</text>`,
+        `<text class="head-text" x="${x}" y="80">${name}</text>`,
       ];
     }),
+    ...parts,
     ...sleeps.map(
       ({ from, to }) => `<rect class="asleep" x="${phone - 9}" y="${from}" width="18" height="${to - from}" rx="4"/>`,
     ),
-    ...parts,
     '</svg>',
     '',
   ].join('\n');
@@ -88,7 +88,7 @@ function drawRung({ atMs, from, to, what, kind }: Rung, y: number): string {
     `<path class="tip ${kind}" d="M${x} ${y} l${-towards * 9} -4.5 v9 z"/>`;
   const tips = kind === 'voice' ? tip(end - way * 2, way) + tip(start + way * 2, -way) : tip(end - way * 2, way);
   const middle = Math.abs(end - start) > gap ? end - (way * gap) / 2 : (start + end) / 2;
-  return `${time}<line class="rung ${kind}" x1="${start + way * 2}" y1="${y}" x2="${end - way * 8}" y2="${y}"/>${tips}<text class="label" x="${middle}" y="${y + 4}">${escape(what)}</text>`;
+  return `${time}<line class="rung ${kind}" x1="${start + way * 2}" y1="${y}" x2="${end - way * 8}" y2="${y}"/>${tips}<text class="label" x="${middle}" y="${y - 5}">${escape(what)}</text>`;
 }
 
 function escape(text: string): string {

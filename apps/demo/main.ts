@@ -44,8 +44,10 @@ async function main(): Promise<number> {
     await Promise.all(running.map((child) => child.stop(1000)));
     rmSync(dir, { recursive: true, force: true });
   };
+  let stopped = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
+      stopped = true;
       process.stderr.write('\nstopped\n');
       void tidy().finally(() => process.exit(130));
     });
@@ -55,18 +57,12 @@ async function main(): Promise<number> {
   const progress = (text: string): void => {
     process.stderr.write(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(5)} s  ${text}\n`);
   };
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, fail) => {
-    timer = setTimeout(() => fail(new Error(`not done after ${limitMs / 1000} s`)), limitMs);
-  });
   try {
-    const story = playStory({ transport, dir, progress, adopt: (child) => running.push(child) });
-    story.catch(() => undefined); // whoever loses the race is not of interest
-    const result = await Promise.race([story, late]);
+    const result = await playStory({ transport, dir, limitMs, progress, adopt: (child) => running.push(child) });
+    if (stopped) return 130;
     report(result, values);
     return result.faults.length === 0 ? 0 : 1;
   } finally {
-    clearTimeout(timer);
     await tidy();
   }
 }

@@ -14,6 +14,8 @@ import { monotonicMs } from './ua.ts';
 export interface StoryOptions {
   /** of the phone's side and of the PBX's */
   readonly transport: 'udp' | 'tcp';
+  /** the story ends here, done or not */
+  readonly limitMs: number;
   /** an empty folder, for the store, the keys and the config */
   readonly dir: string;
   readonly progress: (text: string) => void;
@@ -41,12 +43,17 @@ const topic = 'com.example.phone.voip';
 
 /** Collects rungs from all peers; they come in as each process tells them and are put in order at the end. */
 class Recorder {
-  readonly #startMs = monotonicMs();
+  #startMs = monotonicMs();
   readonly rungs: Rung[] = [];
   readonly chapters: Chapter[] = [];
 
   add(atMs: number, from: Column, to: Column, what: string, kind: RungKind): void {
     this.rungs.push({ atMs: round(atMs - this.#startMs), from, to, what, kind });
+  }
+
+  /** Times are told from now on. */
+  begin(): void {
+    this.#startMs = monotonicMs();
   }
 
   chapter(title: string): void {
@@ -60,8 +67,40 @@ class Recorder {
   }
 }
 
-export async function playStory({ transport, dir, progress, adopt }: StoryOptions): Promise<StoryResult> {
+/** Plays it to the end, or as far as it goes: whatever breaks the story is a fault in the result. */
+export async function playStory(options: StoryOptions): Promise<StoryResult> {
   const recorder = new Recorder();
+  const tale: Tale = { faults: [], invites: [], answered: 0 };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`not done after ${options.limitMs / 1000} s`)), options.limitMs);
+  });
+  await Promise.race([play(options, recorder, tale), late]).catch((cause: unknown) => {
+    tale.faults.push(cause instanceof Error ? cause.message : String(cause));
+  });
+  clearTimeout(timer);
+  const ladder = inOrder(recorder.rungs);
+  const { invites, answered } = tale;
+  return {
+    calls: invites.length,
+    answered,
+    invitesPerPhone: Math.max(0, ...invites),
+    ...timesOf(ladder),
+    ladder,
+    chapters: recorder.chapters,
+    faults: [...tale.faults, ...judge(ladder, invites, answered)],
+  };
+}
+
+/** What is known so far. */
+interface Tale {
+  readonly faults: string[];
+  /** INVITEs that reached the phone, one number for each call */
+  readonly invites: number[];
+  answered: number;
+}
+
+async function play({ transport, dir, progress, adopt }: StoryOptions, recorder: Recorder, tale: Tale): Promise<void> {
   const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
   const child = (name: string, args: readonly string[], onLine?: (line: Line) => void): Child => {
     const started = new Child(name, args, onLine);
@@ -69,17 +108,8 @@ export async function playStory({ transport, dir, progress, adopt }: StoryOption
     return started;
   };
 
-  const lab = child('the APNs stand-in', [
-    entry('../push-lab/main.js'),
-    '--apns-port',
-    '0',
-    '--control-port',
-    '0',
-    '--dir',
-    dir,
-    '--topic',
-    topic,
-  ]);
+  const labArgs = ['--apns-port', '0', '--control-port', '0', '--dir', dir, '--topic', topic];
+  const lab = child('the APNs stand-in', [entry('../push-lab/main.js'), ...labArgs]);
   const password = randomBytes(9).toString('base64url');
   const pbx = child('the PBX', [entry('pbx-main.js')], (line) => recorder.crossing('PBX', line));
   pbx.command('start', { transport, address, domain, users: { alice: password } });
@@ -96,7 +126,7 @@ export async function playStory({ transport, dir, progress, adopt }: StoryOption
     config: edgeConfig({ sipPort, http, pbxPort: Number(pbxPort), transport, push, dir }),
     onStart: adopt,
   });
-  progress(`edge on udp and tcp ${address}:${sipPort}, ready after /readyz said so (pid ${edge.child.pid})`);
+  progress(`edge on udp and tcp ${address}:${sipPort}, /readyz says ready`);
 
   const token = randomBytes(32).toString('hex');
   await followPushes(`${String(push['control'])}/events`, (at) =>
@@ -119,65 +149,51 @@ export async function playStory({ transport, dir, progress, adopt }: StoryOption
   });
   await phone.event('ready');
 
+  recorder.begin();
   recorder.chapter('The phone registers through the edge and goes to sleep');
   phone.command('register');
-  const registered = await phone.event('registered');
-  const faults: string[] = [];
-  if (registered['status'] !== 200) faults.push(`the phone's REGISTER was answered ${String(registered['status'])}`);
-  if (registered['pns'] !== 'apns') faults.push('the 200 to the REGISTER does not promise pushes (Feature-Caps)');
-  progress(`alice registered from port ${String(registered['port'])}, Feature-Caps says ${String(registered['pns'])}`);
+  const { status, pns, port } = await phone.event('registered');
+  if (status !== 200) throw new Error(`the REGISTER of the phone was answered ${String(status)}`);
+  if (pns !== 'apns') throw new Error('the 200 to the REGISTER does not promise pushes (Feature-Caps)');
+  progress(`alice registered from port ${String(port)}, Feature-Caps says ${String(pns)}`);
 
-  const invites: number[] = [];
-  let answered = 0;
-  for (const [number, who] of (['PBX', 'phone'] as const).entries()) {
-    if (faults.length > 0) break;
+  for (const [index, who] of (['PBX', 'phone'] as const).entries()) {
     await sleep(phone, recorder);
-    recorder.chapter(`Call ${number + 1}: the PBX calls, ${who === 'PBX' ? 'the caller' : 'the phone'} hangs up`);
-    const outcome = await playCall({ pbx, phone, recorder, who, progress, number: number + 1 });
-    faults.push(...outcome.faults);
-    invites.push(outcome.invites - invites.reduce((sum, one) => sum + one, 0));
-    if (outcome.answered) answered += 1;
+    recorder.chapter(`Call ${index + 1}: the PBX calls, ${who === 'PBX' ? 'the caller' : 'the phone'} hangs up`);
+    await playCall({ pbx, phone, recorder, tale, who, progress, number: index + 1 });
   }
   await Promise.all([phone.stop(), pbx.stop()]);
   const code = await edge.stop();
-  if (code !== 0) faults.push(`the edge ended with exit code ${code} instead of 0`);
+  if (code !== 0) tale.faults.push(`the edge ended with exit code ${code} instead of 0`);
   await lab.stop();
-
-  const ladder = inOrder(recorder.rungs);
-  faults.push(...judge(ladder, invites, answered));
-  return {
-    calls: invites.length,
-    answered,
-    invitesPerPhone: Math.max(0, ...invites),
-    ...timesOf(ladder),
-    ladder,
-    chapters: recorder.chapters,
-    faults,
-  };
 }
 
 interface Call {
   readonly pbx: Child;
   readonly phone: Child;
   readonly recorder: Recorder;
+  readonly tale: Tale;
   /** who hangs up */
   readonly who: 'PBX' | 'phone';
   readonly number: number;
   readonly progress: (text: string) => void;
 }
 
-async function playCall({ pbx, phone, recorder, who, number, progress }: Call) {
-  const faults: string[] = [];
+async function playCall({ pbx, phone, recorder, tale, who, number, progress }: Call): Promise<void> {
+  const { faults } = tale;
+  const before = tale.invites.reduce((sum, one) => sum + one, 0);
   progress(`call ${number}: the PBX calls alice, who sleeps`);
   pbx.command('call', { user: 'alice' });
   const answer = pbx.event('answered', 20_000);
+  answer.catch(() => undefined); // waited for below; until then the story may break elsewhere
   const woken = await phone.event('registered', 15_000);
   progress(
     `call ${number}: pushed, woken, registered from port ${String(woken['port'])} with ${String(woken['status'])}`,
   );
   await phone.event('ringing');
   const { status } = await answer;
-  if (status !== 200) faults.push(`call ${number}: the caller got ${String(status)} instead of 200`);
+  if (status !== 200) throw new Error(`call ${number}: the caller got ${String(status)} instead of 200`);
+  tale.answered += 1;
   const [, talking] = await Promise.all([pbx.event('talking'), phone.event('talking')]);
   recorder.add(Number(talking['atMs']), 'PBX', 'phone', 'voice (RTP)', 'voice');
   progress(`call ${number}: answered, RTP both ways`);
@@ -191,7 +207,7 @@ async function playCall({ pbx, phone, recorder, who, number, progress }: Call) {
   for (const end of [atPbx, atPhone])
     if (end['status'] !== 200) faults.push(`call ${number}: the BYE was answered ${String(end['status'])}`);
   progress(`call ${number}: ${who} hung up, BYE through to the other side`);
-  return { faults, answered: status === 200, invites: Number(atPhone['invites']) };
+  tale.invites.push(Number(atPhone['invites']) - before);
 }
 
 async function sleep(phone: Child, recorder: Recorder): Promise<void> {

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 
 export const usage = `Usage: npm start -- [--config FILE] [--check]
 
-  --config FILE   the configuration (YAML); without it REVEILLE_CONFIG, then ./reveille.yaml when it exists, then defaults
+  --config FILE   the configuration (YAML); without it REVEILLE_CONFIG, and without that the defaults
   --check         read the configuration, say what is wrong with it, and end: opens no port, needs no store
   --help          this text
 

@@ -116,11 +116,11 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
       const bindings = await bindingsOf(classified.aor, deps);
       const binding = classified.is === 'to-device' ? bindings.find(({ id }) => id === classified.bindingId) : bindings.at(-1);
       if (binding === undefined) return void (await transaction.respond({ status: 480 }));
-      return relayStandalone(transaction, { uri: binding.target, nextHop: flowUri(binding.flow), to: `<sip:${binding.aor}>` }, deps.standalone);
+      return relayStandalone(transaction, { uri: binding.target, nextHop: flowUri(binding.flow), to: `<sip:${binding.aor}>`, from: classified.is === 'to-user' && !classified.trusted ? 'phone' : 'upstream', towards: 'phone' }, deps.standalone);
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream }, deps.standalone);
+      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream' }, deps.standalone);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));

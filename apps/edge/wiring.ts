@@ -12,6 +12,7 @@ import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
+import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
@@ -102,7 +103,8 @@ async function assemble(
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
   const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
-  const shared = { store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  const dialogs = new BridgedDialogs();
+  const shared = { dialogs, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
   deps = {
     classifier: { domains: domains.known, contactKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },

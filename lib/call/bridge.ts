@@ -1,42 +1,261 @@
-/** Interim. */
-import { passInDialog } from '../core/pass-headers.ts';
-import type { Dialog } from '../ports/dialog.ts';
+/**
+ * Ties the two dialogs of an answered call: what one side says inside its dialog is said to the other with all its headers
+ * and bodies, and the answer goes back unchanged. Which of two crossing events wins is decided in core/bridge-state.
+ */
+import {
+  type Bridge,
+  type BridgeEffect,
+  type BridgeEvent,
+  type ByeReason,
+  type End,
+  otherEnd,
+  step,
+  talking,
+} from '../core/bridge-state.ts';
+import { passAck, passAnswer, type PassOptions, passRequest, type Side } from '../core/pass-headers.ts';
+import type { Dialog, DialogAnswer } from '../ports/dialog.ts';
 import type { Log } from '../ports/log.ts';
+import type { InviteTransaction, ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
-export function bridge(caller: Dialog, callee: Dialog, options: { readonly log: Log; readonly callId: string; readonly onOver: () => void }): { end(why: string): void } {
-  let over = false;
-  const end = (other: Dialog, reason: Headers): void => {
-    if (over) return;
-    over = true;
-    void other.request({ method: 'BYE', headers: reason, body: '' }).then(() => {
-      caller.close();
-      callee.close();
-      options.onOver();
-    });
-  };
-  for (const [one, other] of [[caller, callee], [callee, caller]] as const) {
-    one.onRequest((transaction) => {
-      const { method, headers, body } = transaction.request;
-      if (method === 'BYE') {
-        void transaction.respond({ status: 200 });
-        end(other, passInDialog(headers));
-        return;
-      }
-      void other.request({ method, headers: passInDialog(headers), body }).then((answer) => {
-        const { status, reason, headers: answered, body: content } = answer.response;
-        answer.ack?.();
-        const sent = { status, reason, headers: passInDialog(answered), ...(content === '' ? {} : { body: content }) };
-        if ('accept' in transaction && status < 300) void transaction.accept(sent);
-        else void transaction.respond(sent);
+import type { SipRequest } from '../sip/message.ts';
+import type { BridgedDialogs } from './bridged-dialogs.ts';
+
+export interface BridgeOptions {
+  readonly log: Log;
+  /** Call-ID of the caller, for the log */
+  readonly callId: string;
+  /** exactly once, when both sides have ended */
+  readonly onOver: () => void;
+  /** what the two ends are; for identities at the border of trust */
+  readonly caller?: Side;
+  readonly callee?: Side;
+  /** lets Replaces and Refer-To name dialogs of ours */
+  readonly dialogs?: BridgedDialogs;
+}
+
+export interface BridgedCall {
+  /** Hangs up on both sides; `why` is for the log and for Reason. Safe at any time. */
+  end(why: string): void;
+}
+
+export function bridge(caller: Dialog, callee: Dialog, options: BridgeOptions): BridgedCall {
+  return new Runner(caller, callee, options);
+}
+
+/** A re-INVITE of one side that is not finished. */
+interface Change {
+  readonly transaction: InviteTransaction;
+  readonly cancel: AbortController;
+  /** header fields for the CANCEL on the other side */
+  cancelHeaders: Headers;
+  /** sends the ACK the other side waits for */
+  ack: DialogAnswer['ack'];
+}
+
+class Runner implements BridgedCall {
+  readonly #dialogs: Readonly<Record<End, Dialog>>;
+  readonly #options: BridgeOptions;
+  readonly #forget: (() => void) | undefined;
+  #bridge: Bridge = talking;
+  readonly #queue: { readonly event: BridgeEvent; readonly transaction: ServerTransaction | undefined }[] = [];
+  #busy = false;
+  #change: Change | undefined;
+  /** the BYE that ended the call, passed on with what it says */
+  #bye: SipRequest | undefined;
+  #why = '';
+
+  constructor(caller: Dialog, callee: Dialog, options: BridgeOptions) {
+    this.#dialogs = { caller, callee };
+    this.#options = options;
+    this.#forget = options.dialogs?.add(caller, callee);
+    for (const end of ['caller', 'callee'] as const) {
+      this.#dialogs[end].onEnd((why) => {
+        this.#why ||= why;
+        this.#tell({ is: 'ended', side: end });
       });
-    });
-    one.onEnd(() => end(other, Headers.empty()));
+    }
+    // an end above may have come already; requests then get their answer all the same
+    for (const end of ['caller', 'callee'] as const) this.#dialogs[end].onRequest((transaction) => this.#requested(end, transaction));
   }
-  return {
-    end: () => {
-      if (over) return;
-      void callee.request({ method: 'BYE', headers: Headers.empty(), body: '' });
-      end(caller, Headers.empty());
-    },
-  };
+
+  end(why: string): void {
+    this.#why ||= why;
+    this.#tell({ is: 'hang-up' });
+  }
+
+  #requested(from: End, transaction: ServerTransaction | InviteTransaction): void {
+    const { method } = transaction.request;
+    if (method === 'BYE') {
+      this.#bye ??= transaction.request;
+      this.#tell({ is: 'bye', from }, transaction);
+    } else if (method === 'INVITE') this.#tell({ is: 'reinvite', from }, transaction);
+    else if (this.#bridge.at !== 'talking') void transaction.respond({ status: 481 });
+    else void this.#relay(from, transaction);
+  }
+
+  /** One event at a time; what effects cause waits, so that no step sees half a state. `transaction`: the request it is about. */
+  #tell(event: BridgeEvent, transaction?: ServerTransaction): void {
+    this.#queue.push({ event, transaction });
+    if (this.#busy) return;
+    this.#busy = true;
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      const [bridge, effects] = step(this.#bridge, next.event);
+      this.#bridge = bridge;
+      for (const effect of effects) this.#perform(effect, next.transaction);
+    }
+    this.#busy = false;
+  }
+
+  #perform(effect: BridgeEffect, transaction: ServerTransaction | undefined): void {
+    switch (effect.do) {
+      case 'answer-bye':
+        return void transaction?.respond({ status: 200 });
+      case 'send-bye':
+        return void this.#sendBye(effect.to, effect.because);
+      case 'relay-reinvite':
+        return void this.#relayChange(effect.from, transaction as InviteTransaction);
+      case 'refuse-reinvite':
+        return void transaction?.respond(refusal(effect.status));
+      case 'drop-reinvite':
+        return this.#dropChange();
+      case 'close':
+        return this.#dialogs[effect.side].close();
+      case 'over':
+        this.#forget?.();
+        this.#options.log.info({ callId: this.#options.callId, ending: effect.because, reason: this.#why }, 'call over');
+        return this.#options.onOver();
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  async #relay(from: End, transaction: ServerTransaction): Promise<void> {
+    const to = otherEnd(from);
+    const { method, headers, body } = transaction.request;
+    const { response, local } = await this.#dialogs[to].request({ method, headers: passRequest(headers, this.#border(from)), body });
+    if (response.status === 408 || response.status === 481) {
+      // never a 408 to a non-INVITE (RFC 4320); this dialog is about to end anyway
+      void transaction.respond({ status: 481 });
+      this.#tell({ is: 'lost', side: to });
+    } else if (local) void transaction.respond({ status: 480 });
+    else {
+      void transaction.respond({
+        status: response.status,
+        reason: response.reason,
+        headers: passAnswer(response.headers, response.status, this.#border(to)),
+        body: response.body,
+      });
+    }
+  }
+
+  async #relayChange(from: End, transaction: InviteTransaction): Promise<void> {
+    const to = otherEnd(from);
+    const { headers, body } = transaction.request;
+    const change: Change = { transaction, cancel: new AbortController(), cancelHeaders: Headers.empty(), ack: undefined };
+    this.#change = change;
+    transaction.onCancel((cancel) => {
+      change.cancelHeaders = reasonsOf(cancel.headers);
+      change.cancel.abort();
+    });
+    const answer = await this.#dialogs[to].request({
+      method: 'INVITE',
+      headers: passRequest(headers, this.#border(from)),
+      body,
+      cancel: change.cancel.signal,
+      cancelHeaders: () => change.cancelHeaders,
+    });
+    const { status } = answer.response;
+    if (answer.ack !== undefined) await this.#relayChanged(from, change, answer);
+    else {
+      void transaction.respond(
+        answer.local && status !== 408 && status !== 481
+          ? { status: 480 }
+          : {
+              status,
+              reason: answer.response.reason,
+              headers: passAnswer(answer.response.headers, status, this.#border(to)),
+              body: answer.response.body,
+            },
+      );
+      this.#forgetChange(change);
+      this.#tell({ is: 'reinvite-failed', from });
+      if (status === 408 || status === 481) this.#tell({ is: 'lost', side: to });
+    }
+  }
+
+  /** A 2xx: with a late offer the ACK of the one who asked carries the answer, so the other side's ACK waits for it. */
+  async #relayChanged(from: End, change: Change, { response, ack }: DialogAnswer): Promise<void> {
+    const lateOffer = change.transaction.request.body === '';
+    if (this.#change !== change || !lateOffer) ack?.();
+    if (this.#change !== change) return;
+    if (lateOffer) change.ack = ack;
+    this.#dialogs[from].onAck((received) => {
+      if (this.#change !== change) return;
+      if (lateOffer) ack?.({ headers: passAck(received.headers), body: received.body });
+      this.#forgetChange(change);
+      this.#tell({ is: 'acked', from });
+    });
+    this.#tell({ is: 'reinvite-answered', from });
+    const accepted = await change.transaction.accept({
+      status: response.status,
+      reason: response.reason,
+      headers: passAnswer(response.headers, response.status, this.#border(otherEnd(from))),
+      body: response.body,
+    });
+    if (accepted !== undefined || this.#change !== change) return;
+    // the asker gave up in the same moment; the other side has changed its session all the same and must hear an ACK
+    change.ack?.();
+    this.#forgetChange(change);
+    this.#tell({ is: 'reinvite-failed', from });
+  }
+
+  #dropChange(): void {
+    const change = this.#change;
+    if (change === undefined) return;
+    this.#change = undefined;
+    change.ack?.();
+    change.cancel.abort();
+    void change.transaction.respond({ status: 487 });
+  }
+
+  #forgetChange(change: Change): void {
+    if (this.#change === change) this.#change = undefined;
+  }
+
+  async #sendBye(to: End, because: ByeReason): Promise<void> {
+    const headers =
+      because === 'other-hung-up' && this.#bye !== undefined
+        ? passRequest(this.#bye.headers, this.#border(otherEnd(to)))
+        : Headers.of([['Reason', this.#reason(because)]]);
+    const body = because === 'other-hung-up' ? (this.#bye?.body ?? '') : '';
+    // whatever the answer, a 410 or 503 of the engine too: there is nothing left to say
+    await this.#dialogs[to].request({ method: 'BYE', headers, body });
+    this.#tell({ is: 'bye-over', side: to });
+  }
+
+  #reason(because: ByeReason): string {
+    if (/^(?:SIP|Q\.850)\s*;/i.test(this.#why)) return this.#why;
+    if (because === 'stopping') return `SIP;cause=503;text="${quotable(this.#why)}"`;
+    return 'SIP;cause=480;text="Other side lost"';
+  }
+
+  #border(from: End): PassOptions {
+    const { caller = 'upstream', callee = 'upstream', dialogs } = this.#options;
+    const [sender, receiver] = from === 'caller' ? [caller, callee] : [callee, caller];
+    return dialogs === undefined
+      ? { from: sender, towards: receiver }
+      : { from: sender, towards: receiver, translate: (names) => dialogs.translate(names) };
+  }
+}
+
+function refusal(status: 491 | 500 | 481): { readonly status: number; readonly headers?: Headers } {
+  return status === 500 ? { status, headers: Headers.of([['Retry-After', '3']]) } : { status };
+}
+
+function reasonsOf(headers: Headers): Headers {
+  return Headers.of(headers.lines('reason').map((value): [string, string] => ['Reason', value]));
+}
+
+function quotable(text: string): string {
+  return text.replace(/["\\\r\n]/g, ' ');
 }

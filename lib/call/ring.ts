@@ -3,7 +3,7 @@
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
 import { hold, step, type HeldInvite, type HoldEffect, type HoldEvent, type HoldPolicy, type Step, type Target } from '../core/held-invite.ts';
-import { passAnswer, passProgress } from '../core/pass-headers.ts';
+import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog } from '../ports/dialog.ts';
 import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
@@ -27,6 +27,8 @@ export interface RingPlan {
   readonly targets: readonly Target[];
   readonly policy: HoldPolicy;
   readonly times: RingTimes;
+  /** how header fields of answers pass, from the devices to the caller */
+  readonly answers: PassOptions;
   /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
   legRequest(device: string, flow: string): LegRequest | undefined;
   /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
@@ -73,6 +75,8 @@ export class Ring {
   #held: HeldInvite | undefined;
   #busy = false;
   #earlyMediaLeg: string | undefined;
+  /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
+  #cancelReason: string | undefined;
 
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
@@ -89,7 +93,11 @@ export class Ring {
       this.#startTimer('expires', expires * 1000, { is: 'expires' });
     }
     this.#drainQueue();
-    this.#plan.transaction.onCancel(() => this.tell({ is: 'cancelled' }));
+    this.#plan.transaction.onCancel((cancel) => {
+      const reasons = cancel.headers.list('Reason');
+      if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
+      this.tell({ is: 'cancelled' });
+    });
   }
 
   /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
@@ -126,7 +134,7 @@ export class Ring {
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
         this.#stopTimer(effect.leg);
-        this.#legs.get(effect.leg)?.leg.cancel(cancelReasons[effect.because]);
+        this.#legs.get(effect.leg)?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
         return;
       case 'start-silence-timer':
         return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });
@@ -206,7 +214,7 @@ export class Ring {
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,
-      headers: passProgress(response.headers, withBody),
+      headers: passProgress(response.headers, withBody, this.#plan.answers),
       ...(withBody ? { body: response.body } : {}),
     });
   }
@@ -220,7 +228,7 @@ export class Ring {
     const caller = await this.#plan.transaction.accept({
       status: last.status,
       reason: last.reason,
-      headers: passAnswer(last.headers),
+      headers: passAnswer(last.headers, last.status, this.#plan.answers),
       ...(last.body === '' ? {} : { body: last.body }),
     });
     if (caller === undefined) {
@@ -230,7 +238,7 @@ export class Ring {
       return;
     }
     if (lateOffer) {
-      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: contentHeaders(answer.headers), body: answer.body }));
+      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }));
     }
     this.#plan.onAnswered(caller, callee);
   }
@@ -252,7 +260,7 @@ export class Ring {
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,
-      headers: passAnswer(response.headers),
+      headers: passAnswer(response.headers, response.status, this.#plan.answers),
       ...(response.body === '' ? {} : { body: response.body }),
     });
   }
@@ -288,12 +296,6 @@ const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['
   moved: undefined,
   timeout: undefined,
 };
-
-function contentHeaders(headers: Headers): Headers {
-  const content = Headers.empty();
-  for (const [name, value, key] of headers.entries()) if (key.startsWith('content-') && key !== 'content-length') content.add(name, value);
-  return content;
-}
 
 function inviteExpires(headers: Headers): number | undefined {
   const text = headers.get('Expires')?.trim();

@@ -2,7 +2,7 @@
  * Text and environment become one frozen typed Config, once; nothing else reads process.env. Every mistake is reported, all
  * together, with its key, what was expected and what was found; the value of a secret never is.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
@@ -70,14 +70,14 @@ export interface ConfigMistake {
 }
 
 export interface LoadOptions {
-  /** path of the YAML file; without it REVEILLE_CONFIG, then ./reveille.yaml when it exists, then defaults only */
+  /** path of the YAML file; without it REVEILLE_CONFIG, and without that the defaults */
   readonly file?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. */
 export function load({ file, env = process.env }: LoadOptions = {}): Config {
-  const named = file ?? nonEmpty(env['REVEILLE_CONFIG']) ?? (existsSync('reveille.yaml') ? 'reveille.yaml' : undefined);
+  const named = file ?? nonEmpty(env['REVEILLE_CONFIG']);
   const source = named ?? 'defaults and environment';
   const tree = named === undefined ? {} : readYaml(named);
   const fromEnv = applyEnv(tree, env);
@@ -113,7 +113,13 @@ function readYaml(file: string): Record<string, unknown> {
   try {
     tree = withoutNulls(document.toJS({ maxAliasCount: 20 }));
   } catch {
-    throw invalid(file, [{ key: '', expected: 'YAML with at most 20 aliases', found: 'more' }]);
+    throw invalid(file, [
+      {
+        key: '',
+        expected: 'aliases that are defined and few (a value that begins with * needs quotes)',
+        found: 'others',
+      },
+    ]);
   }
   if (tree === undefined) return {};
   if (!isMapping(tree)) throw invalid(file, [{ key: '', expected: 'a mapping of keys', found: shape(tree) }]);

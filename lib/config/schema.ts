@@ -186,8 +186,10 @@ const registration = z
     }),
   })
   .check((context) => {
-    const { default_expires: usual, max_expires: most } = context.value;
-    if (most < usual) mistake(context, ['default_expires'], `at most max_expires (${most})`, `${usual}`);
+    const { min_expires: least, default_expires: usual, max_expires: most } = context.value;
+    if (usual < least || usual > most) {
+      mistake(context, ['default_expires'], `from min_expires (${least}) to max_expires (${most})`, `${usual}`);
+    }
   });
 
 const wake = z.strictObject({
@@ -207,8 +209,8 @@ const wake = z.strictObject({
   max_held: fallback(integer(1, 1_000_000), 20_000, {
     doc: 'Most INVITEs held at once by this process; one more is refused.',
   }),
-  max_held_per_device: fallback(integer(1, 100), 4, {
-    doc: 'Most INVITEs held at once for one phone; one more is refused.',
+  max_held_per_device: fallback(integer(1, 1_000_000), 20_000, {
+    doc: 'Most INVITEs held at once for one phone; one more is refused. The default leaves it to max_held.',
   }),
 });
 

@@ -62,6 +62,11 @@ export function liveBindings(bindings: readonly Binding[], now: number): readonl
     : bindings.filter((binding) => binding.expiresAt > now);
 }
 
+/** The phone behind a binding, for calls: all flows of one instance are one phone and get one INVITE (RFC 5626 7, PN-INT-03). */
+export function phoneOf(binding: Binding): string {
+  return binding.instanceId ?? binding.id;
+}
+
 /**
  * The binding this Contact refreshes: by instance-id (and reg-id), else by push resource, else by contact, else, when the
  * Call-ID is given, by Call-ID among pushed bindings of one app without instance-id (PN-DEREG-04).

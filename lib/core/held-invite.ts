@@ -127,10 +127,21 @@ export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
     ringTimerStarted: false,
     draining: false,
   });
-  for (const { device, canPush } of targets) if (!call.devices.has(device)) call.devices.set(device, aDevice(canPush));
-  for (const { device, flow, canPush } of targets) if (flow === undefined && canPush) call.wait(device);
-  for (const { device, flow } of targets) if (flow !== undefined) call.ring(device, flow);
+  const merged = mergeTargets(targets);
+  for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
+  for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
+  for (const { device, flow } of merged) if (flow !== undefined) call.ring(device, flow);
   return call.settle();
+}
+
+/** Several flows of one phone (RFC 5626 7) are one target: the first flow worth trying is tried, the others are not. */
+function mergeTargets(targets: readonly Target[]): readonly Target[] {
+  const merged = new Map<DeviceId, Target>();
+  for (const target of targets) {
+    const { device, flow, canPush } = merged.get(target.device) ?? target;
+    merged.set(device, { device, flow: flow ?? target.flow, canPush: canPush || target.canPush });
+  }
+  return [...merged.values()];
 }
 
 export function step(held: HeldInvite, event: HoldEvent): Step {
@@ -313,7 +324,7 @@ class Draft {
     if (leg === undefined || leg.cancelled) return this.settle();
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = !leg.heard && (local || status === 430 || status === 408);
-    this.#failures = [...this.#failures, { leg: legId, status, local }];
+    this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
     if (unseen) this.#flowDied(leg.device);
     else {
       this.#stopPush(leg.device);

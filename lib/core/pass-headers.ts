@@ -1,23 +1,158 @@
-/** Interim. */
-import { Headers } from '../sip/headers.ts';
-const hop = new Set(['via','route','record-route','path','max-forwards','contact','call-id','cseq','from','to','content-length','feature-caps','rseq','rack','require','supported','service-route']);
-function pass(headers: Headers): Headers {
-  const out = Headers.empty();
-  for (const [name, value, key] of headers.entries()) if (!hop.has(key)) out.add(name, value);
-  return out;
+/**
+ * Which header fields pass a bridge. A bridge is two user agents back to back, but its users must not notice: everything
+ * end-to-end passes unchanged and in order, known or not (RFC 3261 16.6, EDGE-PRX-06); what belongs to one hop, to one
+ * dialog or to the push service never does (PN-SEC-02). Identity crosses the border of trust as RFC 3325 says.
+ */
+import { headerKey, Headers } from '../sip/headers.ts';
+import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
+import { stripPushParams } from '../sip/push-params.ts';
+import { type DialogNames, translateReferTo, translateReplaces } from './dialog-names.ts';
+
+export type Side = 'phone' | 'upstream';
+
+export interface PassOptions {
+  /** who sent it; what a phone says about its own identity is not believed (EDGE-PRX-16). Default: the upstream */
+  readonly from?: Side;
+  /** who gets it; a phone is not told an identity that was asked to be hidden (RFC 3325 7). Default: the upstream */
+  readonly towards?: Side;
+  /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join and Refer-To */
+  readonly translate?: (names: DialogNames) => DialogNames | undefined;
 }
-const untagged = (value: string): string => value.replace(/;\s*tag=[^;>]*$/i, '');
-export function passInvite(headers: Headers, { to }: { readonly to?: string }): Headers {
-  const out = pass(headers);
-  out.add('From', untagged(headers.get('From') ?? ''));
-  out.add('To', to ?? untagged(headers.get('To') ?? ''));
-  out.add('Max-Forwards', String(Math.max(0, Number(headers.get('Max-Forwards') ?? 70) - 1)));
-  return out;
+
+export interface PassInviteOptions extends PassOptions {
+  /** To of the new leg; the caller's without its tag when left out */
+  readonly to?: string;
 }
-export function passProgress(headers: Headers, withBody: boolean): Headers {
-  const out = pass(headers);
-  if (!withBody) for (const name of ['Content-Type', 'Content-Disposition', 'Content-Encoding']) out.delete(name);
-  return out;
+
+/** Of one hop or one dialog: each side of the bridge has its own. */
+const ownOfEachSide = new Set([
+  'via', 'route', 'record-route', 'path', 'service-route', 'max-forwards', 'from', 'to', 'call-id', 'cseq', 'contact',
+  'content-length', 'rseq', 'rack', 'proxy-require', 'feature-caps', 'x-mpush', 'flow-timer', 'min-expires',
+]);
+
+/** Set by networks about phones, never by phones. */
+const onlyFromUpstream = new Set(['p-asserted-identity', 'p-asserted-service', 'p-charging-vector', 'p-charging-function-addresses']);
+
+/** Fields that hold URIs which may be copies of a registered Contact. */
+const holdUris = new Set([
+  'refer-to', 'referred-by', 'reply-to', 'p-asserted-identity', 'p-preferred-identity', 'p-called-party-id',
+  'remote-party-id', 'diversion', 'history-info', 'call-info', 'alert-info', 'error-info',
+]);
+
+/** Option tags of one hop: reliable provisionals are acknowledged on each side, the rest is between a device and its proxy. */
+const hopTags = new Set(['path', 'outbound', 'gruu']);
+
+/** The header fields of the INVITE of a new leg. */
+export function passInvite(headers: Headers, options: PassInviteOptions): Headers {
+  const passed = Headers.of([
+    ['Max-Forwards', String(hopsLeft(headers))],
+    ['From', withoutTag(headers.get('from') ?? '')],
+    ['To', options.to ?? withoutTag(headers.get('to') ?? '')],
+  ]);
+  // an answer to a late offer would have to travel in a PRACK, which ends at each side
+  const mayBeReliable = headers.has('content-type');
+  pass(headers, passed, options, (tag) => !hopTags.has(tag) && (tag !== '100rel' || mayBeReliable));
+  return passed;
 }
-export const passAnswer = pass;
-export const passInDialog = pass;
+
+/** The header fields of a request inside the dialog on the other side. */
+export function passRequest(headers: Headers, options: PassOptions = {}): Headers {
+  const passed = Headers.of([['Max-Forwards', String(hopsLeft(headers))]]);
+  pass(headers, passed, options, (tag) => !hopTags.has(tag));
+  return passed;
+}
+
+/** The header fields of a request outside any dialog: it keeps its Call-ID, CSeq and From, so that its copies are one request. */
+export function passStandalone(headers: Headers, options: PassInviteOptions): Headers {
+  const passed = Headers.of([
+    ['Max-Forwards', String(hopsLeft(headers))],
+    ['From', stripPushParams(headers.get('from') ?? '')],
+    ['To', options.to ?? withoutTag(headers.get('to') ?? '')],
+    ['Call-ID', headers.get('call-id') ?? ''],
+    ['CSeq', headers.get('cseq') ?? ''],
+  ]);
+  pass(headers, passed, options, (tag) => !hopTags.has(tag));
+  return passed;
+}
+
+/** The header fields of a final answer. With `status` 3xx or 485 the Contacts pass too: they are what it says. */
+export function passAnswer(headers: Headers, status = 200, options: PassOptions = {}): Headers {
+  const passed = Headers.empty();
+  if ((status >= 300 && status < 400) || status === 485) {
+    for (const contact of headers.lines('contact')) passed.add('Contact', stripPushParams(contact));
+  }
+  pass(headers, passed, options, (tag) => !hopTags.has(tag));
+  return passed;
+}
+
+/** The header fields of a provisional; without what describes a body when the body stays behind. */
+export function passProgress(headers: Headers, withBody: boolean, options: PassOptions = {}): Headers {
+  const passed = Headers.empty();
+  pass(headers, passed, options, (tag) => !hopTags.has(tag));
+  if (withBody) return passed;
+  for (const key of ['content-type', 'content-disposition', 'content-encoding', 'content-language', 'mime-version']) passed.delete(key);
+  return passed;
+}
+
+/** What describes the body of an ACK, and what else may stand in one. */
+export function passAck(headers: Headers): Headers {
+  const passed = Headers.empty();
+  pass(headers, passed, {}, () => true);
+  // credentials of the INVITE are for the proxies of that side (RFC 3261 13.2.2.4)
+  return passed.delete('authorization').delete('proxy-authorization');
+}
+
+function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: string) => boolean): void {
+  const hidden = options.towards === 'phone' && from.list('privacy').some((value) => /(?:^|;)\s*id\s*(?:;|$)/i.test(value));
+  for (const [name, value, key] of from.entries()) {
+    if (ownOfEachSide.has(key) || key.startsWith('pn-')) continue;
+    if (onlyFromUpstream.has(key) && (options.from === 'phone' || hidden)) continue;
+    const passed = passValue(key, value, options, keepsTag);
+    if (passed !== undefined) to.add(name, passed);
+  }
+}
+
+/** undefined: nothing of it is left. */
+function passValue(key: string, value: string, options: PassOptions, keepsTag: (tag: string) => boolean): string | undefined {
+  switch (key) {
+    case 'supported':
+      return filterTags(value, keepsTag);
+    case 'require':
+      return filterTags(value, (tag) => tag !== '100rel' && keepsTag(tag));
+    case 'replaces':
+    case 'join':
+      return options.translate === undefined ? value : translateReplaces(value, options.translate);
+    case 'refer-to':
+      return stripPushParams(options.translate === undefined ? value : translateReferTo(value, options.translate));
+    default:
+      return holdUris.has(key) ? stripPushParams(value) : value;
+  }
+}
+
+/** As written when every tag stays. An empty Supported is a statement of its own and passes. */
+function filterTags(value: string, keeps: (tag: string) => boolean): string | undefined {
+  const tags = value.split(',');
+  const kept = tags.filter((tag) => keeps(tag.trim().toLowerCase()));
+  if (kept.length === tags.length) return value;
+  return kept.length === 0 ? undefined : kept.map((tag) => tag.trim()).join(', ');
+}
+
+/** Max-Forwards of the next hop (RFC 3261 16.6 item 3). */
+function hopsLeft(headers: Headers): number {
+  const text = headers.get('max-forwards')?.trim() ?? '';
+  return /^\d{1,3}$/.test(text) ? Math.max(0, Math.min(255, Number(text)) - 1) : 70;
+}
+
+/** From or To without its tag and without push parameters; every other octet as written. */
+export function withoutTag(value: string): string {
+  const addr = parseNameAddr(value);
+  if (addr === undefined) return value;
+  const params = addr.params.filter((param) => param.name.toLowerCase() !== 'tag');
+  const stripped = params.length === addr.params.length ? value : printNameAddr({ ...addr, params });
+  return stripPushParams(stripped);
+}
+
+/** True when fields of this name belong to one side and never pass; for tests and documentation. */
+export function isOwnOfEachSide(name: string): boolean {
+  return ownOfEachSide.has(headerKey(name));
+}

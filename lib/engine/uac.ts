@@ -97,8 +97,16 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       case 'name':
         void resolveName(hop, transports).then(
           (target) => {
-            if (target !== undefined && transports.isOwn(target.address, target.port)) app.notOk(msgId, 'can not send request to myself');
-            else this.#send(app, msgId, request, target === undefined ? undefined : transports.flowTo(target), nextHop !== '');
+            if (target !== undefined && transports.isOwn(target.address, target.port))
+              app.notOk(msgId, 'can not send request to myself');
+            else
+              this.#send(
+                app,
+                msgId,
+                request,
+                target === undefined ? undefined : transports.flowTo(target),
+                nextHop !== '',
+              );
           },
           () => this.#send(app, msgId, request, undefined, false),
         );
@@ -130,10 +138,22 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     }
     this.#alongDialog(dialog, (flow) => {
       const parts = this.#inDialog(dialog, request.method, flow ?? dialog.flow, newBranch());
-      const contact = withContact.has(request.method) ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener)) : '';
+      const contact = withContact.has(request.method)
+        ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener))
+        : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
       const text = printRequest(all, lines, request.body);
-      const sent: Sent = { app, txn: uuid(), dialogId: dialog.id, dialog, parts: all, alongFlow: true, begun: undefined, cancel: '', last: endsSubscription(request.headers) };
+      const sent: Sent = {
+        app,
+        txn: uuid(),
+        dialogId: dialog.id,
+        dialog,
+        parts: all,
+        alongFlow: true,
+        begun: undefined,
+        cancel: '',
+        last: endsSubscription(request.headers),
+      };
       if (flow === undefined) {
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
@@ -203,7 +223,12 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       to: to === undefined ? `<${uri}>` : bracketed(replaceLocalhost(to, own)),
       callId,
       seq: seq === undefined ? this.#nextSeq() : Math.min(Number(seq), 0xffff_ffff),
-      contact: contact !== undefined ? bracketed(replaceLocalhost(contact, own)) : forksDialog.has(method) ? ownContact(listener) : '',
+      contact:
+        contact !== undefined
+          ? bracketed(replaceLocalhost(contact, own))
+          : forksDialog.has(method)
+            ? ownContact(listener)
+            : '',
     };
     const text = printRequest(parts, lines, body);
     const sent: Sent = {
@@ -272,7 +297,18 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
           .join('')}Route: <${target}>\r\n`;
       }
     }
-    return { method, uri, via: ownVia(flow.listener, branch), routes: lines, maxForwards: '70', from: local, to: remote, callId, seq, contact: '' };
+    return {
+      method,
+      uri,
+      via: ownVia(flow.listener, branch),
+      routes: lines,
+      maxForwards: '70',
+      from: local,
+      to: remote,
+      callId,
+      seq,
+      contact: '',
+    };
   }
 
   /** Finds the flow for a request in a dialog; undefined when the connection it needs is gone. */
@@ -283,7 +319,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       return;
     }
     const [first] = dialog.routes;
-    const next = parseUri(first === undefined ? dialog.target : (looseRoute(first) ?? /<([^>]+)>/.exec(first)?.[1] ?? ''));
+    const next = parseUri(
+      first === undefined ? dialog.target : (looseRoute(first) ?? /<([^>]+)>/.exec(first)?.[1] ?? ''),
+    );
     const { transports } = this.#core;
     const hop = next === undefined ? undefined : hopOf(next, transports);
     if (hop?.is === 'address') {
@@ -330,14 +368,24 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 
   #own(parts: RequestParts): Sent {
-    return { app: undefined, txn: '', dialogId: '', dialog: undefined, parts, alongFlow: true, begun: undefined, cancel: '', last: false };
+    return {
+      app: undefined,
+      txn: '',
+      dialogId: '',
+      dialog: undefined,
+      parts,
+      alongFlow: true,
+      begun: undefined,
+      cancel: '',
+      last: false,
+    };
   }
 
   // ---- from the network ----
 
   onResponseRead(response: Response): void {
     const transaction = this.#byBranch.get(`${response.branch} ${response.cseq.method}`);
-    if (transaction === undefined) {
+    if (transaction === undefined || transaction.sent.parts.callId !== response.callId) {
       this.#core.counters.dropped++;
       return;
     }
@@ -352,9 +400,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     if (status >= 200) {
       this.#invites.delete(sent.txn);
       const challenged = status === 401 || status === 407;
-      if (transaction.method === 'BYE' && !challenged && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
+      if (transaction.method === 'BYE' && !challenged && sent.dialog !== undefined)
+        this.#core.dialogs.remove(sent.dialog);
     }
-    if (transaction.method === 'NOTIFY' && status >= 200 && sent.dialog?.subscription === true && sent.last) this.#core.dialogs.remove(sent.dialog);
+    if (transaction.method === 'NOTIFY' && status >= 200 && sent.dialog?.subscription === true && sent.last)
+      this.#core.dialogs.remove(sent.dialog);
     if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
       sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
     }
@@ -371,7 +421,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       return true;
     }
     if (response.toTag === '') return true;
-    if (transaction.method === 'SUBSCRIBE' && status >= 200 && dialog !== undefined) this.#core.keepSubscription(dialog, expiresIn(response));
+    if (transaction.method === 'SUBSCRIBE' && status >= 200 && dialog !== undefined)
+      this.#core.keepSubscription(dialog, expiresIn(response));
     if (dialog === undefined) {
       sent.begun = this.#beginDialog(transaction, response);
       if (transaction.method === 'SUBSCRIBE') this.#core.keepSubscription(sent.begun, expiresIn(response));
@@ -441,7 +492,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     dialog.flow = flow;
     const [first] = dialog.routes;
     const next = first === undefined ? dialog.target : (looseRoute(first) ?? dialog.target);
-    dialog.alongFlow = transaction.sent.alongFlow || flow.listener.reliable || (first === undefined ? !pointsAlong(next, flow) : isPrivate(next));
+    dialog.alongFlow =
+      transaction.sent.alongFlow ||
+      flow.listener.reliable ||
+      (first === undefined ? !pointsAlong(next, flow) : isPrivate(next));
     if (status >= 200) {
       dialog.confirmed = true;
       if (transaction.method === 'INVITE') dialog.invited = transaction.sent.parts.seq;
@@ -517,7 +571,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
 /** `localhost` stands for whichever of our addresses the request leaves from (drachtio-protocol B.5). */
 function replaceLocalhost(value: string, own: string): string {
-  return value.includes('localhost') ? value.replace(/(sips?:(?:[^@<>\s]*@)?)localhost(?::\d+)?(?=[;>?,\s]|$)/gi, `$1${own}`) : value;
+  return value.includes('localhost')
+    ? value.replace(/(sips?:(?:[^@<>\s]*@)?)localhost(?::\d+)?(?=[;>?,\s]|$)/gi, `$1${own}`)
+    : value;
 }
 
 /** srf writes bare URIs; in brackets nobody can take what follows for a part of them (RFC 3261 20.10). */

@@ -24,7 +24,8 @@ import type { Flow } from './transport/flow.ts';
 const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO']);
 /** Methods that mean nothing outside a dialog. */
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
-const allow = 'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
+const allow =
+  'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
 const unknownTransaction = 'Response not sent due to unknown transaction';
 const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, sessionExpires: '', binding: '' };
 
@@ -63,7 +64,8 @@ export class Uas implements ServerHost {
     const key = transactionKey(request, request.method === 'ACK' ? 'INVITE' : request.method);
     const standing = this.#byKey.get(key);
     if (request.method === 'ACK') {
-      if (standing !== undefined && (standing.state === 'completed' || standing.state === 'confirmed')) standing.dispatch('ack');
+      if (standing !== undefined && (standing.state === 'completed' || standing.state === 'confirmed'))
+        standing.dispatch('ack');
       else this.#onAck(request);
       return;
     }
@@ -160,10 +162,12 @@ export class Uas implements ServerHost {
       this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
       return;
     }
-    const target = method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
+    const target =
+      method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
     if (target !== undefined) {
       dialog.target = target;
-      dialog.alongFlow = request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
+      dialog.alongFlow =
+        request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
     }
     // a device that moved to another connection or port is answered there from now on
     if (dialog.alongFlow) dialog.flow = request.flow;
@@ -247,7 +251,11 @@ export class Uas implements ServerHost {
   /** The caller's connection is gone: open one to its address and sent-by port (RFC 3261 18.2.2). */
   #reopen(transaction: ServerTransaction): boolean {
     const { listener, remoteAddress } = transaction.flow;
-    const flow = this.#core.transports.flowTo({ transport: listener.transport, address: remoteAddress, port: transaction.sentByPort });
+    const flow = this.#core.transports.flowTo({
+      transport: listener.transport,
+      address: remoteAddress,
+      port: transaction.sentByPort,
+    });
     if (flow === undefined) return false;
     transaction.flow = flow;
     return true;
@@ -302,7 +310,11 @@ export class Uas implements ServerHost {
       app.notOk(msgId, 'Remote endpoint does not support 100rel');
       return;
     }
-    if (status < 300 && transaction.dialog === undefined && this.#dialogFor(transaction, app, status >= 200) === undefined) {
+    if (
+      status < 300 &&
+      transaction.dialog === undefined &&
+      this.#dialogFor(transaction, app, status >= 200) === undefined
+    ) {
       this.#answer(transaction, 480, 'Temporarily Unavailable');
       app.notOk(msgId, 'dialog already exists, rejecting this request');
       return;
@@ -326,11 +338,18 @@ export class Uas implements ServerHost {
       provisional.start(text);
     }
     if (status >= 300 && dialog !== undefined && !dialog.confirmed) this.#end(dialog);
-    if (status >= 200 && status < 300 && dialog !== undefined) this.#answered2xx(dialog, transaction, response, memo, text);
+    if (status >= 200 && status < 300 && dialog !== undefined)
+      this.#answered2xx(dialog, transaction, response, memo, text);
   }
 
   /** The dialog is up: repeat the 2xx until its ACK, and end the dialog when none comes (RFC 3261 13.3.1.4). */
-  #answered2xx(dialog: Dialog, transaction: ServerTransaction, response: SipResponse, memo: RequestMemo, text: string): void {
+  #answered2xx(
+    dialog: Dialog,
+    transaction: ServerTransaction,
+    response: SipResponse,
+    memo: RequestMemo,
+    text: string,
+  ): void {
     const initial = !dialog.confirmed;
     dialog.confirmed = true;
     dialog.invite = undefined;
@@ -342,8 +361,12 @@ export class Uas implements ServerHost {
       () => this.#core.endDialog(dialog, 'ACK timeout'),
     );
     dialog.sessionExpiry?.stop();
-    dialog.sessionExpiry = sessionExpiryOf(response.headers, memo.sessionExpires, this.#core.settings.sessionSecondMs, this.wheel, () =>
-      this.#core.endDialog(dialog, 'Session timer expired'),
+    dialog.sessionExpiry = sessionExpiryOf(
+      response.headers,
+      memo.sessionExpires,
+      this.#core.settings.sessionSecondMs,
+      this.wheel,
+      () => this.#core.endDialog(dialog, 'Session timer expired'),
     );
   }
 
@@ -363,7 +386,8 @@ export class Uas implements ServerHost {
       target: memo.target,
       routes: memo.routes,
       flow,
-      alongFlow: flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
+      alongFlow:
+        flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
     });
     if (!this.#core.dialogs.add(dialog)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
@@ -438,7 +462,8 @@ export class Uas implements ServerHost {
     transaction.dialog?.open.delete(transaction);
     transaction.reliable?.stop();
     transaction.reliable = undefined;
-    transaction.memo = transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
+    transaction.memo =
+      transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
   }
 }
 
@@ -446,7 +471,8 @@ export class Uas implements ServerHost {
 function transactionKey(request: Request, method: string): string {
   const { via } = request;
   const { branch } = via;
-  if (branch !== undefined && branch.length > 7 && branch.startsWith('z9hG4bK')) return `${branch} ${via.host}:${via.port ?? ''} ${method}`;
+  if (branch !== undefined && branch.length > 7 && branch.startsWith('z9hG4bK'))
+    return `${branch} ${via.host}:${via.port ?? ''} ${method}`;
   const { callId, cseq, fromTag, headers } = request;
   return `${callId} ${cseq.number} ${fromTag} ${via.host}:${via.port ?? ''};${branch ?? ''} ${request.flow.remotePort} ${headers.get('from')} ${method}`;
 }
@@ -491,7 +517,10 @@ function expiryIn(response: SipResponse): number {
   const line = response.headers.get('contact');
   const first = line === undefined ? undefined : splitAtCommas(line)[0];
   const addr = first === undefined ? undefined : parseNameAddr(first);
-  const text = (addr === undefined ? undefined : findParam(addr.params, 'expires')?.value) ?? response.headers.get('expires') ?? '0';
+  const text =
+    (addr === undefined ? undefined : findParam(addr.params, 'expires')?.value) ??
+    response.headers.get('expires') ??
+    '0';
   const seconds = Number(text);
   return Number.isFinite(seconds) ? seconds : 0;
 }

@@ -13,7 +13,7 @@ export interface LegRequest {
 }
 
 export interface LegEvents {
-  /** 101 to 199. `reliable`: it carried RSeq and has been PRACKed by the adapter. */
+  /** 101 to 199, and 100 where the engine reports it (drachtio-server does not). `reliable`: it carried RSeq and has been PRACKed by the adapter. */
   progress(response: SipResponse, reliable: boolean): void;
   /** A 2xx. `ack` must be called exactly once, at once or when the answer to a late offer is known. */
   answered(response: SipResponse, dialog: Dialog, ack: (content?: AckContent) => void): void;

@@ -98,7 +98,7 @@ export async function readRegister(
     const ask = readPush(contact, headers);
     const decision = decideRegister({ ask, expires, indicated: [] }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
-    const known = matchDevice(stored, contact, ask);
+    const known = matchDevice(stored, contact, ask, callId);
     contacts.push({ contact, ask, decision, expires, known, id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask) });
   }
   return { transaction, domain, aor, callId, cseq, contacts, stored };

@@ -5,6 +5,7 @@
 import { passInvite } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
 import { bridge } from '../call/bridge.ts';
+import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
@@ -13,6 +14,7 @@ import { Headers } from '../sip/headers.ts';
 export interface PlaceCallDeps extends RingDeps {
   readonly calls: CallLedger;
   readonly times: RingTimes;
+  readonly dialogs: BridgedDialogs;
 }
 
 const upstream = 'upstream';
@@ -32,10 +34,11 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       targets: [{ device: upstream, flow: upstream, canPush: false }],
       policy: { admitNewDevices: false },
       times: deps.times,
+      answers: { from: 'upstream', towards: 'phone' },
       legRequest: () => ({
         uri: request.uri,
         nextHop: domain.upstream,
-        headers: passInvite(request.headers, {}),
+        headers: passInvite(request.headers, { from: 'phone', towards: 'upstream', translate: (names) => deps.dialogs.translate(names) }),
         body: request.body,
       }),
       push: async () => false,
@@ -43,7 +46,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       refuseWith: (status) => (status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status }),
       onAnswered: (caller, callee) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
-        const call = bridge(caller, callee, { log: deps.log, callId, onOver: done });
+        const call = bridge(caller, callee, { log: deps.log, callId, caller: 'phone', callee: 'upstream', dialogs: deps.dialogs, onOver: done });
       },
       onOver: ({ ending, fault }, story) => {
         release();

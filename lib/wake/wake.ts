@@ -3,10 +3,11 @@
  * sleeps, rings who is awake. Gathers facts only; core/held-invite decides and call/ring does.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { liveBindings, markTokenDead } from '../core/binding-set.ts';
+import { liveBindings, markTokenDead, phoneOf } from '../core/binding-set.ts';
 import type { Target } from '../core/held-invite.ts';
 import { passInvite } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
+import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
@@ -27,6 +28,7 @@ export interface WakeDeps extends RingDeps {
   readonly precise: () => number;
   readonly telemetry: Telemetry;
   readonly calls: CallLedger;
+  readonly dialogs: BridgedDialogs;
   readonly policy: WakePolicy;
 }
 
@@ -45,137 +47,203 @@ export interface Called {
   readonly bindingId: string | undefined;
 }
 
+/** Resolves when the INVITE is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
 export async function wake(transaction: InviteTransaction, called: Called, deps: WakeDeps): Promise<void> {
-  const { clock, telemetry } = deps;
-  const invitedAt = deps.precise();
-  const invite = transaction.request;
-  const callId = invite.headers.get('Call-ID') ?? '';
-  const devices = new Map<string, Binding>();
-  const flows = new Map<string, Flow>();
-  const pushedAt = new Map<string, number>();
-  const refreshedAt = new Map<string, number>();
-  let ring: Ring | undefined;
-  const early: BindingNews[] = [];
+  await new Waking(transaction, called, deps).start();
+}
 
-  // subscribe first, look second: a refresh in between is heard, whatever the order (invariant 6)
-  const unsubscribe = await deps.bus.subscribe(called.aor, (news) => {
-    if (ring === undefined) early.push(news);
-    else void hear(news);
-  });
+/** A flow on which a device may be rung, with the binding that brought it. */
+interface KnownFlow {
+  readonly flow: Flow;
+  readonly binding: Binding;
+}
 
-  const wanted = (binding: Binding): boolean => called.bindingId === undefined || binding.id === called.bindingId;
-  const flowKey = (flow: Flow): string => {
-    const key = `${flowUri(flow)}|${flow.engine}`;
-    flows.set(key, flow);
-    return key;
-  };
+/** One INVITE for devices of ours, from look-up to end. */
+class Waking {
+  readonly #transaction: InviteTransaction;
+  readonly #called: Called;
+  readonly #deps: WakeDeps;
+  readonly #callId: string;
+  readonly #invitedAt: number;
+  /** ms since the epoch, to be compared with registeredAt */
+  readonly #arrivedAt: number;
+  /** by binding id; the newest we know */
+  readonly #bindings = new Map<string, Binding>();
+  /** by the key that core/held-invite knows a flow by */
+  readonly #flows = new Map<string, KnownFlow>();
+  /** by device */
+  readonly #pushedAt = new Map<string, number>();
+  readonly #refreshedAt = new Map<string, number>();
+  #early: BindingNews[] | undefined = [];
+  #ring: Ring | undefined;
 
-  const look = async (): Promise<readonly Binding[]> => {
-    const { bindings } = await deps.store.read(called.aor);
-    return liveBindings(bindings, clock.now()).filter(wanted);
-  };
+  constructor(transaction: InviteTransaction, called: Called, deps: WakeDeps) {
+    this.#transaction = transaction;
+    this.#called = called;
+    this.#deps = deps;
+    this.#callId = transaction.request.headers.get('Call-ID') ?? '';
+    this.#invitedAt = deps.precise();
+    this.#arrivedAt = deps.clock.now();
+  }
 
-  const hear = async (news: BindingNews): Promise<void> => {
-    if (news.is === 'gap') {
-      // news may have been lost: whatever is fresher than what we know counts as heard
-      for (const binding of await look().catch(() => [])) {
-        if (binding.registeredAt > (devices.get(binding.id)?.registeredAt ?? 0)) refreshed(binding);
-      }
+  async start(): Promise<void> {
+    const { bus, calls, telemetry, log } = this.#deps;
+    // subscribe first, look second: a refresh in between is heard, whatever the order
+    const unsubscribe = await bus.subscribe(this.#called.aor, (news) => {
+      if (this.#early === undefined) void this.#hear(news);
+      else this.#early.push(news);
+    });
+    const found = await this.#look().catch((error: unknown) => {
+      unsubscribe();
+      throw error;
+    });
+    for (const binding of found) this.#bindings.set(binding.id, binding);
+    const release = calls.hold(found.map(phoneOf), () => this.#ring?.tell({ is: 'drain' }));
+    if (release === undefined) {
+      unsubscribe();
+      telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
+      log.warn({ callId: this.#callId, aor: this.#called.aor }, 'no room to hold another INVITE');
+      await this.#transaction.respond({ status: 480 });
       return;
     }
-    if (called.bindingId !== undefined && news.bindingId !== called.bindingId) return;
-    if (news.is === 'removed') return ring?.tell({ is: 'binding-removed', device: news.bindingId });
-    if (news.is === 'refresh-rejected') return ring?.tell({ is: 'refresh-rejected', device: news.bindingId, status: news.status });
-    const binding = (await look().catch(() => [])).find(({ id }) => id === news.bindingId);
-    if (binding !== undefined) refreshed(binding);
-  };
-
-  const refreshed = (binding: Binding): void => {
-    devices.set(binding.id, binding);
-    const now = deps.precise();
-    const pushed = pushedAt.get(binding.id);
-    if (pushed !== undefined && !refreshedAt.has(binding.id)) telemetry.observe('pushToRegister', (now - pushed) / 1000);
-    refreshedAt.set(binding.id, now);
-    ring?.tell({ is: 'refresh-accepted', device: binding.id, flow: flowKey(binding.flow) });
-  };
-
-  let bindings: readonly Binding[];
-  try {
-    bindings = await look();
-  } catch (error) {
-    unsubscribe();
-    throw error;
-  }
-  for (const binding of bindings) devices.set(binding.id, binding);
-
-  const release = deps.calls.hold(bindings.map(({ id }) => id), () => ring?.tell({ is: 'drain' }));
-  if (release === undefined) {
-    unsubscribe();
-    telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
-    deps.log.warn({ callId, aor: called.aor }, 'no room to hold another INVITE');
-    await transaction.respond({ status: 480 });
-    return;
+    this.#ring = this.#makeRing(found, () => {
+      unsubscribe();
+      release();
+    });
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    this.#ring.start();
+    for (const news of early) void this.#hear(news);
   }
 
-  const targets = bindings.map((binding): Target => ({
-    device: binding.id,
-    flow: isWorthTrying(binding, deps) ? flowKey(binding.flow) : undefined,
-    canPush: binding.push !== undefined && binding.push.deadSince === undefined,
-  }));
+  #makeRing(found: readonly Binding[], onOver: () => void): Ring {
+    const deps = this.#deps;
+    return new Ring(
+      {
+        transaction: this.#transaction,
+        targets: found.map((binding) => this.#target(binding)),
+        policy: { admitNewDevices: this.#called.bindingId === undefined },
+        times: deps.policy,
+        answers: { from: 'phone', towards: 'upstream' },
+        legRequest: (device, flow) => this.#legRequest(device, flow),
+        push: (device, signal) => this.#push(device, signal),
+        refuseWith: (status) => ({ status }),
+        onAnswered: (caller, callee) => {
+          const done = deps.calls.talk(() => call.end('the edge is stopping'));
+          const call = bridge(caller, callee, {
+            log: deps.log,
+            callId: this.#callId,
+            caller: 'upstream',
+            callee: 'phone',
+            dialogs: deps.dialogs,
+            onOver: done,
+          });
+        },
+        onOver: ({ ending, fault }, story) => {
+          onOver();
+          deps.telemetry.count('wakes', { ending, fault });
+          const level = ending === 'answered' || ending === 'cancelled' ? 'info' : 'warn';
+          const ms = Math.round(deps.precise() - this.#invitedAt);
+          deps.log[level]({ callId: this.#callId, aor: this.#called.aor, ending, fault, ms, story }, 'INVITE over');
+        },
+      },
+      deps,
+    );
+  }
 
-  ring = new Ring(
-    {
-      transaction,
-      targets,
-      policy: { admitNewDevices: called.bindingId === undefined },
-      times: deps.policy,
-      legRequest: (device, flow) => {
-        const binding = devices.get(device);
-        const over = flows.get(flow);
-        if (binding === undefined || over === undefined) return undefined;
-        const refreshAt = refreshedAt.get(device);
-        if (refreshAt !== undefined) telemetry.observe('registerToInvite', (deps.precise() - refreshAt) / 1000);
-        return legTo(binding, over, transaction);
-      },
-      push: async (device, signal) => {
-        const binding = devices.get(device);
-        if (binding?.push === undefined) return false;
-        pushedAt.set(device, deps.precise());
-        telemetry.observe('inviteToPush', (deps.precise() - invitedAt) / 1000);
-        return pushDevice(binding, binding.push, transaction, deps, signal);
-      },
-      refuseWith: (status) => ({ status }),
-      onAnswered: (caller, callee) => {
-        const done = deps.calls.talk(() => call.end('the edge is stopping'));
-        const call = bridge(caller, callee, { log: deps.log, callId, onOver: done });
-      },
-      onOver: ({ ending, fault }, story) => {
-        unsubscribe();
-        release();
-        telemetry.count('wakes', { ending, fault });
-        const level = ending === 'answered' || ending === 'cancelled' ? 'info' : 'warn';
-        deps.log[level]({ callId, aor: called.aor, ending, fault, ms: Math.round(deps.precise() - invitedAt), story }, 'INVITE over');
-      },
-    },
-    deps,
-  );
-  for (const news of early) void hear(news);
-  ring.start();
+  /** The bindings this INVITE is for. */
+  async #look(): Promise<readonly Binding[]> {
+    const { bindings } = await this.#deps.store.read(this.#called.aor);
+    const live = liveBindings(bindings, this.#deps.clock.now());
+    const { bindingId } = this.#called;
+    return bindingId === undefined ? live : live.filter(({ id }) => id === bindingId);
+  }
+
+  #target(binding: Binding): Target {
+    return {
+      device: phoneOf(binding),
+      flow: isWorthTrying(binding, this.#arrivedAt, this.#deps) ? this.#keyOf(binding) : undefined,
+      canPush: binding.push !== undefined && binding.push.deadSince === undefined,
+    };
+  }
+
+  #keyOf(binding: Binding): string {
+    const key = `${flowUri(binding.flow)}|${binding.flow.engine}`;
+    this.#flows.set(key, { flow: binding.flow, binding });
+    return key;
+  }
+
+  async #hear(news: BindingNews): Promise<void> {
+    const { bindingId } = this.#called;
+    if (news.is !== 'gap' && bindingId !== undefined && news.bindingId !== bindingId) return;
+    switch (news.is) {
+      case 'removed':
+      case 'refresh-rejected': {
+        const lost = this.#bindings.get(news.bindingId);
+        if (lost === undefined) return;
+        if (news.is === 'removed') this.#bindings.delete(news.bindingId);
+        const device = phoneOf(lost);
+        // another flow of the same phone still stands
+        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => phoneOf(other) === device)) return;
+        this.#ring?.tell(news.is === 'removed' ? { is: 'binding-removed', device } : { is: 'refresh-rejected', device, status: news.status });
+        return;
+      }
+      case 'refresh-accepted':
+      case 'gap':
+        // after a gap whatever is fresher than what we know counts as heard
+        for (const binding of await this.#look().catch(() => [])) {
+          const isNews = news.is === 'gap' ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0) : binding.id === news.bindingId;
+          if (isNews) this.#refreshed(binding);
+        }
+        return;
+      default:
+        news satisfies never;
+    }
+  }
+
+  #refreshed(binding: Binding): void {
+    const device = phoneOf(binding);
+    const now = this.#deps.precise();
+    this.#bindings.set(binding.id, binding);
+    const pushed = this.#pushedAt.get(device);
+    if (pushed !== undefined && !this.#refreshedAt.has(device)) this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
+    this.#refreshedAt.set(device, now);
+    this.#ring?.tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding) });
+  }
+
+  #legRequest(device: string, key: string): LegRequest | undefined {
+    const known = this.#flows.get(key);
+    if (known === undefined) return undefined;
+    const refreshedAt = this.#refreshedAt.get(device);
+    if (refreshedAt !== undefined) this.#deps.telemetry.observe('registerToInvite', (this.#deps.precise() - refreshedAt) / 1000);
+    return legTo(known, this.#transaction, this.#deps);
+  }
+
+  async #push(device: string, signal: AbortSignal): Promise<boolean> {
+    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
+    if (binding?.push === undefined) return false;
+    const now = this.#deps.precise();
+    this.#pushedAt.set(device, now);
+    this.#deps.telemetry.observe('inviteToPush', (now - this.#invitedAt) / 1000);
+    return pushDevice(binding, binding.push, this.#transaction, this.#deps, signal);
+  }
 }
 
 /**
  * Live flow first (PN-PROXY-30). A connection of this engine run may still stand, and if not the engine says so at once; of
  * another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
  */
-function isWorthTrying(binding: Binding, deps: WakeDeps): boolean {
+function isWorthTrying(binding: Binding, arrivedAt: number, deps: WakeDeps): boolean {
   if (binding.push === undefined) return true;
   if (binding.flow.engine !== deps.policy.engineId()) return false;
+  // it has registered between the INVITE's arrival and our look: that is the refresh we would wait for
+  if (binding.registeredAt >= arrivedAt) return true;
   if (binding.flow.transport !== 'udp') return true;
   return deps.clock.now() - binding.registeredAt < deps.policy.udpAwakeMs;
 }
 
 /** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */
-function legTo(binding: Binding, flow: Flow, transaction: InviteTransaction): LegRequest {
+function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
   const uri =
     target === undefined
@@ -188,7 +256,7 @@ function legTo(binding: Binding, flow: Flow, transaction: InviteTransaction): Le
           headers: undefined,
         });
   const { headers, body } = transaction.request;
-  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { to: `<sip:${binding.aor}>` }), body };
+  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { to: `<sip:${binding.aor}>`, from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
 }
 
 async function pushDevice(

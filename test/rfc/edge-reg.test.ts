@@ -8,6 +8,7 @@ import {
   liveBindings,
   markTokenDead,
   matchDevice,
+  phoneOf,
 } from '../../lib/core/binding-set.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
 import { type Contact, parseContact } from '../../lib/sip/contact.ts';
@@ -186,6 +187,14 @@ describe('one binding for one device', () => {
       [1, 'bb'],
       [2, 'aa'],
     ]);
+  });
+
+  test('[PN-INT-03] the flows of one instance are one phone', () => {
+    const flow = (regId: number): Binding =>
+      bindingOf(`<sip:a@10.0.0.${regId}>;+sip.instance="<urn:uuid:1>";reg-id=${regId}`);
+    expect(flow(1).id).not.toBe(flow(2).id);
+    expect(phoneOf(flow(1))).toBe(phoneOf(flow(2)));
+    expect(phoneOf(bindingOf('<sip:a@10.0.0.1>'))).not.toBe(phoneOf(bindingOf('<sip:a@10.0.0.2>')));
   });
 
   test('a reg-id that comes later is still the same phone', () => {

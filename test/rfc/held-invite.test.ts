@@ -195,6 +195,28 @@ describe('one INVITE for one device', () => {
   });
 });
 
+describe('two flows of one phone', () => {
+  test('[PN-INT-03] get one INVITE, over the one that is alive', () => {
+    const call = new Call([asleep('m'), awake('m', 'a'), awake('m', 'b')]);
+    expect(call.opening).toEqual(['start-ring-timer', 'start-leg m/1 a']);
+  });
+
+  test('[PN-INT-03] get one push and one INVITE when both come back', () => {
+    const call = new Call([asleep('m'), asleep('m')]);
+    expect(call.opening).toEqual(['push m', 'start-bucket-timer']);
+    call.refresh('m', 'a');
+    call.progress('m/1');
+    expect(call.refresh('m', 'b')).toEqual([]);
+  });
+
+  test('[EDGE-OUT-09] the next one is tried when the first is dead, and not after an answer', () => {
+    const call = new Call([awake('m', 'a')]);
+    call.refresh('m', 'b');
+    expect(call.failed('m/1', 430)).toEqual(['start-leg m/2 b']);
+    expect(call.failed('m/2', 486)).toEqual(['relay-failure m/2', 'over refused none']);
+  });
+});
+
 describe('a flow that may be dead', () => {
   test('[PN-PROXY-30] a live flow is tried without a push', () => {
     expect(new Call([awake('m')]).opening).toEqual(['start-ring-timer', 'start-leg m/1 f1']);
@@ -210,6 +232,10 @@ describe('a flow that may be dead', () => {
 
   test('[PN-INT-05] 430 of a proxy on the way is a dead flow too', () => {
     expect(new Call([awake('m')]).failed('m/1', 430)).toEqual(['push m', 'start-bucket-timer']);
+  });
+
+  test('[PN-PROXY-12] a dead flow is never the answer to the caller', () => {
+    expect(new Call([desk('d')]).failed('d/1', 430)).toEqual(['refuse 480', 'over unreachable device']);
   });
 
   test('a device that cannot be pushed has failed with its flow', () => {

@@ -32,6 +32,8 @@ export interface ApnsTimers {
   readonly callAttemptMs: number;
   /** one attempt of any other push */
   readonly attemptMs: number;
+  /** silent for this long while a push waits, a connection has as long again to prove that it lives before pushes leave it */
+  readonly probeMs: number;
   /** how long `close` lets pushes on their way end */
   readonly closeMs: number;
 }
@@ -63,6 +65,7 @@ export const defaultTimers: ApnsTimers = {
   pingAckMs: 5000,
   callAttemptMs: 2000,
   attemptMs: 10_000,
+  probeMs: 500,
   closeMs: 2000,
 };
 
@@ -187,6 +190,7 @@ class ApnsPushService implements PushService {
       },
       {
         attemptMs: request.class === 'call' ? this.#timers.callAttemptMs : this.#timers.attemptMs,
+        probeMs: this.#timers.probeMs,
         deadline: request.deadline,
       },
       signal,

@@ -24,6 +24,8 @@ export interface Parcel {
 export interface DeliveryTerms {
   /** ms for one attempt, from the moment its stream is open */
   readonly attemptMs: number;
+  /** ms of silence after which the session has to prove that it lives, and ms it has for that */
+  readonly probeMs: number;
   /** ms since the epoch */
   readonly deadline: number;
 }
@@ -117,7 +119,7 @@ class Delivery {
         started: (session) => {
           this.#session = session;
           this.#last = 'no answer';
-          this.#stopTimer = this.#clock.after(this.#terms.attemptMs, () => this.#timedOut(session));
+          this.#watch(session);
         },
         done: (result) => this.#done(result),
       },
@@ -125,10 +127,29 @@ class Delivery {
     );
   }
 
-  #timedOut(session: Session): void {
-    this.#takeBack?.();
-    session.doubt();
-    this.#transient('no answer', undefined, 0);
+  /** A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. */
+  #watch(session: Session): void {
+    const { attemptMs, probeMs } = this.#terms;
+    let left = attemptMs;
+    let wasDoubted = false;
+    const timedOut = (): void => {
+      this.#takeBack?.();
+      session.probe(0);
+      this.#transient('no answer', undefined, 0);
+    };
+    const tick = (): void => {
+      if (left <= 0 || (wasDoubted && session.isDoubted)) {
+        timedOut();
+        return;
+      }
+      // timers may come a little early
+      if (left < attemptMs) session.probe(probeMs * 0.9);
+      wasDoubted = session.isDoubted;
+      const next = Math.min(probeMs, left);
+      left -= next;
+      this.#stopTimer = this.#clock.after(next, tick);
+    };
+    tick();
   }
 
   #done(result: Exchanged | { readonly is: 'not-sent'; readonly reason: string }): void {

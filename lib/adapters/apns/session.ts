@@ -59,6 +59,7 @@ export class Session {
   #limit = 1;
   #pinging = false;
   #doubted = false;
+  #heardAt = 0;
   /** ids above it were not processed (RFC 9113 6.8) */
   #lastProcessed = Number.POSITIVE_INFINITY;
   #reason = 'closed';
@@ -85,6 +86,7 @@ export class Session {
     this.#http2 = http2;
     this.#stopTimer = clock.after(timers.connectMs, () => this.destroy('connect timeout'));
     http2.on('remoteSettings', (settings) => {
+      this.#heardAt = clock.now();
       const before = this.#limit;
       this.#limit = Math.min(ownLimit, settings.maxConcurrentStreams ?? ownLimit);
       if (this.#state === 'connecting') this.#opened();
@@ -143,6 +145,7 @@ export class Session {
     };
     stream.on('response', (received) => {
       this.proven = true;
+      this.#heardAt = this.#clock.now();
       status = Number(received[STATUS] ?? 0);
       answer = received as Answer['headers'];
       // nothing follows that matters: do not wait for the end of the stream
@@ -168,9 +171,12 @@ export class Session {
     };
   }
 
-  /** The peer was silent for too long on some stream: no new streams until it has answered a PING. */
-  doubt(): void {
-    if (this.#state !== 'open') return;
+  /**
+   * A stream waits for its answer: if nothing at all was heard for this long (ms), no new streams until the peer has
+   * answered a PING. Besides frozen peers this finds sessions of node 20 that a reset left open without any event.
+   */
+  probe(silentMs: number): void {
+    if (this.#state !== 'open' || this.#clock.now() - this.#heardAt < silentMs) return;
     this.#doubted = true;
     this.#ping();
   }
@@ -220,6 +226,7 @@ export class Session {
     this.#http2.ping((failure) => {
       if (failure !== null) return;
       this.#pinging = false;
+      this.#heardAt = this.#clock.now();
       this.#stopTimer();
       if (this.#http2.destroyed) return;
       this.#watch();

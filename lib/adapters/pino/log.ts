@@ -1,7 +1,7 @@
 /** The log on pino: JSON lines to standard output, each one masked as a whole just before it is written. */
 import { destination, pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 import type { Log } from '../../ports/log.ts';
-import { redact } from '../../telemetry/redact.ts';
+import { redactJson } from '../../telemetry/redact.ts';
 
 export interface LogOptions {
   readonly level: 'silent' | 'error' | 'warn' | 'info' | 'debug';
@@ -19,7 +19,7 @@ export function createLog({ level, to = destination({ dest: 1, sync: true }) }: 
       serializers: { err: stdSerializers.err },
       depthLimit: 4,
       edgeLimit: 50,
-      hooks: { streamWrite: redact },
+      hooks: { streamWrite: redactJson },
     },
     to,
   );

@@ -1,7 +1,7 @@
 /**
  * The text of what we send. Every value has come from a network or a user, so line breaks in it become spaces: nobody can
  * add a header, a frame field or a second message by writing one. Header fields go out one line each, in their order
- * (drachtio-srf would join lines of one name with commas, which PN-FC-01 forbids).
+ * (drachtio-srf would join lines of one name with commas, which PN-FC-01 forbids); only Path is joined.
  */
 import type { Headers } from '../../sip/headers.ts';
 import { reasonPhrase } from './reason-phrases.ts';
@@ -35,11 +35,17 @@ export function composeResponse(status: number, reason: string | undefined, head
 function compose(startLine: string, headers: Headers | undefined, body: string, leftOut: ReadonlySet<string>): string {
   let head = `${startLine}\r\n`;
   let typed = false;
+  let pathWritten = false;
   if (headers !== undefined) {
     for (const [name, value, key] of headers.entries()) {
       if (leftOut.has(key)) continue;
       if (key === 'content-type') typed = true;
-      head += `${name}: ${clean(value)}\r\n`;
+      if (key === 'path') {
+        // drachtio-server turns the order of Path lines round, and their order is the way back to the phone (RFC 3327)
+        if (pathWritten) continue;
+        pathWritten = true;
+        head += `${name}: ${clean(headers.lines('path').join(', '))}\r\n`;
+      } else head += `${name}: ${clean(value)}\r\n`;
     }
   }
   if (body === '') return toOctets(`${head}Content-Length: 0\r\n\r\n`);

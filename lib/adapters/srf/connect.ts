@@ -24,7 +24,8 @@ export interface SrfOptions {
   readonly secret: string;
   /** goes into every flow; see Flow.engine */
   readonly engineId: string;
-  readonly clock: Clock;
+  /** only tests give another one than that of this machine */
+  readonly clock?: Clock;
   readonly methods?: readonly string[];
   /** largest frame the engine takes, in octets. drachtio-server: 12,228, beyond which it goes deaf (the default keeps below) */
   readonly maxFrame?: number;
@@ -54,9 +55,10 @@ export interface SrfEdge {
 
 /** Resolves when the engine has accepted us. Rejects with EDGE_ENGINE_UNAVAILABLE after connectTimeoutMs. */
 export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
+  const clock = options.clock ?? machineClock;
   const counts: Counts = { requests: 0, responses: 0, malformed: 0, stray: 0, refused: 0 };
   const surroundings: Surroundings = {
-    clock: options.clock,
+    clock,
     engineId: options.engineId,
     maxFrame: options.maxFrame ?? 12_200,
     onRequest: options.onRequest,
@@ -118,7 +120,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
   });
 
   return new Promise((resolve, reject) => {
-    const stopTimer = options.clock.after(options.connectTimeoutMs ?? 10_000, () => {
+    const stopTimer = clock.after(options.connectTimeoutMs ?? 10_000, () => {
       settle = undefined;
       closed = true;
       link.close();
@@ -140,3 +142,11 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     link.connect({ host, port, secret, enablePing: true, reconnect: { retryMaxDelay: 2000 } });
   });
 }
+
+const machineClock: Clock = {
+  now: () => Date.now(),
+  after: (ms, task) => {
+    const timer = setTimeout(task, ms).unref();
+    return () => clearTimeout(timer);
+  },
+};

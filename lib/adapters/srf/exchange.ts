@@ -21,7 +21,7 @@ export interface Outgoing {
   sent(txn: string, reply: Reply): void;
   /** The engine would not send it; nothing else follows. */
   refused(why: string): void;
-  /** Any response but 100. After a final one nothing else follows. */
+  /** Any response the engine reports (drachtio-server: none that is 100). After a final one nothing else follows. */
   response(response: SipResponse, local: boolean, dialogId: string): void;
 }
 

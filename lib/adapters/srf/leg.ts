@@ -77,7 +77,7 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
         this.#exchange?.enterEarly(dialogId, this);
       }
       const provisional = this.#pracks?.take(response, dialogId) ?? 'plain';
-      if (provisional !== 'repeated' && response.status > 100) this.#events.progress(response, provisional === 'reliable');
+      if (provisional !== 'repeated') this.#events.progress(response, provisional === 'reliable');
     }
   }
 

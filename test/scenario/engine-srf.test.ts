@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import Srf from 'drachtio-srf';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Engine, startEngine } from '../../../lib/engine/engine.ts';
+import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 
 let engine: Engine;
 let srf: any;
@@ -26,7 +26,8 @@ beforeEach(async () => {
   });
   peer.bind(0, '127.0.10.2');
   await once(peer, 'listening');
-  for (const method of ['register', 'invite', 'options', 'message']) srf[method]((...args: any[]) => handlers[method]?.(...args));
+  for (const method of ['register', 'invite', 'options', 'message'])
+    srf[method]((...args: any[]) => handlers[method]?.(...args));
   srf.connect({ host: '127.0.0.1', port: engine.controlPort, secret: 'x' });
   await once(srf, 'connect');
   // routes are asked for right after the connect; a ping-pong behind them proves they have been read
@@ -69,7 +70,10 @@ function header(text: string, name: string): string {
 
 const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.10.2\r\ns=-\r\nc=IN IP4 127.0.10.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n';
 
-function aRequest(method: string, options: { toTag?: string; seq?: number; branch?: string; uri?: string; body?: string } = {}): string {
+function aRequest(
+  method: string,
+  options: { toTag?: string; seq?: number; branch?: string; uri?: string; body?: string } = {},
+): string {
   const port = peer.address().port;
   const body = options.body ?? '';
   const type = body === '' ? '' : 'Content-Type: application/sdp\r\n';
@@ -101,7 +105,9 @@ test('createUAS answers, the ACK arrives, BYE from the caller ends the dialog', 
   const ended = new Promise((resolve) => {
     handlers = {
       invite: (req: any, res: any) =>
-        srf.createUAS(req, res, { localSdp: sdp }).then((dialog: any) => dialog.on('destroy', () => resolve('destroyed'))),
+        srf
+          .createUAS(req, res, { localSdp: sdp })
+          .then((dialog: any) => dialog.on('destroy', () => resolve('destroyed'))),
     };
   });
   send(aRequest('INVITE', { body: sdp }));
@@ -147,7 +153,8 @@ test('a CANCEL during the hold gets 200 and 487, and the app hears of it', async
 test('createB2BUA bridges a call both ways', async () => {
   const bridged = new Promise<any>((resolve, reject) => {
     handlers = {
-      invite: (req: any, res: any) => srf.createB2BUA(req, res, `sip:callee@127.0.10.2:${peer.address().port}`, {}).then(resolve, reject),
+      invite: (req: any, res: any) =>
+        srf.createB2BUA(req, res, `sip:callee@127.0.10.2:${peer.address().port}`, {}).then(resolve, reject),
     };
   });
   send(aRequest('INVITE', { body: sdp }));
@@ -171,7 +178,11 @@ test('a request of the app is answered, and a challenge is met by srf', async ()
   const answered = new Promise<number>((resolve) => {
     srf.request(
       `sip:127.0.10.2:${peer.address().port}`,
-      { method: 'REGISTER', auth: { username: 'u', password: 'p' }, headers: { From: '<sip:u@edge.test>', To: '<sip:u@edge.test>' } },
+      {
+        method: 'REGISTER',
+        auth: { username: 'u', password: 'p' },
+        headers: { From: '<sip:u@edge.test>', To: '<sip:u@edge.test>' },
+      },
       (_error: unknown, req: any) => req.on('response', (res: any) => resolve(res.status)),
     );
   });

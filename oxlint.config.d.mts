@@ -1,0 +1,2 @@
+declare const config: { readonly overrides: readonly { readonly files: readonly string[] }[] };
+export default config;

@@ -1,0 +1,56 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { load } from '../../../lib/config/load.ts';
+import { configKeys } from '../../../lib/config/schema.ts';
+import { aSigningKey } from '../../support/a-key.ts';
+import { certificate } from '../../support/a-certificate.ts';
+
+const root = join(import.meta.dirname, '../../..');
+const text = readFileSync(join(root, 'reveille.example.yaml'), 'utf8');
+const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Every path in a tree, lists as `[]`. */
+function paths(value: unknown, prefix = ''): string[] {
+  if (Array.isArray(value)) return value.flatMap((one) => paths(one, `${prefix}[]`));
+  if (typeof value !== 'object' || value === null) return [prefix.replace(/\[\]$/, '')];
+  return Object.entries(value).flatMap(([key, one]) => paths(one, prefix === '' ? key : `${prefix}.${key}`));
+}
+
+describe('reveille.example.yaml', () => {
+  it('is accepted as it stands', () => {
+    mkdirSync(join(folder, 'keys'));
+    writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
+    writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
+    writeFileSync(join(folder, 'reveille.yaml'), text);
+    const config = load({ file: join(folder, 'reveille.yaml'), env: {} });
+    expect(config.push.apps[0]?.ca).toBe(certificate);
+    expect(config.store).toEqual({ kind: 'lmdb', path: join(folder, 'data') });
+  });
+
+  it('names every key there is, and shows the default of each that has one', () => {
+    const tree: unknown = parse(text);
+    // the key as text can only stand there as a comment, beside key_file
+    const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
+    expect(configKeys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
+    const lists = ['domains[].trusted', 'domains[].registration'];
+    for (const { path, fallback } of configKeys.filter(
+      (row) => row.presence === 'default' && !lists.includes(row.path),
+    )) {
+      const value = path.split('.').reduce<unknown>((at, step) => {
+        const next = (at as Record<string, unknown>)[step.replace('[]', '')];
+        return Array.isArray(next) && step.endsWith('[]')
+          ? (next.find((one) => (path.split('.').at(-1) as string) in one) ?? next[0])
+          : next;
+      }, tree);
+      expect([path, value]).toEqual([path, fallback]);
+    }
+  });
+
+  it('names every environment variable', () => {
+    for (const { env } of configKeys) if (env !== undefined) expect(text).toContain(env);
+  });
+});
