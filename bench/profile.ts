@@ -8,7 +8,12 @@ import { projectRoot } from './servers/place.ts';
 interface Profile {
   readonly nodes: readonly {
     readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number; readonly columnNumber: number };
+    readonly callFrame: {
+      readonly functionName: string;
+      readonly url: string;
+      readonly lineNumber: number;
+      readonly columnNumber: number;
+    };
     readonly children?: readonly number[];
   }[];
   readonly samples: readonly number[];
@@ -50,7 +55,8 @@ export function readProfile(file: string, skip: number): ProfileSummary {
   const rooms = new Map<string, number>();
   const charged = new Map<string, number>();
   let busy = 0;
-  const add = (sums: Map<string, number>, key: string, micros: number): void => void sums.set(key, (sums.get(key) ?? 0) + micros);
+  const add = (sums: Map<string, number>, key: string, micros: number): void =>
+    void sums.set(key, (sums.get(key) ?? 0) + micros);
   for (const [id, micros] of self) {
     const frame = nodes.get(id)?.callFrame;
     if (frame === undefined || frame.functionName === '(idle)') continue;
@@ -60,17 +66,37 @@ export function readProfile(file: string, skip: number): ProfileSummary {
     while (owner !== undefined && !isOurs(nodes.get(owner)?.callFrame.url ?? '')) owner = parents.get(owner);
     const ours = owner === undefined ? undefined : nodes.get(owner)?.callFrame;
     add(charged, ours === undefined ? nameOf(frame) : nameOf(ours), micros);
-    add(rooms, roomOf(frame.url === '' || frame.url.startsWith('node:') ? (ours?.url ?? frame.url) : frame.url, frame.functionName), micros);
+    add(
+      rooms,
+      roomOf(
+        frame.url === '' || frame.url.startsWith('node:') ? (ours?.url ?? frame.url) : frame.url,
+        frame.functionName,
+      ),
+      micros,
+    );
   }
   const sorted = (sums: Map<string, number>): HotSpot[] =>
-    [...sums].sort(([, a], [, b]) => b - a).map(([where, micros]) => ({ where, selfMs: Math.round(micros / 1000), share: micros / busy }));
-  return { busyMs: Math.round(busy / 1000), functions: sorted(functions), rooms: sorted(rooms), charged: sorted(charged) };
+    [...sums]
+      .sort(([, a], [, b]) => b - a)
+      .map(([where, micros]) => ({ where, selfMs: Math.round(micros / 1000), share: micros / busy }));
+  return {
+    busyMs: Math.round(busy / 1000),
+    functions: sorted(functions),
+    rooms: sorted(rooms),
+    charged: sorted(charged),
+  };
 }
 
 export function printProfile(file: string, skip: number, rows = 15): string {
   const { busyMs, functions, rooms, charged } = readProfile(file, skip);
   const list = (title: string, spots: readonly HotSpot[]): string =>
-    `  ${title}\n${spots.slice(0, rows).map(({ where, selfMs, share }) => `    ${(share * 100).toFixed(1).padStart(5)} %  ${String(selfMs).padStart(6)} ms  ${where}\n`).join('')}`;
+    `  ${title}\n${spots
+      .slice(0, rows)
+      .map(
+        ({ where, selfMs, share }) =>
+          `    ${(share * 100).toFixed(1).padStart(5)} %  ${String(selfMs).padStart(6)} ms  ${where}\n`,
+      )
+      .join('')}`;
   return `${file}: busy ${busyMs} ms\n${list('self time by function', functions)}${list('self time with what is called in node and packages, by our function', charged)}${list('by room', rooms)}`;
 }
 
@@ -100,6 +126,7 @@ function nameOf({ functionName, url, lineNumber, columnNumber }: Profile['nodes'
     maps.set(path, existsSync(map) && isOurs(url) ? new SourceMap(JSON.parse(readFileSync(map, 'utf8'))) : undefined);
   }
   const entry = maps.get(path)?.findEntry(lineNumber, columnNumber);
-  if (entry !== undefined && 'originalLine' in entry) return `${name} ${short.replace(/^dist\//, '').replace(/\.js$/, '.ts')}:${entry.originalLine + 1}`;
+  if (entry !== undefined && 'originalLine' in entry)
+    return `${name} ${short.replace(/^dist\//, '').replace(/\.js$/, '.ts')}:${entry.originalLine + 1}`;
   return `${name} ${short}:${lineNumber + 1}`;
 }

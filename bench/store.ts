@@ -21,8 +21,7 @@ const inFlight = 100;
 
 /** A binding of the n-th phone whose random parts are as random as real ones. */
 function bindingOf(n: number): ReturnType<typeof aBinding> {
-  const hex = (octets: number): string =>
-    Buffer.from(crypto.getRandomValues(new Uint8Array(octets))).toString('hex');
+  const hex = (octets: number): string => Buffer.from(crypto.getRandomValues(new Uint8Array(octets))).toString('hex');
   const token = hex(32);
   const instanceId = `urn:uuid:${crypto.randomUUID()}`;
   const sample = aBinding({ aor: aorOf(n) });
@@ -72,7 +71,12 @@ async function measure(name: string, store: LocationStore, bytes: () => Promise<
     const { version, bindings } = await store.read(aor);
     const [first] = bindings;
     if (first === undefined) throw new Error(`${aor} was lost`);
-    const result = await store.swap(aor, version, [{ ...first, cseq: first.cseq + 1, registeredAt: Date.now() }], keepUntil);
+    const result = await store.swap(
+      aor,
+      version,
+      [{ ...first, cseq: first.cseq + 1, registeredAt: Date.now() }],
+      keepUntil,
+    );
     if (result === 'conflict') throw new Error(`${aor} was changed by somebody else`);
     took.push(performance.now() - begun);
   });
