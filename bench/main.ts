@@ -28,7 +28,8 @@ Options
   --phones N         phones that register (10000)
   --in-flight N      REGISTERs in flight in the closed loop (32)
   --register-rate N  REGISTERs a second (1000)
-  --calls N          calls measured (1000), half as many before to warm up
+  --calls N          calls measured (1000)
+  --warm-up N        calls before those, at twice the rate (2000)
   --call-rate N      calls a second (100)
   --held N           INVITEs held at once (5000)
   --settle N         seconds from the last 487 to the last reading of memory (45)
@@ -51,6 +52,7 @@ const options = {
   'in-flight': { type: 'string', default: '32' },
   'register-rate': { type: 'string', default: '1000' },
   calls: { type: 'string', default: '1000' },
+  'warm-up': { type: 'string', default: '2000' },
   'call-rate': { type: 'string', default: '100' },
   held: { type: 'string', default: '5000' },
   settle: { type: 'string', default: '45' },
@@ -84,6 +86,7 @@ async function main(): Promise<void> {
     inFlight: number('in-flight'),
     registerRate: number('register-rate'),
     calls: number('calls'),
+    warmUp: number('warm-up'),
     callRate: number('call-rate'),
     held: number('held'),
     settleSeconds: number('settle'),
