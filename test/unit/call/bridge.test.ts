@@ -255,3 +255,16 @@ test('a side that gives no sign of life twice in a row is lost, and the other si
   expect(overs).toBe(1);
   expect(clock.waiting).toBe(0);
 });
+
+test('the ACK of the first INVITE, told late, is not taken for that of a re-INVITE', async () => {
+  const change = await caller.sends('INVITE', sdp);
+  const asked = callee.last('INVITE');
+  await asked.answer(200, { body: 'v=0 answer' });
+  expect(change.final).toMatchObject({ status: 200 });
+  await caller.acknowledges('', [['CSeq', '1 ACK']]);
+  // the change is not finished: the other side may not begin one
+  expect((await callee.sends('INVITE', sdp)).final).toMatchObject({ status: 491 });
+  await caller.acknowledges();
+  const next = await callee.sends('INVITE', sdp);
+  expect(next.final).toBeUndefined();
+});
