@@ -1,7 +1,6 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { BlockList, isIP } from 'node:net';
 import { hkdfSync } from 'node:crypto';
-import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
@@ -71,7 +70,7 @@ async function assemble(
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
 
-  const push = openPush(config, log, telemetry);
+  const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
   if (config.push.apps.length === 0) log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
 
@@ -232,10 +231,12 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
 }
 
-function openPush(config: Config, log: Log, telemetry: Telemetry): PushService {
+async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise<PushService> {
   const apns = config.push.apps.filter(({ provider }) => provider === 'apns');
   const routes = new Map<string, PushRoute>();
   if (apns.length > 0) {
+    // its notification model costs 22 MB, which an edge without Apple credentials need not have
+    const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
     const service = openApns(
       {
         apps: apns.map((app) => ({
@@ -256,6 +257,7 @@ function openPush(config: Config, log: Log, telemetry: Telemetry): PushService {
       },
       systemClock,
       {
+        connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
         clockAlarm: (keyId) => log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
         failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
       },
