@@ -84,6 +84,7 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });

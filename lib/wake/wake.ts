@@ -17,9 +17,9 @@ import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
 import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
+import { flowUri, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { findParam, parseUri, printUri } from '../sip/uri.ts';
+import { parseUri, printUri } from '../sip/uri.ts';
 
 export interface WakeDeps extends RingDeps {
   readonly store: LocationStore;
@@ -245,19 +245,10 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<
   return now - binding.registeredAt < policy.udpAwakeMs;
 }
 
-/** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */
+/** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
 function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
-  const uri =
-    target === undefined
-      ? flowUri(flow)
-      : printUri({
-          ...target,
-          host: target.host.toLowerCase().endsWith('.invalid') ? target.host : hostOf(flow.address),
-          port: target.host.toLowerCase().endsWith('.invalid') ? target.port : flow.port,
-          params: findParam(target.params, 'transport') === undefined && flow.transport !== 'udp' ? [...target.params, { name: 'transport', value: flow.transport }] : target.params,
-          headers: undefined,
-        });
+  const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
   const { headers, body } = transaction.request;
   return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { to: `<sip:${binding.aor}>`, from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
 }
