@@ -55,7 +55,7 @@ export class FakeControl {
   }
 
   static async open(options: { readonly secret?: string; readonly hostports?: string; readonly port?: number } = {}): Promise<FakeControl> {
-    const server = createServer();
+    const server = createServer({ noDelay: true });
     server.listen(options.port ?? 0, '127.0.20.1');
     await once(server, 'listening');
     return new FakeControl(server, options.secret ?? 'x', options.hostports ?? 'tcp/127.0.20.1:5060,udp/127.0.20.1:5060');
