@@ -29,7 +29,10 @@ it('[PN-SEC-11] keeps them to itself on every path a token takes', async () => {
     expect(await call()).toBe(480);
     bed.lab.rules.clear();
   }
-  bed.lab.rules.add({ token, fault: { do: 'answer', status: 410, reason: 'Unregistered', timestamp: Date.now() + 60_000 } });
+  bed.lab.rules.add({
+    token,
+    fault: { do: 'answer', status: 410, reason: 'Unregistered', timestamp: Date.now() + 60_000 },
+  });
   expect(await call()).toBe(480);
   bed.lab.rules.clear();
   expect(await bed.leaks()).toEqual([]);
@@ -68,5 +71,6 @@ it('[PN-SEC-11] keeps passwords, HA1s and digest answers to itself', async () =>
 
 it('writes one line for each decision, and each is JSON', () => {
   expect(bed.edge.process.noise).toEqual([]);
-  for (const line of bed.edge.process.logs) expect(line).toMatchObject({ level: expect.any(String), time: expect.any(String), msg: expect.any(String) });
+  for (const line of bed.edge.process.logs)
+    expect(line).toMatchObject({ level: expect.any(String), time: expect.any(String), msg: expect.any(String) });
 });
