@@ -68,6 +68,8 @@ export interface RegisterResult extends Measured, RegisterFigures {
   readonly cpuMicros: number;
   /** of one core, in the measured window */
   readonly cpuShare: number;
+  /** for each server process the CPU of its busiest threads for one operation, microseconds */
+  readonly threadMicros: readonly (readonly number[])[];
 }
 
 export interface WakeResult extends Measured, WakeFigures {
@@ -75,6 +77,7 @@ export interface WakeResult extends Measured, WakeFigures {
   /** CPU of all server processes for one woken call, milliseconds */
   readonly cpuMs: number;
   readonly cpuShare: number;
+  readonly threadMicros: readonly (readonly number[])[];
 }
 
 export interface HoldRound extends HoldFigures {

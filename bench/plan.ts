@@ -13,6 +13,8 @@ export interface Sizes {
   /** REGISTERs a second of register-rate */
   readonly registerRate: number;
   readonly calls: number;
+  /** calls before those */
+  readonly warmUp: number;
   /** calls a second of wake */
   readonly callRate: number;
   readonly held: number;
@@ -57,7 +59,7 @@ function jobsOf(group: Group, sizes: Sizes): readonly Job[] {
       const wake = {
         is: 'wake',
         calls: sizes.calls,
-        warmUp: Math.ceil(sizes.calls / 2),
+        warmUp: sizes.warmUp,
         rate: sizes.callRate,
         bursts: undefined,
       } as const;

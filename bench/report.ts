@@ -167,6 +167,7 @@ function registerTable(group: Group, rows: readonly Row[]): string {
     'CPU us/op',
     '(runs)',
     'per core',
+    'busy',
     'x responder',
     'p50 ms',
     'p99 ms',
@@ -185,6 +186,7 @@ function registerTable(group: Group, rows: readonly Row[]): string {
             result.cpuMicros.toFixed(1),
             range(cpuOfRuns),
             `${Math.round(1e6 / result.cpuMicros)}`,
+            percent(result.cpuShare),
             ratio === undefined ? '-' : ratio.toFixed(1),
             ...ms(result.latencyMs),
             `${result.retransmissions}`,
@@ -208,6 +210,7 @@ function wakeTable(group: Group, rows: readonly Row[]): string {
     'one each',
     'CPU ms/call',
     '(runs)',
+    'busy',
     'INVITE>push p50',
     'p99',
     'REGISTER>INVITE p50',
@@ -227,6 +230,7 @@ function wakeTable(group: Group, rows: readonly Row[]): string {
             `${result.phonesWithOneInvite}`,
             result.cpuMs.toFixed(2),
             range(cpuOfRuns),
+            percent(result.cpuShare),
             ...ms(result.inviteToPushMs),
             ...ms(result.registerToInviteMs),
             ...ms(result.acceptedToInviteMs),
@@ -289,6 +293,10 @@ function holdTable(rows: readonly Row[]): string {
 
 function ms(spread: Spread | null): [string, string] {
   return spread === null ? ['-', '-'] : [spread.p50.toFixed(2), spread.p99.toFixed(2)];
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
 }
 
 function mib(kib: number): string {

@@ -27,7 +27,7 @@ import { RegisterLoad } from './load/register-load.ts';
 import { registerSleepers, runWakes } from './load/wake-load.ts';
 import { startEdge, type PushAccess } from './servers/edge.ts';
 import { placeIn, type Place } from './servers/place.ts';
-import { cpuSecondsOf, usageOf } from './servers/process-usage.ts';
+import { cpuByThread, cpuSecondsOf, usageOf } from './servers/process-usage.ts';
 import { pause, type RunningServer } from './servers/server.ts';
 import { startKamailio, startResponder } from './servers/yardsticks.ts';
 
@@ -124,6 +124,7 @@ async function registers(job: RegisterJob, place: Place, pids: readonly number[]
     ...measured,
     cpuMicros: round((window.cpuSeconds() * 1e6) / Math.max(1, figures.accepted)),
     cpuShare: window.share(),
+    threadMicros: window.threads(Math.max(1, figures.accepted)),
   };
 }
 
@@ -159,6 +160,7 @@ async function wakes(
     ...measure(pids),
     cpuMs: round((window.cpuSeconds() * 1000) / job.calls),
     cpuShare: window.share(),
+    threadMicros: window.threads(job.calls),
   };
 }
 
@@ -206,11 +208,17 @@ async function holds(
   return { is: 'hold', rounds, ...measure(pids) };
 }
 
-function cpuWindow(pids: readonly number[]): {
+interface CpuWindow {
   at(moment: 'begin' | 'end'): void;
   cpuSeconds(): number;
   share(): number;
-} {
+  /** for each process microseconds of its busiest threads for one operation */
+  threads(operations: number): readonly (readonly number[])[];
+}
+
+function cpuWindow(pids: readonly number[]): CpuWindow {
+  let threadsBefore = new Map<string, number>();
+  let threadsAfter = new Map<string, number>();
   let cpu = 0;
   let from = 0;
   let spent = Number.NaN;
@@ -220,14 +228,24 @@ function cpuWindow(pids: readonly number[]): {
       const now = cpuSecondsOf(pids);
       if (moment === 'begin') {
         cpu = now;
+        threadsBefore = cpuByThread(pids);
         from = performance.now();
       } else {
         spent = now - cpu;
+        threadsAfter = cpuByThread(pids);
         seconds = (performance.now() - from) / 1000;
       }
     },
     cpuSeconds: () => spent,
     share: () => round(spent / seconds),
+    threads: (operations) =>
+      pids.map((pid) =>
+        [...threadsAfter]
+          .filter(([name]) => name.includes(` ${pid} / `))
+          .map(([name, after]) => Math.round(((after - (threadsBefore.get(name) ?? 0)) * 1e6) / operations))
+          .sort((a, b) => b - a)
+          .slice(0, 5),
+      ),
   };
 }
 

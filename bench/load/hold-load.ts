@@ -1,6 +1,7 @@
 /** Many INVITEs held at once for phones that do not wake up, then all cancelled. Tells the moments at which memory is to be read. */
 import { Caller, type Call } from './caller.ts';
 import { phoneIdentity } from './phone-identity.ts';
+import { paced, pause } from './pace.ts';
 import type { Pbx } from './pbx.ts';
 import type { PushStandIn } from './push-stand-in.ts';
 import { wallMs } from './sip-text.ts';
@@ -42,15 +43,15 @@ export async function runHolds(
   await paced(plan.held, plan.rate, (n) => calls.push(caller.call(n, phoneIdentity(n).user)));
   const all = (what: (call: Call) => boolean): boolean => calls.every(what);
   await until(() => all(({ proceeding }) => proceeding) && pushed.size >= plan.held, 20_000);
-  await wait(1500);
+  await pause(1500);
   const proceeding = calls.filter((call) => call.proceeding && call.final === 0).length;
   const holdSeconds = (wallMs() - from) / 1000;
   onMoment('peak');
   await paced(plan.held, plan.rate * 2, (n) => caller.cancel(calls[n] as Call));
   await until(() => all(({ final }) => final !== 0), 15_000);
-  await wait(500);
+  await pause(500);
   onMoment('cancelled');
-  await wait(plan.settleSeconds * 1000);
+  await pause(plan.settleSeconds * 1000);
   onMoment('after');
   caller.close();
   const others: Record<string, number> = {};
@@ -68,25 +69,7 @@ export async function runHolds(
   };
 }
 
-function paced(count: number, rate: number, each: (n: number) => void): Promise<void> {
-  const from = wallMs();
-  let started = 0;
-  return new Promise((done) => {
-    const pacer = setInterval(() => {
-      const due = Math.min(count, Math.floor(((wallMs() - from) * rate) / 1000) + 1);
-      for (; started < due; started++) each(started);
-      if (started < count) return;
-      clearInterval(pacer);
-      done();
-    }, 1);
-  });
-}
-
 async function until(condition: () => boolean, ms: number): Promise<void> {
   const giveUpAt = wallMs() + ms;
-  while (!condition() && wallMs() < giveUpAt) await wait(50);
-}
-
-function wait(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
+  while (!condition() && wallMs() < giveUpAt) await pause(50);
 }

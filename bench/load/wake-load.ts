@@ -8,6 +8,7 @@ import { Phone, type WakeRegister } from './phone.ts';
 import { indexOfToken, phoneIdentity } from './phone-identity.ts';
 import type { Pbx } from './pbx.ts';
 import type { PushStandIn } from './push-stand-in.ts';
+import { paced, pause } from './pace.ts';
 import { RegisterLoad } from './register-load.ts';
 import { wallMs } from './sip-text.ts';
 import type { HostPort, Transport } from './wire.ts';
@@ -18,7 +19,7 @@ export interface WakePlan {
   readonly phonesHost: string;
   /** calls that count, one phone each */
   readonly calls: number;
-  /** calls before, so that code and connections are warm */
+  /** calls before, at twice the rate, so that code and connections are warm */
   readonly warmUp: number;
   /** calls a second */
   readonly rate: number;
@@ -140,36 +141,28 @@ export async function runWakes(
     phone.wake(plan.bursts === undefined ? [{ after: 0, port: 0, callId: 0, again: false }] : burst(random));
   };
 
-  const from = wallMs();
-  let measuredFrom = from;
   const repeater = setInterval(() => {
     const now = wallMs();
     for (const phone of awake) phone.repeat(now);
   }, 250);
-  await new Promise<void>((done) => {
-    const pacer = setInterval(() => {
-      const due = Math.min(total, Math.floor(((wallMs() - from) * plan.rate) / 1000) + 1);
-      while (calls.length < due) {
-        const index = calls.length;
-        if (index === plan.warmUp) {
-          onWindow('begin');
-          measuredFrom = wallMs();
-        }
-        const phone = phones[index] as Phone;
-        awake.add(phone);
-        calls.push(caller.call(index, phone.identity.user));
-      }
-      if (calls.length < total) return;
-      clearInterval(pacer);
-      done();
-    }, 1);
-  });
-  const giveUpAt = wallMs() + 65_000;
-  while (over < total && wallMs() < giveUpAt) await new Promise((done) => setTimeout(done, 20));
+  const place = async (until: number, rate: number): Promise<void> => {
+    const first = calls.length;
+    await paced(until - first, rate, (n) => {
+      const phone = phones[first + n] as Phone;
+      awake.add(phone);
+      calls.push(caller.call(first + n, phone.identity.user));
+    });
+    const giveUpAt = wallMs() + 65_000;
+    while (over < until && wallMs() < giveUpAt) await pause(10);
+  };
+  if (plan.warmUp > 0) await place(plan.warmUp, plan.rate * 2);
+  onWindow('begin');
+  const measuredFrom = wallMs();
+  await place(total, plan.rate);
   onWindow('end');
   const seconds = (wallMs() - measuredFrom) / 1000;
   // late INVITEs
-  await new Promise((done) => setTimeout(done, 2000));
+  await pause(2000);
   clearInterval(repeater);
   caller.close();
   for (const phone of phones) phone.sleep();

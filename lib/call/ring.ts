@@ -75,6 +75,8 @@ export class Ring {
   #held: HeldInvite | undefined;
   #busy = false;
   #earlyMediaLeg: string | undefined;
+  /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
+  #cancelReason: string | undefined;
 
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
@@ -91,7 +93,11 @@ export class Ring {
       this.#startTimer('expires', expires * 1000, { is: 'expires' });
     }
     this.#drainQueue();
-    this.#plan.transaction.onCancel(() => this.tell({ is: 'cancelled' }));
+    this.#plan.transaction.onCancel((cancel) => {
+      const reasons = cancel.headers.list('Reason');
+      if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
+      this.tell({ is: 'cancelled' });
+    });
   }
 
   /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
@@ -128,7 +134,7 @@ export class Ring {
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
         this.#stopTimer(effect.leg);
-        this.#legs.get(effect.leg)?.leg.cancel(cancelReasons[effect.because]);
+        this.#legs.get(effect.leg)?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
         return;
       case 'start-silence-timer':
         return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });

@@ -186,8 +186,10 @@ const registration = z
     }),
   })
   .check((context) => {
-    const { default_expires: usual, max_expires: most } = context.value;
-    if (most < usual) mistake(context, ['default_expires'], `at most max_expires (${most})`, `${usual}`);
+    const { min_expires: least, default_expires: usual, max_expires: most } = context.value;
+    if (usual < least || usual > most) {
+      mistake(context, ['default_expires'], `from min_expires (${least}) to max_expires (${most})`, `${usual}`);
+    }
   });
 
 const wake = z.strictObject({
@@ -281,6 +283,13 @@ export const configSchema = z
     registration: registration.prefault({}),
     wake: wake.prefault({}),
     push: push.prefault({}),
+    calls: z
+      .strictObject({
+        heartbeat_seconds: fallback(integer(0, 3600, 'seconds'), 60, {
+          doc: 'How often both sides of a call are asked by OPTIONS whether they are still there; 0 never.',
+        }),
+      })
+      .prefault({}),
     shutdown: z
       .strictObject({
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {

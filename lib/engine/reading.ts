@@ -45,11 +45,18 @@ export type Read =
   | Request
   | Response
   /** answer it, if it is not an ACK */
-  | { readonly is: 'refused'; readonly status: number; readonly reason: string; readonly method: string; readonly headers: Headers }
+  | {
+      readonly is: 'refused';
+      readonly status: number;
+      readonly reason: string;
+      readonly method: string;
+      readonly headers: Headers;
+    }
   | { readonly is: 'unreadable' };
 
 const unreadable: Read = { is: 'unreadable' };
 // CR and LF only as a pair, no NUL or other controls in the head
+// oxlint-disable-next-line no-control-regex -- controls are what it looks for
 const strayControl = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
 const singleHeaders = ['from', 'to', 'call-id', 'cseq', 'max-forwards'];
 // both become part of the dialog id in a meta line: no `|`, and nothing that UTF-8 decoding could change
@@ -68,7 +75,7 @@ const tagParam = /;tag=([^;]+)/i;
 export function readTag(value: string): string | undefined {
   const usual = usualAddr.exec(value);
   if (usual !== null) return tagParam.exec(usual[2] as string)?.[1] ?? '';
-  if (parseNameAddr(value) === undefined) return undefined;
+  if (value.startsWith(';') || parseNameAddr(value) === undefined) return undefined;
   return tagOf(value) ?? '';
 }
 
@@ -82,7 +89,9 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   if (via === undefined) return unreadable;
   const marked = isResponse
     ? received
-    : received.slice(0, range.start) + markSource(viaValue, via, flow.remoteAddress, flow.remotePort) + received.slice(range.end);
+    : received.slice(0, range.start) +
+      markSource(viaValue, via, flow.remoteAddress, flow.remotePort) +
+      received.slice(range.end);
   const message = parseMessage(marked, maxHeaders);
   if (message.kind === 'malformed') {
     if (isResponse || message.method === undefined) return unreadable;
@@ -96,11 +105,32 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
     const cseq = parseCSeq(headers.get('cseq') ?? '');
     const callId = headers.get('call-id');
     const to = headers.get('to') ?? '';
-    const toTag = readTag(to);
-    if (cut === undefined || cseq === undefined || callId === undefined || toTag === undefined || via.branch === undefined) return unreadable;
-    if (strayControl.test(marked.slice(0, endOfHead)) || !tagPattern.test(toTag) || lineSeparator.test(message.reason)) return unreadable;
     const from = headers.get('from') ?? '';
-    return { is: 'response', text: cut, status: message.status, headers, branch: via.branch, cseq, callId, from, to, toTag, flow };
+    const toTag = readTag(to);
+    if (
+      cut === undefined ||
+      cseq === undefined ||
+      callId === undefined ||
+      toTag === undefined ||
+      via.branch === undefined
+    )
+      return unreadable;
+    if (readTag(from) === undefined || !callIdPattern.test(callId)) return unreadable;
+    if (strayControl.test(marked.slice(0, endOfHead)) || !tagPattern.test(toTag) || lineSeparator.test(message.reason))
+      return unreadable;
+    return {
+      is: 'response',
+      text: cut,
+      status: message.status,
+      headers,
+      branch: via.branch,
+      cseq,
+      callId,
+      from,
+      to,
+      toTag,
+      flow,
+    };
   }
   const bad = (): Read => refused(400, 'Bad Request', message.method, headers);
   const cut = cutBody(marked, endOfHead, headers);
@@ -115,11 +145,26 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   if (from === undefined || to === undefined || callId === undefined || cseq === undefined) return bad();
   const fromTag = readTag(from);
   const toTag = readTag(to);
-  if (fromTag === undefined || toTag === undefined || !tagPattern.test(fromTag) || !tagPattern.test(toTag)) return bad();
+  if (fromTag === undefined || toTag === undefined || !tagPattern.test(fromTag) || !tagPattern.test(toTag))
+    return bad();
   if (cseq.method !== message.method || !callIdPattern.test(callId)) return bad();
   if (headers.hasEscapedName()) return bad();
   if (message.method === 'REGISTER' && !contactsAreSound(headers)) return bad();
-  return { is: 'request', text: cut, method: message.method, uri: message.uri, headers, via, callId, cseq, from, fromTag, to, toTag, flow };
+  return {
+    is: 'request',
+    text: cut,
+    method: message.method,
+    uri: message.uri,
+    headers,
+    via,
+    callId,
+    cseq,
+    from,
+    fromTag,
+    to,
+    toTag,
+    flow,
+  };
 }
 
 function refused(status: number, reason: string, method: string, headers: Headers): Read {
@@ -131,7 +176,8 @@ function cutBody(text: string, endOfHead: number, headers: Headers): string | un
   const length = headers.get('content-length');
   if (length === undefined) return text;
   if (!/^\d{1,9}$/.test(length)) return undefined;
-  if (headers.count('content-length') > 1 && headers.lines('content-length').some((line) => line !== length)) return undefined;
+  if (headers.count('content-length') > 1 && headers.lines('content-length').some((line) => line !== length))
+    return undefined;
   const end = endOfHead + Number(length);
   if (end > text.length) return undefined;
   return end === text.length ? text : text.slice(0, end);
@@ -146,7 +192,8 @@ function contactsAreSound(headers: Headers): boolean {
     for (const value of splitAtCommas(line)) {
       const addr = parseNameAddr(value);
       // RFC 3261 20.10: a URI with a question mark must stand in brackets
-      if (addr === undefined || !absoluteUri.test(addr.uri) || (!value.includes('<') && addr.uri.includes('?'))) return false;
+      if (addr === undefined || !absoluteUri.test(addr.uri) || (!value.includes('<') && addr.uri.includes('?')))
+        return false;
     }
   }
   return true;

@@ -17,7 +17,8 @@ export type Hop =
 /** What a URI says about the next hop, without asking anybody. */
 export function hopOf(uri: SipUri, transports: Transports): Hop {
   const named = findParam(uri.params, 'transport')?.value?.toLowerCase();
-  if (uri.scheme === 'sips' || (named !== undefined && named !== 'udp' && named !== 'tcp')) return { is: 'no-transport' };
+  if (uri.scheme === 'sips' || (named !== undefined && named !== 'udp' && named !== 'tcp'))
+    return { is: 'no-transport' };
   const transport = named ?? transports.defaultTransport;
   const host = findParam(uri.params, 'maddr')?.value ?? uri.host;
   const bare = host.startsWith('[') ? host.slice(1, -1) : host;
@@ -27,7 +28,10 @@ export function hopOf(uri: SipUri, transports: Transports): Hop {
 }
 
 /** Resolves a name; undefined when it has no address we have a listener for. */
-export async function resolveName(hop: Hop & { readonly is: 'name' }, transports: Transports): Promise<Target | undefined> {
+export async function resolveName(
+  hop: Hop & { readonly is: 'name' },
+  transports: Transports,
+): Promise<Target | undefined> {
   let { host, port } = hop;
   if (port === undefined) {
     try {
@@ -49,4 +53,3 @@ export async function resolveName(hop: Hop & { readonly is: 'name' }, transports
   }
   return undefined;
 }
-

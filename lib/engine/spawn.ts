@@ -30,7 +30,9 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
     worker.on('error', (error) => {
       fault = error instanceof Error ? error : new Error(String(error));
     });
-    worker.once('exit', (code) => resolve(closing ? undefined : (fault ?? new Error(`the SIP engine ended with code ${code}`))));
+    worker.once('exit', (code) =>
+      resolve(closing ? undefined : (fault ?? new Error(`the SIP engine ended with code ${code}`))),
+    );
   });
   const asked = new Map<number, (counters: Counters) => void>();
   let ids = 0;
@@ -81,7 +83,5 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
 /** The compiled worker: beside this file, or under dist when this file runs from source. */
 function workerFile(): URL {
   const here = import.meta.url;
-  return here.endsWith('.ts')
-    ? new URL('../../dist/lib/engine/worker.js', here)
-    : new URL('./worker.js', here);
+  return here.endsWith('.ts') ? new URL('../../dist/lib/engine/worker.js', here) : new URL('./worker.js', here);
 }

@@ -2,10 +2,7 @@
  * The side that answers (RFC 3261 8.2, 9.2, 12.1.1, 13.3, 15.1.2; RFC 3262 3): matches requests to transactions and
  * dialogs, gives them to apps, and turns the apps' answers into responses. drachtio-protocol B.1, B.4, B.6.
  */
-import { findParam } from '../sip/uri.ts';
-import { splitAtCommas } from '../sip/headers.ts';
 import { parseMessage, type SipResponse } from '../sip/message.ts';
-import { parseNameAddr } from '../sip/name-addr.ts';
 import type { AppLink, Peer } from './control/app-link.ts';
 import { type Core, ownContact } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
@@ -15,7 +12,7 @@ import { endsSubscription, sessionExpiryOf } from './dialog/session-expiry.ts';
 import { newTag, uuid } from './ids.ts';
 import { appLines, linesOf, printResponse } from './printing.ts';
 import type { Read, Request } from './reading.ts';
-import { bindingOf } from './registration-cache.ts';
+import { expiryIn, memoOf, noMemo, takeTag, transactionKey } from './request-memo.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
 import { type RequestMemo, type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
 import type { Flow } from './transport/flow.ts';
@@ -24,9 +21,9 @@ import type { Flow } from './transport/flow.ts';
 const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO']);
 /** Methods that mean nothing outside a dialog. */
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
-const allow = 'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
+const allow =
+  'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
 const unknownTransaction = 'Response not sent due to unknown transaction';
-const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, sessionExpires: '', binding: '' };
 
 export class Uas implements ServerHost {
   readonly #core: Core;
@@ -63,7 +60,8 @@ export class Uas implements ServerHost {
     const key = transactionKey(request, request.method === 'ACK' ? 'INVITE' : request.method);
     const standing = this.#byKey.get(key);
     if (request.method === 'ACK') {
-      if (standing !== undefined && (standing.state === 'completed' || standing.state === 'confirmed')) standing.dispatch('ack');
+      if (standing !== undefined && (standing.state === 'completed' || standing.state === 'confirmed'))
+        standing.dispatch('ack');
       else this.#onAck(request);
       return;
     }
@@ -160,10 +158,12 @@ export class Uas implements ServerHost {
       this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
       return;
     }
-    const target = method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
+    const target =
+      method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
     if (target !== undefined) {
       dialog.target = target;
-      dialog.alongFlow = request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
+      dialog.alongFlow =
+        request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
     }
     // a device that moved to another connection or port is answered there from now on
     if (dialog.alongFlow) dialog.flow = request.flow;
@@ -247,7 +247,11 @@ export class Uas implements ServerHost {
   /** The caller's connection is gone: open one to its address and sent-by port (RFC 3261 18.2.2). */
   #reopen(transaction: ServerTransaction): boolean {
     const { listener, remoteAddress } = transaction.flow;
-    const flow = this.#core.transports.flowTo({ transport: listener.transport, address: remoteAddress, port: transaction.sentByPort });
+    const flow = this.#core.transports.flowTo({
+      transport: listener.transport,
+      address: remoteAddress,
+      port: transaction.sentByPort,
+    });
     if (flow === undefined) return false;
     transaction.flow = flow;
     return true;
@@ -302,7 +306,11 @@ export class Uas implements ServerHost {
       app.notOk(msgId, 'Remote endpoint does not support 100rel');
       return;
     }
-    if (status < 300 && transaction.dialog === undefined && this.#dialogFor(transaction, app, status >= 200) === undefined) {
+    if (
+      status < 300 &&
+      transaction.dialog === undefined &&
+      this.#dialogFor(transaction, app, status >= 200) === undefined
+    ) {
       this.#answer(transaction, 480, 'Temporarily Unavailable');
       app.notOk(msgId, 'dialog already exists, rejecting this request');
       return;
@@ -326,11 +334,18 @@ export class Uas implements ServerHost {
       provisional.start(text);
     }
     if (status >= 300 && dialog !== undefined && !dialog.confirmed) this.#end(dialog);
-    if (status >= 200 && status < 300 && dialog !== undefined) this.#answered2xx(dialog, transaction, response, memo, text);
+    if (status >= 200 && status < 300 && dialog !== undefined)
+      this.#answered2xx(dialog, transaction, response, memo, text);
   }
 
   /** The dialog is up: repeat the 2xx until its ACK, and end the dialog when none comes (RFC 3261 13.3.1.4). */
-  #answered2xx(dialog: Dialog, transaction: ServerTransaction, response: SipResponse, memo: RequestMemo, text: string): void {
+  #answered2xx(
+    dialog: Dialog,
+    transaction: ServerTransaction,
+    response: SipResponse,
+    memo: RequestMemo,
+    text: string,
+  ): void {
     const initial = !dialog.confirmed;
     dialog.confirmed = true;
     dialog.invite = undefined;
@@ -342,8 +357,12 @@ export class Uas implements ServerHost {
       () => this.#core.endDialog(dialog, 'ACK timeout'),
     );
     dialog.sessionExpiry?.stop();
-    dialog.sessionExpiry = sessionExpiryOf(response.headers, memo.sessionExpires, this.#core.settings.sessionSecondMs, this.wheel, () =>
-      this.#core.endDialog(dialog, 'Session timer expired'),
+    dialog.sessionExpiry = sessionExpiryOf(
+      response.headers,
+      memo.sessionExpires,
+      this.#core.settings.sessionSecondMs,
+      this.wheel,
+      () => this.#core.endDialog(dialog, 'Session timer expired'),
     );
   }
 
@@ -363,7 +382,8 @@ export class Uas implements ServerHost {
       target: memo.target,
       routes: memo.routes,
       flow,
-      alongFlow: flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
+      alongFlow:
+        flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
     });
     if (!this.#core.dialogs.add(dialog)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
@@ -438,17 +458,9 @@ export class Uas implements ServerHost {
     transaction.dialog?.open.delete(transaction);
     transaction.reliable?.stop();
     transaction.reliable = undefined;
-    transaction.memo = transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
+    transaction.memo =
+      transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
   }
-}
-
-/** RFC 3261 17.2.3: branch, sent-by and method; without the magic cookie what RFC 2543 compared. */
-function transactionKey(request: Request, method: string): string {
-  const { via } = request;
-  const { branch } = via;
-  if (branch !== undefined && branch.length > 7 && branch.startsWith('z9hG4bK')) return `${branch} ${via.host}:${via.port ?? ''} ${method}`;
-  const { callId, cseq, fromTag, headers } = request;
-  return `${callId} ${cseq.number} ${fromTag} ${via.host}:${via.port ?? ''};${branch ?? ''} ${request.flow.remotePort} ${headers.get('from')} ${method}`;
 }
 
 function peerOf(flow: Flow): Peer {
@@ -458,40 +470,4 @@ function peerOf(flow: Flow): Peer {
 function partsOf(transaction: ServerTransaction): { vias: string; from: string; callId: string; cseq: string } {
   const { vias, from, callId, cseq } = transaction;
   return { vias, from, callId, cseq };
-}
-
-function memoOf(request: Request): RequestMemo | undefined {
-  const { headers, method } = request;
-  if (method === 'REGISTER') {
-    if (!request.flow.listener.reliable) return undefined;
-    const contact = contactUri(headers);
-    return contact === undefined ? undefined : { ...noMemo, binding: bindingOf(contact) };
-  }
-  if (method !== 'INVITE' && method !== 'SUBSCRIBE') return undefined;
-  const target = contactUri(headers) ?? '';
-  const extensions = `${headers.lines('supported').join()},${headers.lines('require').join()}`.toLowerCase();
-  return {
-    target,
-    routes: headers.list('record-route'),
-    takesReliable: extensions.includes('100rel'),
-    sessionExpires: headers.get('session-expires') ?? '',
-    binding: method === 'SUBSCRIBE' && request.flow.listener.reliable ? bindingOf(target) : '',
-  };
-}
-
-/** The app may choose the tag by putting it into To (drachtio-protocol B.4). */
-function takeTag(transaction: ServerTransaction, response: SipResponse): void {
-  if (transaction.toTag !== '') return;
-  const chosen = /;\s*tag=([^;>\s]+)\s*$/i.exec(response.headers.get('to') ?? '');
-  if (chosen !== null) transaction.toTag = chosen[1] as string;
-}
-
-/** Seconds a REGISTER or SUBSCRIBE was granted: the first Contact's expires, else Expires, else none. */
-function expiryIn(response: SipResponse): number {
-  const line = response.headers.get('contact');
-  const first = line === undefined ? undefined : splitAtCommas(line)[0];
-  const addr = first === undefined ? undefined : parseNameAddr(first);
-  const text = (addr === undefined ? undefined : findParam(addr.params, 'expires')?.value) ?? response.headers.get('expires') ?? '0';
-  const seconds = Number(text);
-  return Number.isFinite(seconds) ? seconds : 0;
 }

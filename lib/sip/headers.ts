@@ -5,23 +5,103 @@
 
 /** Compact form to long form (RFC 3261 7.3.3 and the IANA registry). */
 const compactForms: Readonly<Record<string, string>> = {
-  a: 'accept-contact', b: 'referred-by', c: 'content-type', d: 'request-disposition', e: 'content-encoding',
-  f: 'from', i: 'call-id', j: 'reject-contact', k: 'supported', l: 'content-length', m: 'contact', n: 'identity-info',
-  o: 'event', r: 'refer-to', s: 'subject', t: 'to', u: 'allow-events', v: 'via', x: 'session-expires', y: 'identity',
+  a: 'accept-contact',
+  b: 'referred-by',
+  c: 'content-type',
+  d: 'request-disposition',
+  e: 'content-encoding',
+  f: 'from',
+  i: 'call-id',
+  j: 'reject-contact',
+  k: 'supported',
+  l: 'content-length',
+  m: 'contact',
+  n: 'identity-info',
+  o: 'event',
+  r: 'refer-to',
+  s: 'subject',
+  t: 'to',
+  u: 'allow-events',
+  v: 'via',
+  x: 'session-expires',
+  y: 'identity',
 };
 
 /** How the names we know are written. Anything else is written as it was received. */
 const knownNames: readonly string[] = [
-  'Via', 'Route', 'Record-Route', 'Path', 'Service-Route', 'Max-Forwards', 'From', 'To', 'Call-ID', 'CSeq', 'Contact',
-  'Expires', 'Min-Expires', 'Supported', 'Require', 'Proxy-Require', 'Unsupported', 'Allow', 'Allow-Events', 'Accept',
-  'Accept-Contact', 'Accept-Encoding', 'Accept-Language', 'Alert-Info', 'Authorization', 'Proxy-Authorization',
-  'WWW-Authenticate', 'Proxy-Authenticate', 'Authentication-Info', 'Call-Info', 'Content-Type', 'Content-Length',
-  'Content-Encoding', 'Content-Disposition', 'Content-Language', 'Date', 'Diversion', 'Error-Info', 'Event',
-  'Feature-Caps', 'History-Info', 'Identity', 'Identity-Info', 'In-Reply-To', 'Join', 'MIME-Version', 'Min-SE',
-  'Organization', 'P-Asserted-Identity', 'P-Preferred-Identity', 'Priority', 'Privacy', 'RAck', 'RSeq', 'Reason',
-  'Refer-To', 'Referred-By', 'Reject-Contact', 'Remote-Party-ID', 'Replaces', 'Reply-To', 'Request-Disposition',
-  'Retry-After', 'Server', 'Session-Expires', 'SIP-ETag', 'SIP-If-Match', 'Subject', 'Subscription-State', 'Timestamp',
-  'User-Agent', 'Warning', 'X-MPUSH',
+  'Via',
+  'Route',
+  'Record-Route',
+  'Path',
+  'Service-Route',
+  'Max-Forwards',
+  'From',
+  'To',
+  'Call-ID',
+  'CSeq',
+  'Contact',
+  'Expires',
+  'Min-Expires',
+  'Supported',
+  'Require',
+  'Proxy-Require',
+  'Unsupported',
+  'Allow',
+  'Allow-Events',
+  'Accept',
+  'Accept-Contact',
+  'Accept-Encoding',
+  'Accept-Language',
+  'Alert-Info',
+  'Authorization',
+  'Proxy-Authorization',
+  'WWW-Authenticate',
+  'Proxy-Authenticate',
+  'Authentication-Info',
+  'Call-Info',
+  'Content-Type',
+  'Content-Length',
+  'Content-Encoding',
+  'Content-Disposition',
+  'Content-Language',
+  'Date',
+  'Diversion',
+  'Error-Info',
+  'Event',
+  'Feature-Caps',
+  'History-Info',
+  'Identity',
+  'Identity-Info',
+  'In-Reply-To',
+  'Join',
+  'MIME-Version',
+  'Min-SE',
+  'Organization',
+  'P-Asserted-Identity',
+  'P-Preferred-Identity',
+  'Priority',
+  'Privacy',
+  'RAck',
+  'RSeq',
+  'Reason',
+  'Refer-To',
+  'Referred-By',
+  'Reject-Contact',
+  'Remote-Party-ID',
+  'Replaces',
+  'Reply-To',
+  'Request-Disposition',
+  'Retry-After',
+  'Server',
+  'Session-Expires',
+  'SIP-ETag',
+  'SIP-If-Match',
+  'Subject',
+  'Subscription-State',
+  'Timestamp',
+  'User-Agent',
+  'Warning',
+  'X-MPUSH',
 ];
 const writtenAs = new Map(knownNames.map((name) => [name.toLowerCase(), name]));
 
@@ -39,8 +119,8 @@ for (const [short, long] of Object.entries(compactForms)) {
 export function headerKey(name: string): string {
   const known = keys.get(name);
   if (known !== undefined) return known;
-  const lower = name.toLowerCase();
-  return keys.get(lower) ?? lower;
+  // a name nobody registered; compact forms are in the map already, and looking them up in an object would find `__proto__`
+  return name.toLowerCase();
 }
 
 export class Headers {
@@ -189,9 +269,25 @@ export class Headers {
   }
 }
 
+/**
+ * Without the white space of SIP at both ends. `trim()` would also take U+00A0, which in text of octets is one half of a
+ * letter such as the UTF-8 of \u00e0.
+ */
+export function trimBlank(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return start === 0 && end === text.length ? text : text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9 || code === 13 || code === 10;
+}
+
 /** Splits a header value at the commas between its values (RFC 3261 7.3.1), trimming white space; empty pieces are left out. */
 export function splitAtCommas(value: string): string[] {
-  return value.includes(',') ? split(value, ',') : value === '' ? [] : [value.trim()];
+  return value.includes(',') ? split(value, ',') : value === '' ? [] : [trimBlank(value)];
 }
 
 /** Splits at `separator` outside of quoted strings and angle brackets. */
@@ -209,12 +305,12 @@ export function split(value: string, separator: ',' | ';'): string[] {
     else if (c === '<') depth++;
     else if (c === '>') depth = Math.max(0, depth - 1);
     else if (c === separator && depth === 0) {
-      const part = value.slice(start, at).trim();
+      const part = trimBlank(value.slice(start, at));
       if (part !== '') parts.push(part);
       start = at + 1;
     }
   }
-  const last = value.slice(start).trim();
+  const last = trimBlank(value.slice(start));
   if (last !== '') parts.push(last);
   return parts;
 }

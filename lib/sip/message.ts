@@ -4,7 +4,7 @@
  * The text is any JavaScript string: the engine reads octets as latin1 so that one character is one octet and nothing is
  * lost; the application gets UTF-8 strings from drachtio-srf. Nothing here looks at the meaning of a header.
  */
-import { Headers } from './headers.ts';
+import { Headers, trimBlank } from './headers.ts';
 
 export interface SipRequest {
   readonly kind: 'request';
@@ -65,7 +65,8 @@ export function parseMessage(text: string, maxHeaders = Number.POSITIVE_INFINITY
     return malformed(/^SIP\/\d+\.\d+$/i.test(version) ? 'version' : 'start-line', headers, method);
   }
   const uri = startLine.slice(first + 1, last);
-  if (last <= first || uri === '' || uri.includes(' ') || uri.includes('\t')) return malformed('start-line', headers, method);
+  if (last <= first || uri === '' || uri.includes(' ') || uri.includes('\t'))
+    return malformed('start-line', headers, method);
   if (!headersOk) return malformed('header', headers, method);
   return { kind: 'request', method, uri, headers, body };
 }
@@ -86,18 +87,19 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
     while (next < to && (text.charCodeAt(next) === 32 || text.charCodeAt(next) === 9)) {
       let stop = text.indexOf('\r\n', next);
       if (stop < 0 || stop > to) stop = to;
-      value = `${value ?? text.slice(at, end)} ${text.slice(next, stop).trim()}`;
+      value = `${value ?? text.slice(at, end)} ${trimBlank(text.slice(next, stop))}`;
       next = stop + 2;
     }
     const line = value ?? text.slice(at, end);
     const colon = line.indexOf(':');
     if (colon <= 0) return false;
     let endOfName = colon;
-    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9)) endOfName--;
+    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9))
+      endOfName--;
     const name = line.slice(0, endOfName);
     if (!token.test(name)) return false;
     if (headers.size >= maxHeaders) return false;
-    headers.add(name, line.slice(colon + 1).trim());
+    headers.add(name, trimBlank(line.slice(colon + 1)));
     at = next;
   }
   return true;
@@ -109,7 +111,9 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
  */
 export function printMessage(message: SipMessage): string {
   const startLine =
-    message.kind === 'request' ? `${message.method} ${message.uri} SIP/2.0` : `SIP/2.0 ${message.status} ${message.reason}`;
+    message.kind === 'request'
+      ? `${message.method} ${message.uri} SIP/2.0`
+      : `SIP/2.0 ${message.status} ${message.reason}`;
   return `${startLine}\r\n${message.headers.print()}\r\n${message.body}`;
 }
 

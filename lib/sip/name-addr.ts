@@ -2,7 +2,7 @@
  * `"Display" <uri>;param=value` and the bare form `uri;param` of From, To, Contact, Route and their like (RFC 3261 20.10, 25.1).
  * In the bare form everything after the first semicolon belongs to the header, not to the URI (RFC 4475 3.3.12).
  */
-import { split } from './headers.ts';
+import { split, trimBlank } from './headers.ts';
 import { findParam, printParams, type UriParam } from './uri.ts';
 
 export interface NameAddr {
@@ -16,19 +16,19 @@ export interface NameAddr {
 
 /** Reads one value; undefined when the brackets or quotes do not balance or the URI is missing. */
 export function parseNameAddr(text: string): NameAddr | undefined {
-  const value = text.trim();
+  const value = trimBlank(text);
   const open = openingBracket(value);
   if (open < 0) {
     const semicolon = value.indexOf(';');
-    const uri = (semicolon < 0 ? value : value.slice(0, semicolon)).trim();
+    const uri = trimBlank(semicolon < 0 ? value : value.slice(0, semicolon));
     if (uri === '' || /[\s"<>]/.test(uri)) return undefined;
     return { display: undefined, uri, params: semicolon < 0 ? [] : headerParams(value.slice(semicolon)) };
   }
   const close = value.indexOf('>', open);
   if (close < 0) return undefined;
-  const display = value.slice(0, open).trim();
+  const display = trimBlank(value.slice(0, open));
   const uri = value.slice(open + 1, close);
-  const rest = value.slice(close + 1).trim();
+  const rest = trimBlank(value.slice(close + 1));
   if (uri === '' || (rest !== '' && !rest.startsWith(';'))) return undefined;
   return { display: display === '' ? undefined : display, uri, params: headerParams(rest) };
 }
@@ -39,8 +39,8 @@ function headerParams(text: string): UriParam[] {
   return split(text, ';').map((part) => {
     const equals = part.indexOf('=');
     return equals < 0
-      ? { name: part.trim(), value: undefined }
-      : { name: part.slice(0, equals).trim(), value: part.slice(equals + 1).trim() };
+      ? { name: trimBlank(part), value: undefined }
+      : { name: trimBlank(part.slice(0, equals)), value: trimBlank(part.slice(equals + 1)) };
   });
 }
 

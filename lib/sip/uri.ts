@@ -22,14 +22,24 @@ export interface UriParam {
   readonly value: string | undefined;
 }
 
-const uriPattern = /^(sips?):(?:([^@:]*)(?::([^@]*))?@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%]+)(?::(\d{1,5}))?((?:;[^?]*)?)(?:\?(.*))?$/i;
+const uriPattern =
+  /^(sips?):(?:([^@:]*)(?::([^@]*))?@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%]+)(?::(\d{1,5}))?((?:;[^?]*)?)(?:\?(.*))?$/i;
 
 /** Reads a sip: or sips: URI; undefined for anything else, also for white space, `<` or `>` anywhere. */
 export function parseUri(text: string): SipUri | undefined {
   if (/[\s<>"]/.test(text)) return undefined;
   const found = uriPattern.exec(text);
   if (found === null) return undefined;
-  const [, scheme, user, password, host, port, params, headers] = found as unknown as [string, string, string?, string?, string?, string?, string?, string?];
+  const [, scheme, user, password, host, port, params, headers] = found as unknown as [
+    string,
+    string,
+    string?,
+    string?,
+    string?,
+    string?,
+    string?,
+    string?,
+  ];
   const portNumber = port === undefined ? undefined : Number(port);
   if (portNumber !== undefined && portNumber > 65_535) return undefined;
   if (user === '') return undefined;
@@ -50,7 +60,9 @@ export function parseParams(text: string): UriParam[] {
   for (const part of text.split(';')) {
     if (part === '') continue;
     const equals = part.indexOf('=');
-    params.push(equals < 0 ? { name: part, value: undefined } : { name: part.slice(0, equals), value: part.slice(equals + 1) });
+    params.push(
+      equals < 0 ? { name: part, value: undefined } : { name: part.slice(0, equals), value: part.slice(equals + 1) },
+    );
   }
   return params;
 }
@@ -69,7 +81,9 @@ export function printUri(uri: SipUri): string {
 }
 
 export function printParams(params: readonly UriParam[]): string {
-  return params.map((param) => (param.value === undefined ? `;${param.name}` : `;${param.name}=${param.value}`)).join('');
+  return params
+    .map((param) => (param.value === undefined ? `;${param.name}` : `;${param.name}=${param.value}`))
+    .join('');
 }
 
 /** Undoes %HH once (RFC 4475 3.1.1.3); a broken escape stays as it is. */

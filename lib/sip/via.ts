@@ -59,7 +59,11 @@ function viaValueAt(text: string, at: number, end: number): number {
   while (isBlank(text.charCodeAt(colon))) colon++;
   if (text.charCodeAt(colon) !== 58) return -1;
   let value = colon + 1;
-  while (value < end && (isBlank(text.charCodeAt(value)) || text.charCodeAt(value) === 13 || text.charCodeAt(value) === 10)) value++;
+  while (
+    value < end &&
+    (isBlank(text.charCodeAt(value)) || text.charCodeAt(value) === 13 || text.charCodeAt(value) === 10)
+  )
+    value++;
   return value;
 }
 
@@ -78,7 +82,11 @@ function endOfValue(text: string, start: number, end: number): number {
     else if (code === 44 && !quoted) break;
   }
   let last = Math.min(at, end);
-  while (last > start && (isBlank(text.charCodeAt(last - 1)) || text.charCodeAt(last - 1) === 13 || text.charCodeAt(last - 1) === 10)) last--;
+  while (
+    last > start &&
+    (isBlank(text.charCodeAt(last - 1)) || text.charCodeAt(last - 1) === 13 || text.charCodeAt(last - 1) === 10)
+  )
+    last--;
   return last;
 }
 

@@ -13,7 +13,10 @@ export interface Deliberate {
 }
 
 const replayed: Fixture = { is: 'replayed' };
-const proxied: Fixture = { is: 'not yet', why: 'plays a call through proxyRequest; the edge bridges calls, and the engine answers every proxy frame with NOK' };
+const proxied: Fixture = {
+  is: 'not yet',
+  why: 'plays a call through proxyRequest; the edge bridges calls, and the engine answers every proxy frame with NOK',
+};
 const secure: Fixture = { is: 'not yet', why: 'TLS, WS and WSS listeners are not built' };
 
 export const fixtures: Readonly<Record<string, Fixture>> = {
@@ -24,7 +27,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'app-disconnect-mid-hold-70s': {
     is: 'replayed',
     deliberate: [
-      { difference: /missing 481 CANCEL|not in the recording: 200 CANCEL/, why: 'CANCEL of an INVITE that has its final answer is answered 200 and changes nothing (RFC 3261 9.2)' },
+      {
+        difference: /missing 481 CANCEL|not in the recording: 200 CANCEL/,
+        why: 'CANCEL of an INVITE that has its final answer is answered 200 and changes nothing (RFC 3261 9.2)',
+      },
     ],
   },
   'app-disconnect-mid-proxy': proxied,
@@ -33,7 +39,7 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'app-reconnect-respond': replayed,
   'auth-route': replayed,
   'auth-wrong-secret': replayed,
-  'b2bua': replayed,
+  b2bua: replayed,
   'b2bua-callee-bye': replayed,
   'b2bua-cancel': replayed,
   'b2bua-to-tcp-flow': replayed,
@@ -51,16 +57,17 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'forked-200-uac': {
     is: 'replayed',
     deliberate: [
-      { difference: /./, why: 'a second phone that answers is acknowledged and hung up by the engine; the original takes its 200 for a copy and loses it' },
+      {
+        difference: /./,
+        why: 'a second phone that answers is acknowledged and hung up by the engine; the original takes its 200 for a copy and loses it',
+      },
     ],
   },
   'hold-60s-then-proxy': proxied,
   'hold-70s-then-proxy': replayed,
   'hold-70s-with-183': {
     is: 'replayed',
-    deliberate: [
-      { difference: /not in the recording: sip\|network ACK/, why: 'the recording ends before this line' },
-    ],
+    deliberate: [{ difference: /not in the recording: sip\|network ACK/, why: 'the recording ends before this line' }],
   },
   'in-dialog-no-rr': proxied,
   'in-dialog-rr-stateless': proxied,
@@ -71,7 +78,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'invite-via-request': {
     is: 'replayed',
     deliberate: [
-      { difference: /INVITE INVITE: wanted \[contact: .*got \[contact: /, why: 'a Contact given by the app is kept; the original puts its own host into it' },
+      {
+        difference: /INVITE INVITE: wanted \[contact: .*got \[contact: /,
+        why: 'a Contact given by the app is kept; the original puts its own host into it',
+      },
     ],
   },
   'late-branch-proxy-twice': proxied,
@@ -81,7 +91,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
     is: 'replayed',
     deliberate: [
       { difference: /505 OPTIONS: wanted \[via/, why: 'rport is filled in before the version is looked at' },
-      { difference: /missing sip\|network OPTIONS|missing 200 OPTIONS|b632010b|not in the recording: 400 OPTIONS/, why: 'a datagram shorter than its Content-Length is refused (RFC 3261 18.3)' },
+      {
+        difference: /missing sip\|network OPTIONS|missing 200 OPTIONS|b632010b|not in the recording: 400 OPTIONS/,
+        why: 'a datagram shorter than its Content-Length is refused (RFC 3261 18.3)',
+      },
       { difference: /wanted \[via: .*got \[v: /, why: 'compact names reach the app as they came' },
       { difference: /not in the recording: 501 FOO/, why: 'the original does not answer unknown methods' },
     ],
@@ -92,7 +105,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'no-app': {
     is: 'replayed',
     deliberate: [
-      { difference: /not in the recording: (405 REFER|481 PRACK|501 FOO)/, why: 'the original leaves REFER, PRACK and unknown methods without any answer' },
+      {
+        difference: /not in the recording: (405 REFER|481 PRACK|501 FOO)/,
+        why: 'the original leaves REFER, PRACK and unknown methods without any answer',
+      },
     ],
   },
   'options-ping': replayed,
@@ -133,7 +149,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'tcp-flow-request': {
     is: 'replayed',
     deliberate: [
-      { difference: /wanted \[\] got \[via: /, why: 'the echo of a request to an unknown host has a Via like every other' },
+      {
+        difference: /wanted \[\] got \[via: /,
+        why: 'the echo of a request to an unknown host has a Via like every other',
+      },
     ],
   },
   'tcp-flow-uac': replayed,
@@ -155,7 +174,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'uac-subscribe': {
     is: 'replayed',
     deliberate: [
-      { difference: /missing 500 NOTIFY|missing response.*NOK|not in the recording: (200 NOTIFY|response.*200 NOTIFY)/, why: 'the original answers the last NOTIFY 500 before the app can' },
+      {
+        difference: /missing 500 NOTIFY|missing response.*NOK|not in the recording: (200 NOTIFY|response.*200 NOTIFY)/,
+        why: 'the original answers the last NOTIFY 500 before the app can',
+      },
     ],
   },
   'uas-bye-from-app': replayed,
@@ -175,7 +197,10 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'update-during-invite': {
     is: 'replayed',
     deliberate: [
-      { difference: /200 UPDATE: wanted/, why: 'an SDP answer has its Content-Type, and the echo names the dialog, for UPDATE as for INVITE' },
+      {
+        difference: /200 UPDATE: wanted/,
+        why: 'an SDP answer has its Content-Type, and the echo names the dialog, for UPDATE as for INVITE',
+      },
     ],
   },
   'ws-flow-gone': proxied,

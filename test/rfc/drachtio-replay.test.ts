@@ -22,12 +22,18 @@ const played = Object.entries(fixtures).flatMap(([name, fixture]) =>
 );
 
 describe('recorded conversations', () => {
-  test.concurrent.each(played.map((each, at) => ({ ...each, at })))('$name', { timeout: 60_000 }, async ({ name, deliberate, at }) => {
-    const differences = await replay(linesOf(name), `127.${second}.${at}.`);
-    const isDeliberate = (difference: string): boolean => deliberate.some((each: Deliberate) => each.difference.test(difference));
-    expect(differences.filter((difference) => !isDeliberate(difference))).toEqual([]);
-    for (const each of deliberate) expect(differences.some((difference) => each.difference.test(difference))).toBe(true);
-  });
+  test.concurrent.each(played.map((each, at) => ({ ...each, at })))(
+    '$name',
+    { timeout: 60_000 },
+    async ({ name, deliberate, at }) => {
+      const differences = await replay(linesOf(name), `127.${second}.${at}.`);
+      const isDeliberate = (difference: string): boolean =>
+        deliberate.some((each: Deliberate) => each.difference.test(difference));
+      expect(differences.filter((difference) => !isDeliberate(difference))).toEqual([]);
+      for (const each of deliberate)
+        expect(differences.some((difference) => each.difference.test(difference))).toBe(true);
+    },
+  );
 
   test('every recording kept here is played', () => {
     const kept = readdirSync(folder).map((file) => file.replace('.jsonl', ''));
@@ -35,6 +41,7 @@ describe('recorded conversations', () => {
   });
 
   test('whatever is not played says why', () => {
-    for (const fixture of Object.values(fixtures)) if (fixture.is === 'not yet') expect(fixture.why.length).toBeGreaterThan(20);
+    for (const fixture of Object.values(fixtures))
+      if (fixture.is === 'not yet') expect(fixture.why.length).toBeGreaterThan(20);
   });
 });

@@ -29,8 +29,15 @@ const shortestPauseMs = 45;
 const pauseCopiesMs = 30;
 
 /** `net` is the first three octets of a loopback network of its own, with a dot at the end. */
-export async function replay(recorded: readonly Line[], net: string, options: Partial<EngineOptions> = {}): Promise<string[]> {
-  const stage = new Stage(recorded.map((line) => moved(line, net)), net);
+export async function replay(
+  recorded: readonly Line[],
+  net: string,
+  options: Partial<EngineOptions> = {},
+): Promise<string[]> {
+  const stage = new Stage(
+    recorded.map((line) => moved(line, net)),
+    net,
+  );
   try {
     await stage.open(options);
     return await stage.play();
@@ -169,7 +176,8 @@ class Stage {
       socket?.destroy();
       // the engine has to notice before what follows is true
       const before = this.#engine?.counters().connections ?? 0;
-      for (let tries = 0; tries < 200 && (this.#engine?.counters().connections ?? 0) >= before && before > 0; tries++) await sleep(2);
+      for (let tries = 0; tries < 200 && (this.#engine?.counters().connections ?? 0) >= before && before > 0; tries++)
+        await sleep(2);
       return;
     }
     this.#tcp.get(line.ep)?.write(Buffer.from(text));
@@ -196,7 +204,9 @@ class Stage {
     socket.on('data', (octets) => {
       // the answer to a keep-alive
       if (octets.toString() === '\r\n') channel.put('\r\n');
-      else for (const event of framing.push(octets.toString('latin1'))) if (event.is === 'message') channel.put(utf8(event.text));
+      else
+        for (const event of framing.push(octets.toString('latin1')))
+          if (event.is === 'message') channel.put(utf8(event.text));
     });
     await once(socket, 'connect');
   }
@@ -241,7 +251,10 @@ class Stage {
     const callId = namesIn(text).get('call-id');
     const seqOf = (number: string): string => this.#names.get(`seq ${callId} ${number}`) ?? number;
     done = done.replace(/^(cseq: *)(\d+)/im, (_, name: string, number: string) => name + seqOf(number));
-    done = done.replace(/^(rseq: *)(\d+)/im, (_, name: string, number: string) => name + (this.#names.get(`rseq ${number}`) ?? number));
+    done = done.replace(
+      /^(rseq: *)(\d+)/im,
+      (_, name: string, number: string) => name + (this.#names.get(`rseq ${number}`) ?? number),
+    );
     return done.replace(/^(rack: *)(\d+) +(\d+)/im, (_, name: string, rseq: string, seq: string) => {
       return `${name}${this.#names.get(`rseq ${rseq}`) ?? rseq} ${seqOf(seq)}`;
     });
@@ -256,7 +269,8 @@ class Stage {
         // in the recordings the test cut the connection; only after a refused frame the server does it itself
         if (!this.#refusedLast(line)) this.#apps.get(line.ep)?.destroy();
       }
-      for (const until = performance.now() + patience; !channel.closed && performance.now() < until; ) await channel.change(50);
+      for (const until = performance.now() + patience; !channel.closed && performance.now() < until; )
+        await channel.change(50);
       if (!channel.closed) this.#differences.push(`${line.ep}: not closed`);
       return;
     }
@@ -266,7 +280,9 @@ class Stage {
     for (;;) {
       const callId = this.#names.get(namesIn(wanted).get('call-id') ?? '');
       const alike = channel.arrived.filter((each) => !each.used && signatureOf(each.text) === signature);
-      const found = alike.find((each) => callId === undefined || (namesIn(each.text).get('call-id') ?? callId) === callId);
+      const found = alike.find(
+        (each) => callId === undefined || (namesIn(each.text).get('call-id') ?? callId) === callId,
+      );
       if (found !== undefined) {
         found.used = true;
         this.#learn(wanted, found.text);
@@ -282,7 +298,9 @@ class Stage {
 
   #refusedLast(line: Line): boolean {
     const at = this.#lines.indexOf(line);
-    return this.#lines.slice(Math.max(0, at - 2), at).some((each) => each.dir === 'server->app' && /\|NO(\||$)/.test(each.text));
+    return this.#lines
+      .slice(Math.max(0, at - 2), at)
+      .some((each) => each.dir === 'server->app' && /\|NO(\||$)/.test(each.text));
   }
 
   #learn(recorded: string, ours: string): void {
@@ -312,7 +330,9 @@ class Stage {
     const mine = got.split('\n');
     const lacking = theirs.filter((each) => !mine.includes(each));
     const extra = mine.filter((each) => !theirs.includes(each));
-    this.#differences.push(`${line.ep}: ${signatureOf(recorded)}: wanted [${lacking.join(' / ')}] got [${extra.join(' / ')}]`);
+    this.#differences.push(
+      `${line.ep}: ${signatureOf(recorded)}: wanted [${lacking.join(' / ')}] got [${extra.join(' / ')}]`,
+    );
   }
 
   /** Whatever the recording does not have, copies of what it has left out. */
@@ -343,8 +363,15 @@ function moved(line: Line, net: string): Line {
   const text = line.text
     .replaceAll(recordedNet, net)
     .replace(/^(to: )<(sip:[^>]+)>(;transport=\w+)/gim, '$1<$2$3>')
-    .replace(/^(to: )(sip:[^<>\r\n]*?)(;tag=[^;\r\n]*)?\r$/gim, (_, name: string, uri: string, tag = '') => `${name}<${uri}>${tag}\r`);
-  return { ...line, ep: line.ep.replaceAll(recordedNet, net), text: lengthIsRight(line.text) ? withLength(text) : text };
+    .replace(
+      /^(to: )(sip:[^<>\r\n]*?)(;tag=[^;\r\n]*)?\r$/gim,
+      (_, name: string, uri: string, tag = '') => `${name}<${uri}>${tag}\r`,
+    );
+  return {
+    ...line,
+    ep: line.ep.replaceAll(recordedNet, net),
+    text: lengthIsRight(line.text) ? withLength(text) : text,
+  };
 }
 
 function payloadOf(text: string): string {
@@ -389,7 +416,11 @@ function sipOf(text: string): string {
 function signatureOf(text: string): string {
   const isFrame = /^[0-9a-f-]{36}\|/.test(text);
   const meta = isFrame ? (text.split('\r\n', 1)[0] as string).split('|') : [];
-  const frame = isFrame ? (meta[1] === 'response' ? `${meta.slice(1, 5).join('|')} ` : `${meta.slice(1, 3).join('|')} `) : '';
+  const frame = isFrame
+    ? meta[1] === 'response'
+      ? `${meta.slice(1, 5).join('|')} `
+      : `${meta.slice(1, 3).join('|')} `
+    : '';
   if (isFrame && !text.includes('\r\n')) return meta.slice(1, 4).join('|');
   const sip = sipOf(text);
   const [start = ''] = sip.split('\r\n', 1);
@@ -426,7 +457,9 @@ function comparable(text: string): string {
   const sip = sipOf(text);
   const end = sip.indexOf('\r\n\r\n');
   const [start, ...headers] = sip.slice(0, end).split('\r\n');
-  const kept = headers.filter((line) => !/^(?:content-length|l) *:/i.test(line)).map((line) => line.replace(/^[^:]+/, (name) => name.toLowerCase()).replace(/, +/g, ','));
+  const kept = headers
+    .filter((line) => !/^(?:content-length|l) *:/i.test(line))
+    .map((line) => line.replace(/^[^:]+/, (name) => name.toLowerCase()).replace(/, +/g, ','));
   return [meta, start, ...kept.toSorted(), `body ${sip.slice(end + 4)}`].join('\n');
 }
 
@@ -434,7 +467,12 @@ function comparableMeta(line: string, text: string): string {
   const meta = line.split('|');
   meta[0] = '';
   if (meta[1] === 'response' && meta[3] === 'OK' && meta[4]?.includes('/') === true) {
-    const plain = (list = ''): string => list.split(',').filter((each) => /^(udp|tcp)\//.test(each)).toSorted().join();
+    const plain = (list = ''): string =>
+      list
+        .split(',')
+        .filter((each) => /^(udp|tcp)\//.test(each))
+        .toSorted()
+        .join();
     return `response|${meta[2]}|OK|${plain(meta[4])}|${meta[5]}|${plain(meta[6])}`;
   }
   const at = meta[1] === 'sip' ? 3 : 5;

@@ -4,7 +4,7 @@
  */
 import type { Aor } from '../../../lib/core/binding.ts';
 import { challenge, checkNonce, findCredentials, mintNonce, verifyDigest } from '../../../lib/core/digest.ts';
-import type { Domain } from '../../../lib/core/domain.ts';
+import type { DigestSecrets, Domain } from '../../../lib/core/domain.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
 import { authParam, parseAuth } from '../../../lib/sip/auth.ts';
@@ -35,7 +35,7 @@ export async function authenticate(
   let stale = false;
   if (credentials !== undefined) {
     const user = authParam(credentials, 'username') ?? '';
-    const secret = domain.users.get(user) ?? (await deps.store.readSecret(user, domain.realm));
+    const secret = await secretOf(user, domain, deps);
     const allowed = secret === undefined ? undefined : only(secret, domain.algorithms);
     const right = verifyDigest({ method: request.method, credentials, secret: allowed, body: request.body });
     const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
@@ -48,9 +48,17 @@ export async function authenticate(
   }
   const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
   const headers = Headers.empty();
-  for (const value of challenge({ realm: domain.realm, nonce, algorithms: domain.algorithms, stale })) headers.add(asks, value);
+  const owner = await secretOf(aor.slice(0, aor.lastIndexOf('@')), domain, deps);
+  // a phone takes the first algorithm it knows: offer none that can never be checked
+  const known = domain.algorithms.filter((algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined);
+  const algorithms = known.length > 0 ? known : domain.algorithms;
+  for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
   await transaction.respond({ status, headers });
   return 'answered';
+}
+
+async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {
+  return domain.users.get(user) ?? (await deps.store.readSecret(user, domain.realm));
 }
 
 /** Only the algorithms that are offered count: MD5 may be switched off for old secrets too (EDGE-AUTH-03). */

@@ -66,7 +66,8 @@ export class FrameReader {
 
   #join(left: number): void {
     if (left > 0) this.#chunks.unshift(this.#octets.subarray(this.#at));
-    this.#octets = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks, left + this.#held);
+    this.#octets =
+      this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks, left + this.#held);
     this.#at = 0;
     this.#held = 0;
     this.#chunks = [];

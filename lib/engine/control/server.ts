@@ -48,7 +48,9 @@ export class ControlServer {
   private constructor(options: ControlOptions) {
     this.#options = options;
     this.#secret = digest(options.secret);
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 45_000 }, (socket) => this.#accept(socket));
+    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 45_000 }, (socket) =>
+      this.#accept(socket),
+    );
   }
 
   static open(options: ControlOptions): Promise<ControlServer> {
@@ -56,7 +58,8 @@ export class ControlServer {
     const server = control.#server;
     return new Promise((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
-        const why = cause.code === 'EADDRINUSE' ? 'the port is taken by another process' : `the system refused (${cause.code})`;
+        const why =
+          cause.code === 'EADDRINUSE' ? 'the port is taken by another process' : `the system refused (${cause.code})`;
         reject(new Error(`cannot listen on control ${options.host}:${options.port}: ${why}`, { cause }));
       });
       server.listen({ host: options.host, port: options.port, exclusive: true }, () => {

@@ -3,8 +3,18 @@ import type { Timers } from '../options.ts';
 import type { Response } from '../reading.ts';
 import type { Timer, TimerOwner, TimerWheel } from '../timer-wheel.ts';
 import type { Flow, FlowWatcher } from '../transport/flow.ts';
-import { inviteClient, type InviteClientEffect, type InviteClientEvent, type InviteClientState } from './invite-client.ts';
-import { nonInviteClient, type NonInviteClientEffect, type NonInviteClientEvent, type NonInviteClientState } from './non-invite-client.ts';
+import {
+  inviteClient,
+  type InviteClientEffect,
+  type InviteClientEvent,
+  type InviteClientState,
+} from './invite-client.ts';
+import {
+  nonInviteClient,
+  type NonInviteClientEffect,
+  type NonInviteClientEvent,
+  type NonInviteClientState,
+} from './non-invite-client.ts';
 import type { Transition } from './table.ts';
 
 type State = InviteClientState | NonInviteClientState;
@@ -15,7 +25,15 @@ type AnyTable = Readonly<Record<string, Readonly<Record<string, Transition<State
 const inviteTable = inviteClient as unknown as AnyTable;
 const nonInviteTable = nonInviteClient as unknown as AnyTable;
 
-export type ClientTimer = 'timer-a' | 'timer-b' | 'timer-cancelled' | 'timer-d' | 'timer-m' | 'timer-e' | 'timer-f' | 'timer-k';
+export type ClientTimer =
+  | 'timer-a'
+  | 'timer-b'
+  | 'timer-cancelled'
+  | 'timer-d'
+  | 'timer-m'
+  | 'timer-e'
+  | 'timer-f'
+  | 'timer-k';
 
 /** Why there will be no answer from the peer. */
 export type Failure = 'timed-out' | 'unreachable';
@@ -50,7 +68,10 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
   #copies: Timer | undefined;
   #end: Timer | undefined;
 
-  constructor(request: { branch: string; method: string; text: string; flow: Flow; sent: Sent }, host: ClientHost<Sent>) {
+  constructor(
+    request: { branch: string; method: string; text: string; flow: Flow; sent: Sent },
+    host: ClientHost<Sent>,
+  ) {
     this.branch = request.branch;
     this.method = request.method;
     this.flow = request.flow;
@@ -66,7 +87,8 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
     const invite = this.method === 'INVITE';
     const { wheel, timers } = this.#host;
     this.flow.watch(this);
-    if (!this.flow.listener.reliable) this.#copies = wheel.schedule(this.#interval, this, invite ? 'timer-a' : 'timer-e');
+    if (!this.flow.listener.reliable)
+      this.#copies = wheel.schedule(this.#interval, this, invite ? 'timer-a' : 'timer-e');
     this.#end = wheel.schedule(64 * timers.t1Ms, this, invite ? 'timer-b' : 'timer-f');
     if (!this.flow.send(this.#text)) queueMicrotask(() => this.dispatch('transport-error'));
     if (this.flow.listener.reliable) this.#text = '';
@@ -74,7 +96,8 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
 
   onResponse(response: Response): void {
     const { status } = response;
-    const event: Event = status < 200 ? 'provisional' : this.method !== 'INVITE' ? 'final' : status < 300 ? 'success' : 'failure';
+    const event: Event =
+      status < 200 ? 'provisional' : this.method !== 'INVITE' ? 'final' : status < 300 ? 'success' : 'failure';
     this.dispatch(event, response);
   }
 

@@ -4,7 +4,13 @@
  */
 import { go, type Table } from './table.ts';
 
-export type InviteClientState = 'calling' | 'calling-cancelled' | 'proceeding' | 'completed' | 'accepted' | 'terminated';
+export type InviteClientState =
+  | 'calling'
+  | 'calling-cancelled'
+  | 'proceeding'
+  | 'completed'
+  | 'accepted'
+  | 'terminated';
 
 export type InviteClientEvent =
   | 'provisional'

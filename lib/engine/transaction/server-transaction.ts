@@ -10,8 +10,18 @@ import { linesOf, printResponse, type ResponseParts } from '../printing.ts';
 import type { Request } from '../reading.ts';
 import type { Timer, TimerOwner, TimerWheel } from '../timer-wheel.ts';
 import type { Flow } from '../transport/flow.ts';
-import { inviteServer, type InviteServerEffect, type InviteServerEvent, type InviteServerState } from './invite-server.ts';
-import { nonInviteServer, type NonInviteServerEffect, type NonInviteServerEvent, type NonInviteServerState } from './non-invite-server.ts';
+import {
+  inviteServer,
+  type InviteServerEffect,
+  type InviteServerEvent,
+  type InviteServerState,
+} from './invite-server.ts';
+import {
+  nonInviteServer,
+  type NonInviteServerEffect,
+  type NonInviteServerEvent,
+  type NonInviteServerState,
+} from './non-invite-server.ts';
 import type { Transition } from './table.ts';
 
 type State = InviteServerState | NonInviteServerState;
@@ -106,7 +116,8 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
 
   /** Takes an answer: puts it on the wire and moves on. False when the machine takes no answer any more. */
   answer(status: number, text: string): boolean {
-    const event = status < 200 ? 'provisional' : this.method !== 'INVITE' ? 'final' : status < 300 ? 'success' : 'failure';
+    const event =
+      status < 200 ? 'provisional' : this.method !== 'INVITE' ? 'final' : status < 300 ? 'success' : 'failure';
     const taken = this.#transition(event);
     if (taken === undefined) return false;
     this.#last = text;

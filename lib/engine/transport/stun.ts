@@ -4,7 +4,8 @@ const magicCookie = 0x2112a442;
 
 /** The success answer to a Binding request; undefined when the datagram is none. `address` is the source in plain form. */
 export function stunAnswer(datagram: Buffer, address: string, port: number): Buffer | undefined {
-  if (datagram.length < 20 || datagram.readUInt16BE(0) !== 0x0001 || datagram.readUInt32BE(4) !== magicCookie) return undefined;
+  if (datagram.length < 20 || datagram.readUInt16BE(0) !== 0x0001 || datagram.readUInt32BE(4) !== magicCookie)
+    return undefined;
   if (datagram.readUInt16BE(2) !== datagram.length - 20) return undefined;
   const octets = address.includes(':') ? ipv6Octets(address) : ipv4Octets(address);
   if (octets === undefined) return undefined;
@@ -22,16 +23,22 @@ export function stunAnswer(datagram: Buffer, address: string, port: number): Buf
 
 function ipv4Octets(address: string): number[] | undefined {
   const octets = address.split('.').map(Number);
-  return octets.length === 4 && octets.every((octet) => Number.isInteger(octet) && octet >= 0 && octet < 256) ? octets : undefined;
+  return octets.length === 4 && octets.every((octet) => Number.isInteger(octet) && octet >= 0 && octet < 256)
+    ? octets
+    : undefined;
 }
 
 function ipv6Octets(address: string): number[] | undefined {
   const [plain] = address.split('%');
   const [left = '', right] = (plain as string).split('::');
-  const words = (text: string): number[] => (text === '' ? [] : text.split(':').map((word) => Number.parseInt(word, 16)));
+  const words = (text: string): number[] =>
+    text === '' ? [] : text.split(':').map((word) => Number.parseInt(word, 16));
   const head = words(left);
   const tail = right === undefined ? [] : words(right);
-  const all = right === undefined ? head : [...head, ...new Array<number>(Math.max(0, 8 - head.length - tail.length)).fill(0), ...tail];
+  const all =
+    right === undefined
+      ? head
+      : [...head, ...Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => 0), ...tail];
   if (all.length !== 8 || all.some((word) => !(word >= 0 && word <= 0xffff))) return undefined;
   return all.flatMap((word) => [word >>> 8, word & 255]);
 }

@@ -29,7 +29,13 @@ export class TcpListener implements Listener {
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
   }
 
-  static open(at: ListenAt, host: string, receiver: Receiver, limits: Limits, counters: Counters): Promise<TcpListener> {
+  static open(
+    at: ListenAt,
+    host: string,
+    receiver: Receiver,
+    limits: Limits,
+    counters: Counters,
+  ): Promise<TcpListener> {
     const listener = new TcpListener(at, host, receiver, limits, counters);
     const server = listener.#server;
     return new Promise((resolve, reject) => {
@@ -88,7 +94,11 @@ export class TcpListener implements Listener {
 
   #accept(socket: Socket): void {
     const { remoteAddress, remotePort } = socket;
-    if (remoteAddress === undefined || remotePort === undefined || this.#counters.connections >= this.#limits.connections) {
+    if (
+      remoteAddress === undefined ||
+      remotePort === undefined ||
+      this.#counters.connections >= this.#limits.connections
+    ) {
       this.#counters.connectionsRefused++;
       socket.on('error', () => {});
       socket.destroy();

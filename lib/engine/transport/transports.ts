@@ -26,7 +26,12 @@ export class Transports {
   readonly #heardOn = new Map<string, UdpListener>();
 
   /** Opens every listener; when one fails the others are closed again and the error names the one that failed. */
-  static async open(options: EngineOptions, limits: Limits, receiver: Receiver, counters: Counters): Promise<Transports> {
+  static async open(
+    options: EngineOptions,
+    limits: Limits,
+    receiver: Receiver,
+    counters: Counters,
+  ): Promise<Transports> {
     const transports = new Transports();
     for (const at of options.listen) {
       const host = toldHost(at, options.externalAddress, ownAddress);
@@ -56,7 +61,8 @@ export class Transports {
   isOwn(host: string, port: number | undefined): boolean {
     const bare = host.startsWith('[') ? host.slice(1, -1) : host;
     return this.#order.some(
-      (each) => each.port === (port ?? 5060) && (each.address === bare || each.host === host || each.host === inBrackets(bare)),
+      (each) =>
+        each.port === (port ?? 5060) && (each.address === bare || each.host === host || each.host === inBrackets(bare)),
     );
   }
 
@@ -133,7 +139,9 @@ function sharedPrefix(a: string, b: string): number {
 
 function ownAddress(ipv6: boolean): string {
   const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  const fits = all.filter((each) => !each.internal && (each.family === 'IPv6') === ipv6 && !each.address.startsWith('fe80'));
+  const fits = all.filter(
+    (each) => !each.internal && (each.family === 'IPv6') === ipv6 && !each.address.startsWith('fe80'),
+  );
   return fits[0]?.address ?? (ipv6 ? '::1' : '127.0.0.1');
 }
 

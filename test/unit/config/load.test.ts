@@ -73,6 +73,13 @@ describe('load', () => {
     expect({ ...loadText('sip:\nwake:\n  hold_seconds:\n'), store: defaults.store }).toEqual(defaults);
   });
 
+  it('wants the default expiry between the shortest and the longest', () => {
+    expect(mistakesOf('registration: { default_expires: 300 }')).toContain(
+      'registration.default_expires: expected from min_expires (600) to max_expires (604800), found 300',
+    );
+    expect(loadText('registration: { min_expires: 60, default_expires: 300 }').registration.defaultExpires).toBe(300);
+  });
+
   it('freezes what it gives back, through and through', () => {
     const config = loadText('domains: [{ name: a.example, upstream: "sip:10.0.0.1", trusted: [10.0.0.0/8] }]');
     const frozen = (value: unknown): boolean =>
@@ -344,7 +351,7 @@ push: { apps: [{ name: ios, key: hunter2 }] }
     const config = load({ env: { REVEILLE_STORE: 'redis', REVEILLE_REDIS_URL: 'redis://:hunter2@host' } });
     const secret = new Secret('hunter2');
     const printed = [
-      `${secret}`,
+      String(secret),
       JSON.stringify({ secret }),
       inspect(secret, { showHidden: true }),
       String(Object.values(secret)),

@@ -44,7 +44,9 @@ const arrows: readonly (readonly [file: string, forbidden: string, why: string])
   ['lib/core/a.ts', 'node:fs', 'no I/O'],
   ['lib/ports/a.ts', '../wake/b.ts', 'use-cases are called by apps only'],
   ['lib/ports/a.ts', 'ioredis', 'types only'],
-  ['lib/wake/a.ts', '../call/b.ts', 'use-cases are called by apps only'],
+  ['lib/wake/a.ts', '../relay/b.ts', 'use-cases are called by apps only'],
+  ['lib/register/a.ts', '../call/b.ts', 'nobody else holds one'],
+  ['lib/call/a.ts', '../wake/b.ts', 'use-cases are called by apps only'],
   ['lib/wake/a.ts', '../adapters/redis/b.ts', 'only apps/edge/wiring.ts knows'],
   ['lib/wake/a.ts', '../config/load.ts', 'told what it needs'],
   ['lib/register/a.ts', 'drachtio-srf', 'reaches the world through ports'],
@@ -61,12 +63,15 @@ const arrows: readonly (readonly [file: string, forbidden: string, why: string])
   ['lib/errors.ts', './sip/uri.ts', 'the list of errors needs nobody'],
   ['lib/relay/a.ts', '../../apps/edge/admin.ts', 'from apps to lib'],
   ['apps/edge/a.ts', '../demo/b.ts', 'built from lib alone'],
+  ['apps/engine/a.ts', '../edge/b.ts', 'built from lib alone'],
 ];
 
 const allowed: readonly (readonly [file: string, import_: string])[] = [
   ['lib/core/a.ts', '../sip/uri.ts'],
   ['lib/core/a.ts', 'node:crypto'],
   ['lib/wake/a.ts', '../core/held-invite.ts'],
+  ['lib/wake/a.ts', '../call/bridge.ts'],
+  ['lib/adapters/srf/a.ts', 'drachtio-srf/lib/drachtio-agent.js'],
   ['lib/wake/a.ts', '../ports/clock.ts'],
   ['lib/wake/a.ts', '../errors.ts'],
   ['lib/adapters/redis/a.ts', 'ioredis'],
@@ -75,6 +80,7 @@ const allowed: readonly (readonly [file: string, import_: string])[] = [
   ['lib/engine/transport/a.ts', '../dialog/dialog.ts'],
   ['lib/engine/a.ts', 'node:dns/promises'],
   ['apps/edge/wiring.ts', '../../lib/adapters/redis/a.ts'],
+  ['apps/edge/a.ts', '../../lib/engine/spawn.ts'],
 ];
 
 describe('the import map', () => {

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import Srf from 'drachtio-srf';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Engine, startEngine } from '../../../lib/engine/engine.ts';
+import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 
 let engine: Engine;
 let srf: any;
@@ -26,7 +26,8 @@ beforeEach(async () => {
   });
   peer.bind(0, '127.0.10.2');
   await once(peer, 'listening');
-  for (const method of ['register', 'invite', 'options', 'message']) srf[method]((...args: any[]) => handlers[method]?.(...args));
+  for (const method of ['register', 'invite', 'options', 'message'])
+    srf[method]((...args: any[]) => handlers[method]?.(...args));
   srf.connect({ host: '127.0.0.1', port: engine.controlPort, secret: 'x' });
   await once(srf, 'connect');
   // routes are asked for right after the connect; a ping-pong behind them proves they have been read
@@ -69,7 +70,10 @@ function header(text: string, name: string): string {
 
 const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.10.2\r\ns=-\r\nc=IN IP4 127.0.10.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n';
 
-function aRequest(method: string, options: { toTag?: string; seq?: number; branch?: string; uri?: string; body?: string } = {}): string {
+function aRequest(
+  method: string,
+  options: { toTag?: string; seq?: number; branch?: string; uri?: string; body?: string } = {},
+): string {
   const port = peer.address().port;
   const body = options.body ?? '';
   const type = body === '' ? '' : 'Content-Type: application/sdp\r\n';
@@ -101,7 +105,9 @@ test('createUAS answers, the ACK arrives, BYE from the caller ends the dialog', 
   const ended = new Promise((resolve) => {
     handlers = {
       invite: (req: any, res: any) =>
-        srf.createUAS(req, res, { localSdp: sdp }).then((dialog: any) => dialog.on('destroy', () => resolve('destroyed'))),
+        srf
+          .createUAS(req, res, { localSdp: sdp })
+          .then((dialog: any) => dialog.on('destroy', () => resolve('destroyed'))),
     };
   });
   send(aRequest('INVITE', { body: sdp }));
@@ -147,7 +153,8 @@ test('a CANCEL during the hold gets 200 and 487, and the app hears of it', async
 test('createB2BUA bridges a call both ways', async () => {
   const bridged = new Promise<any>((resolve, reject) => {
     handlers = {
-      invite: (req: any, res: any) => srf.createB2BUA(req, res, `sip:callee@127.0.10.2:${peer.address().port}`, {}).then(resolve, reject),
+      invite: (req: any, res: any) =>
+        srf.createB2BUA(req, res, `sip:callee@127.0.10.2:${peer.address().port}`, {}).then(resolve, reject),
     };
   });
   send(aRequest('INVITE', { body: sdp }));
@@ -171,7 +178,11 @@ test('a request of the app is answered, and a challenge is met by srf', async ()
   const answered = new Promise<number>((resolve) => {
     srf.request(
       `sip:127.0.10.2:${peer.address().port}`,
-      { method: 'REGISTER', auth: { username: 'u', password: 'p' }, headers: { From: '<sip:u@edge.test>', To: '<sip:u@edge.test>' } },
+      {
+        method: 'REGISTER',
+        auth: { username: 'u', password: 'p' },
+        headers: { From: '<sip:u@edge.test>', To: '<sip:u@edge.test>' },
+      },
       (_error: unknown, req: any) => req.on('response', (res: any) => resolve(res.status)),
     );
   });
@@ -182,4 +193,51 @@ test('a request of the app is answered, and a challenge is met by srf', async ()
   expect(header(second, 'Call-ID')).toBe(header(first, 'Call-ID'));
   send(answerTo(second, '200 OK', 'r1'));
   expect(await answered).toBe(200);
+});
+
+test('[EDGE-TXN-07] a second phone that answers is acknowledged and hung up; the first call stays', async () => {
+  const calling = srf.createUAC(`sip:bob@127.0.10.2:${peer.address().port}`, { localSdp: sdp });
+  const invite = await next('INVITE');
+  send(answerTo(invite, '200 OK', 'first', sdp));
+  const dialog = await calling;
+  await next('ACK');
+  send(answerTo(invite, '200 OK', 'second', sdp));
+  const ack = await next('ACK');
+  const bye = await next('BYE');
+  for (const text of [ack, bye]) expect(header(text, 'To')).toContain(';tag=second');
+  send(answerTo(bye, '200 OK', ''));
+  expect(dialog.connected).toBe(true);
+  const ending = dialog.destroy();
+  const last = await next('BYE');
+  expect(header(last, 'To')).toContain(';tag=first');
+  send(answerTo(last, '200 OK', ''));
+  await ending;
+});
+
+test('a refused re-INVITE is acknowledged once, by the transaction', async () => {
+  const calling = srf.createUAC(`sip:bob@127.0.10.2:${peer.address().port}`, { localSdp: sdp });
+  send(answerTo(await next('INVITE'), '200 OK', 'b1', sdp));
+  const dialog = await calling;
+  await next('ACK');
+  const changing = dialog.modify(sdp).catch((error: any) => error.status);
+  const again = await next('INVITE');
+  send(answerTo(again, '488 Not Acceptable Here', 'b1'));
+  expect(await changing).toBe(488);
+  const ack = await next('ACK');
+  expect(header(ack, 'Via')).toBe(header(again, 'Via'));
+  const ending = dialog.destroy();
+  send(answerTo(await next('BYE'), '200 OK', 'b1'));
+  await ending;
+  expect(inbox.filter((text) => text.startsWith('ACK') && text !== ack)).toEqual([]);
+});
+
+test('a BYE before the answer ends the INVITE with 487', async () => {
+  handlers = { invite: (_req: any, res: any) => res.send(180) };
+  send(aRequest('INVITE', { body: sdp }));
+  const ringing = await next('SIP/2.0 180');
+  const toTag = /tag=(.*)/.exec(header(ringing, 'To'))?.[1] as string;
+  send(aRequest('BYE', { toTag, seq: 2, branch: 'z9hG4bKbye' }));
+  const terminated = await next('SIP/2.0 487');
+  expect(header(terminated, 'CSeq')).toBe('1 INVITE');
+  send(aRequest('ACK', { toTag, branch: 'z9hG4bKINVITE1' }));
 });

@@ -1,0 +1,97 @@
+/**
+ * The built edge as a child process for the scenarios, on its embedded engine or, when REVEILLE_TEST_ENGINE is `drachtio`, on the
+ * drachtio-server that DRACHTIO_HOST, DRACHTIO_PORT and DRACHTIO_SECRET name. Everything runs on loopback addresses of our own.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { EdgeProcess, freePort } from '../../apps/demo/edge-process.ts';
+import type { Remote } from '../../apps/demo/wire.ts';
+
+/** One address for each kind of peer, so that trust by address can be seen to work. */
+export const places = {
+  edge: '127.0.30.1',
+  pbx: '127.0.30.2',
+  /** phones have addresses from 127.0.30.50 on; this one is for those that share one */
+  phones: '127.0.30.3',
+  /** nobody has told the edge about this one */
+  stranger: '127.0.30.9',
+} as const;
+
+export const onDrachtio = process.env['REVEILLE_TEST_ENGINE'] === 'drachtio';
+
+type Config = Readonly<Record<string, unknown>>;
+
+export interface StartedEdge {
+  readonly process: EdgeProcess;
+  /** address:port of /metrics and /readyz */
+  readonly http: string;
+  /** where phones and PBX send to */
+  at(transport: 'udp' | 'tcp'): Remote;
+  /** SIGTERM, and the folder of its store goes; the exit code */
+  close(): Promise<number>;
+}
+
+export interface EdgeOptions {
+  /** sections of the config file; `sip`, `http`, `engine` and `store` are filled in when absent */
+  readonly config: Config;
+  /** what must not be in its environment or must be */
+  readonly dir?: string;
+}
+
+export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise<StartedEdge> {
+  const entry = fileURLToPath(new URL('../../dist/apps/edge/main.js', import.meta.url));
+  if (!existsSync(entry)) throw new Error('dist/apps/edge/main.js is not there: run npm run build first');
+  const dir = givenDir ?? mkdtempSync(join(tmpdir(), 'reveille-scenario-'));
+  const sipPort = await freePort(places.edge);
+  const http = `${places.edge}:${await freePort(places.edge)}`;
+  const full = {
+    ...(onDrachtio ? { engine: drachtioEngine() } : { sip: listen(sipPort) }),
+    http: { listen: http },
+    store: { kind: 'lmdb', path: join(dir, 'store') },
+    ...config,
+  };
+  const edge = await EdgeProcess.start({ entry, dir, http, config: full });
+  // the line may still be in the pipe when /readyz has answered
+  while (edge.child.running && !edge.logs.some(isUp)) await nextTurn();
+  return {
+    process: edge,
+    http,
+    at: (transport) => placeOf(edge, transport),
+    close: async () => {
+      const code = edge.child.running ? await edge.stop() : await edge.child.exited;
+      if (givenDir === undefined) rmSync(dir, { recursive: true, force: true });
+      return code;
+    },
+  };
+}
+
+export function listen(port: number): Config {
+  return { listen: [`udp://${places.edge}:${port}`, `tcp://${places.edge}:${port}`] };
+}
+
+function drachtioEngine(): Config {
+  const {
+    DRACHTIO_HOST: host = '127.0.0.1',
+    DRACHTIO_PORT: port = '9022',
+    DRACHTIO_SECRET: secret = 'cymru',
+  } = process.env;
+  return { kind: 'drachtio', drachtio: { host, port: Number(port), secret } };
+}
+
+function isUp(line: Config): boolean {
+  return line['msg'] === 'edge is up';
+}
+
+/** From DRACHTIO_SIP (`udp/10.0.0.1:5060,tcp/10.0.0.1:5060`) or from the addresses the engine told the edge. */
+function placeOf(edge: EdgeProcess, transport: 'udp' | 'tcp'): Remote {
+  const up = edge.logs.findLast(isUp);
+  const told = onDrachtio ? (process.env['DRACHTIO_SIP'] ?? up?.['local']) : up?.['local'];
+  for (const one of String(told).split(/[\s,]+/)) {
+    const found = /^(udp|tcp)\/\[?([^\]]+)\]?:(\d+)$/.exec(one);
+    if (found?.[1] === transport) return { transport, address: found[2] ?? '', port: Number(found[3]) };
+  }
+  throw new Error(`the edge has no ${transport} listener: ${String(told)}`);
+}

@@ -1,0 +1,68 @@
+/** The tables of docs/operations.md, made from the code they are about. */
+import { configKeys } from '../../lib/config/schema.ts';
+import { errorTable } from '../../lib/errors.ts';
+import { metrics } from '../../lib/telemetry/metrics.ts';
+
+const code = (text: string): string => `\`${text}\``;
+// a bar would end the cell
+const cell = (text: string): string => text.replaceAll('|', '\\|');
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
+  return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+function written(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map((one) => code(String(one))).join(', ');
+  return code(String(value));
+}
+
+/** By the name in the marker that stands before the table. */
+export const tables: Readonly<Record<'config' | 'metrics' | 'errors', () => string>> = {
+  config: () =>
+    table(
+      ['key', 'what it may be', 'default', 'variable', 'what it does'],
+      configKeys.map((key) => [
+        code(key.path),
+        key.expected,
+        key.presence === 'default' ? written(key.fallback) : key.presence,
+        key.env === undefined ? '' : code(key.env),
+        key.doc,
+      ]),
+    ),
+  metrics: () =>
+    table(
+      ['metric', 'kind', 'labels', 'what it tells'],
+      Object.values(metrics).map((metric) => [
+        code(metric.name),
+        metric.type,
+        Object.entries<readonly string[]>(metric.labels)
+          .map(([label, values]) => `${code(label)}: ${values.join(', ')}`)
+          .join('; '),
+        metric.help,
+      ]),
+    ),
+  errors: () =>
+    table(
+      ['code', 'SIP answer', 'try again', 'logged as', 'what it means'],
+      Object.entries(errorTable).map(([name, row]) => [
+        code(name),
+        row.sip === null ? 'none' : String(row.sip),
+        row.retry,
+        row.log,
+        row.means,
+      ]),
+    ),
+};
+
+/** Puts each table between its markers; unknown markers are an error. */
+export function withTables(page: string): string {
+  return page.replace(
+    /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
+    (_, start: string, name: string, end: string) => {
+      const make = (tables as Readonly<Record<string, (() => string) | undefined>>)[name];
+      if (make === undefined) throw new Error(`There is no table ${name}.`);
+      return `${start}${make()}\n${end}`;
+    },
+  );
+}
