@@ -28,10 +28,15 @@ export interface StandaloneTarget {
 const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK';
 
 /** Answers exactly once, except where no answer is the right one: a 408 to a non-INVITE does harm (EDGE-NIT-04, RFC 4320). Never rejects. */
-export async function relayStandalone(transaction: ServerTransaction, target: StandaloneTarget, deps: StandaloneDeps): Promise<void> {
+export async function relayStandalone(
+  transaction: ServerTransaction,
+  target: StandaloneTarget,
+  deps: StandaloneDeps,
+): Promise<void> {
   const { method, headers, body } = transaction.request;
   if (method === 'SUBSCRIBE') return void (await transaction.respond({ status: 489 }));
-  if (method === 'REFER') return void (await transaction.respond({ status: 405, headers: Headers.of([['Allow', allow]]) }));
+  if (method === 'REFER')
+    return void (await transaction.respond({ status: 405, headers: Headers.of([['Allow', allow]]) }));
   if (Number(headers.get('max-forwards') ?? 70) === 0) return void (await transaction.respond({ status: 483 }));
   const { response, local } = await deps.client.send({
     method,

@@ -13,13 +13,15 @@ const embedded = async (): Promise<Engine> => {
     registrationCache: false,
   });
   return {
-    connect: (onRequest) => connectSrf({ host: '127.0.0.1', port: engine.controlPort, secret: 'x', engineId: 'e', onRequest }),
+    connect: (onRequest) =>
+      connectSrf({ host: '127.0.0.1', port: engine.controlPort, secret: 'x', engineId: 'e', onRequest }),
     close: () => engine.close(),
   };
 };
 
 sipPortsContract('the embedded engine', embedded, {
-  'two INVITEs of one Call-ID can both ring': 'it has one early dialog for a Call-ID and From tag; drachtio-server lets both ring',
+  'two INVITEs of one Call-ID can both ring':
+    'it has one early dialog for a Call-ID and From tag; drachtio-server lets both ring',
 });
 
 const { DRACHTIO_HOST: host, DRACHTIO_PORT: port = '9022', DRACHTIO_SECRET: secret = 'cymru' } = process.env;

@@ -15,7 +15,18 @@ import { Link, type Line } from './link.ts';
 
 /** Everything the library knows but ACK and CANCEL, which no engine offers to whoever is new. */
 export const routedMethods: readonly string[] = [
-  'INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO', 'REFER', 'UPDATE', 'BYE', 'PRACK',
+  'INVITE',
+  'REGISTER',
+  'OPTIONS',
+  'MESSAGE',
+  'SUBSCRIBE',
+  'NOTIFY',
+  'PUBLISH',
+  'INFO',
+  'REFER',
+  'UPDATE',
+  'BYE',
+  'PRACK',
 ];
 
 export interface SrfOptions {

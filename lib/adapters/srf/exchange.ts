@@ -12,7 +12,7 @@ import type { SrfDialog } from './dialog.ts';
 import { readFlow, readReceivedOn, type Listeners } from './flow.ts';
 import { SrfInviteTransaction } from './invite-transaction.ts';
 import type { Line, Reply } from './link.ts';
-import { reasonPhrase } from './reason-phrases.ts';
+import { localResponse } from './local-response.ts';
 import { SrfServerTransaction } from './server-transaction.ts';
 
 /** Who waits for the responses to one request of ours. */
@@ -258,9 +258,15 @@ export class Exchange {
     }
   }
 
-  #transaction(tokens: readonly string[], txn: string, message: SipRequest, dialog: SrfDialog | undefined): ServerTransaction {
+  #transaction(
+    tokens: readonly string[],
+    txn: string,
+    message: SipRequest,
+    dialog: SrfDialog | undefined,
+  ): ServerTransaction {
     const flow = readFlow(tokens, message.headers, this.#listeners, this.surroundings.engineId);
-    if (message.method === 'INVITE') return new SrfInviteTransaction(this, txn, message, flow, readReceivedOn(tokens), dialog);
+    if (message.method === 'INVITE')
+      return new SrfInviteTransaction(this, txn, message, flow, readReceivedOn(tokens), dialog);
     return new SrfServerTransaction(this, txn, message, flow, readReceivedOn(tokens));
   }
 
@@ -297,10 +303,6 @@ export interface EarlyParty {
   acknowledged(prack: SipRequest): void;
   /** a BYE of the peer */
   hungUp(bye: SipRequest): void;
-}
-
-export function localResponse(status: number): SipResponse {
-  return { kind: 'response', status, reason: reasonPhrase(status), headers: Headers.empty(), body: '' };
 }
 
 function isSafeId(value: string | undefined): boolean {

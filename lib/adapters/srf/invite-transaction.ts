@@ -34,7 +34,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   #cancel: SipRequest | undefined;
   #earlyId: string | undefined;
   /** what waits for the PRACK of the reliable provisional that is out */
-  #unacknowledged: { readonly then: (() => void)[]; readonly stopTimer: () => void } | undefined;
+  #unacknowledged: { readonly next: (() => void)[]; readonly stopTimer: () => void } | undefined;
 
   constructor(
     exchange: Exchange,
@@ -58,7 +58,8 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   respond(answer: Answer): Promise<'sent' | 'gone'> {
     if (answer.status >= 300) return this.#refuse(answer);
     if (answer.status >= 200) return this.accept(answer).then((dialog) => (dialog === undefined ? 'gone' : 'sent'));
-    const reliable = answer.status > 100 && this.request.headers.list('require').some((tag) => tag.toLowerCase() === '100rel');
+    const reliable =
+      answer.status > 100 && this.request.headers.list('require').some((tag) => tag.toLowerCase() === '100rel');
     return new Promise((resolve) => {
       this.#inTurn(() => {
         if (this.#at !== 'open' || !this.#exchange.alive) resolve('gone');
@@ -106,7 +107,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     if (waiting === undefined) return;
     this.#unacknowledged = undefined;
     waiting.stopTimer();
-    for (const next of waiting.then) this.#inTurn(next);
+    for (const task of waiting.next) this.#inTurn(task);
   }
 
   /** Answers 100 once, which makes the engine keep the INVITE for as long as we do. */
@@ -158,7 +159,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     }
     if (reliable) {
       const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => void this.#refuse({ status: 504 }));
-      this.#unacknowledged = { then: [], stopTimer };
+      this.#unacknowledged = { next: [], stopTimer };
     }
     this.#exchange.line.send(payload, (reply) => {
       if (reply.ok) this.#becameEarly(reply.fields[8] ?? '');
@@ -176,7 +177,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   /** Does it now, or once the reliable provisional before it has been acknowledged. */
   #inTurn(task: () => void): void {
     if (this.#unacknowledged === undefined || this.#at !== 'open') task();
-    else this.#unacknowledged.then.push(task);
+    else this.#unacknowledged.next.push(task);
   }
 
   #close(at: 'final' | 'cancelled'): void {
@@ -186,7 +187,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     const waiting = this.#unacknowledged;
     this.#unacknowledged = undefined;
     waiting?.stopTimer();
-    for (const next of waiting?.then ?? []) next();
+    for (const task of waiting?.next ?? []) task();
   }
 
   #opened(reply: Reply): SrfDialog | undefined {
