@@ -88,7 +88,11 @@ function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
     if (ours.length > 0) headers.add('Contact', ours.join(', ')).add('Expires', '0');
     return headers;
   }
-  for (const one of asked.contacts) headers.add('Contact', upstreamContact(asked, one, deps));
+  // the old address of a phone that moved and the new one are the same Contact at the PBX: the removal must not undo the rest
+  const kept = new Set(asked.contacts.filter(({ expires }) => expires > 0).map(({ id }) => id));
+  for (const one of asked.contacts) {
+    if (one.expires > 0 || !kept.has(one.id)) headers.add('Contact', upstreamContact(asked, one, deps));
+  }
   const first = asked.contacts[0];
   if (first !== undefined) headers.add('Expires', String(first.expires));
   return headers;
