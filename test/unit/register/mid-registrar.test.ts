@@ -59,19 +59,21 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
     },
   };
   let cseq = 0;
-  const register = async (contacts: readonly string[], more: readonly (readonly [string, string])[] = []) => {
+  const register = async (
+    contacts: readonly string[],
+    { from = '<sip:alice@example.com>;tag=1', to = '<sip:alice@example.com>' } = {},
+  ) => {
     cseq++;
     const transaction = new RecordedTransaction(
       request(
         'REGISTER',
         'sip:example.com',
         Headers.of([
-          ['From', '<sip:alice@example.com>;tag=1'],
-          ['To', '<sip:alice@example.com>'],
+          ['From', from],
+          ['To', to],
           ['Call-ID', 'reg'],
           ['CSeq', `${cseq} REGISTER`],
           ...contacts.map((contact) => ['Contact', contact] as const),
-          ...more,
         ]),
       ),
     );
@@ -92,6 +94,43 @@ function grants({ headers }: ClientRequest): ClientAnswer {
 
 const phone = (host: string, more = ''): string =>
   `<sip:alice@${host};pn-provider=apns;pn-param=T.com.example.voip;pn-prid=aabb>;+sip.instance="<urn:uuid:1>";reg-id=1${more}`;
+
+describe('who may see a token', () => {
+  it('[PN-SEC-05] not a phone that gets the Contacts of others from the PBX', async () => {
+    const edge = anEdge(({ headers }) => ({
+      response: response(
+        200,
+        'OK',
+        Headers.of([
+          ['Contact', headers.get('Contact') ?? ''],
+          ['Contact', '<sip:alice@10.0.0.9;pn-provider=apns;pn-prid=foreign>;expires=60'],
+        ]),
+      ),
+      local: false,
+    }));
+    const final = await edge.register([phone('10.0.0.1:1')]);
+    expect(final?.headers?.list('Contact')).toContain('<sip:alice@10.0.0.9>;expires=60');
+    expect(final?.headers?.print()).not.toContain('foreign');
+  });
+
+  it('[PN-SEC-06] not the PBX, also when a phone writes it into From and To', async () => {
+    const edge = anEdge();
+    await edge.register([phone('10.0.0.1:1')], {
+      from: '<sip:alice@example.com;pn-prid=aabb>;tag=1',
+      to: '<sip:alice@example.com;pn-prid=aabb>',
+    });
+    expect(edge.sent[0]?.headers.print()).not.toContain('aabb');
+  });
+});
+
+describe('a REGISTER with more Contacts than anybody has', () => {
+  it('is refused before they are compared with each other', async () => {
+    const edge = anEdge();
+    const many = Array.from({ length: 2000 }, (_, at) => `<sip:a@10.0.${at >> 8}.${at & 255}>`);
+    expect((await edge.register(many))?.status).toBe(403);
+    expect(edge.sent).toEqual([]);
+  });
+});
 
 describe('a phone that moved', () => {
   it('may name its old address with expires=0 beside the new one, as PJSIP does: the PBX is asked for one Contact', async () => {
