@@ -3,7 +3,7 @@
  * REGISTER has its own use-case. SUBSCRIBE and REFER would begin a dialog on each side with one name, which no engine allows
  * (drachtio-protocol B.6), so they are refused here until subscriptions are bridged like calls.
  */
-import { passAnswer, passStandalone, type Side } from '../core/pass-headers.ts';
+import { passAnswer, type PassOptions, passStandalone, type Side } from '../core/pass-headers.ts';
 import type { Client } from '../ports/client.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
@@ -55,7 +55,12 @@ export async function relayStandalone(
   await transaction.respond({
     status: response.status,
     reason: response.reason,
-    headers: passAnswer(response.headers, response.status),
+    headers: passAnswer(response.headers, response.status, answerBorder(target)),
     body: response.body,
   });
+}
+
+/** The answer crosses the border of trust the other way. */
+function answerBorder({ from, towards }: StandaloneTarget): PassOptions {
+  return { ...(towards === undefined ? {} : { from: towards }), ...(from === undefined ? {} : { towards: from }) };
 }

@@ -168,8 +168,11 @@ export class Exchange {
     else this.#request(tokens, text);
   }
 
-  /** The line is gone: its transactions and dialogs cannot be reached any more. */
-  end(): void {
+  /**
+   * The line is gone: its transactions and dialogs cannot be reached any more. What comes back are the INVITEs without a final
+   * answer, by transaction id: an engine that outlives the line still keeps their callers waiting.
+   */
+  end(): readonly string[] {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     const outgoing = [...this.#outgoing.values()];
@@ -183,6 +186,12 @@ export class Exchange {
     for (const invite of invites) invite.lost();
     for (const one of outgoing) one.response(localResponse(503), true, '');
     for (const dialog of dialogs) dialog.ended('control connection lost');
+    return invites.map(({ txn }) => txn);
+  }
+
+  /** Answers callers of a line before this one. */
+  dismiss(txns: readonly string[]): void {
+    for (const txn of txns) this.#refuse(txn, 503, Headers.of([['Retry-After', '1']]));
   }
 
   #response(tokens: readonly string[], text: string): void {

@@ -96,10 +96,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
 
   /** The caller gave up with a BYE in the early dialog (RFC 3261 15): to the use-case the same as a CANCEL. */
   hungUp(bye: SipRequest): void {
-    if (this.#at !== 'open') return;
-    void this.#refuse({ status: 487 });
-    this.#at = 'cancelled';
-    this.#tellCancel(bye);
+    this.#giveUp(487, bye);
   }
 
   acknowledged(): void {
@@ -114,14 +111,28 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   unpark(): void {
     if (!this.#parked || this.#at !== 'open') return;
     this.#parked = false;
-    this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), () => {
-      // when it is gone, the next answer will say so
+    this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), (reply) => {
+      if (!reply.ok) this.#gone();
     });
   }
 
-  /** The line ended. */
+  /** The line ended, so the engine gives the caller no answer of ours any more. */
   lost(): void {
-    if (this.#at === 'open') this.#close('final');
+    this.#gone();
+  }
+
+  /** To the use-case the same as a CANCEL: there is nobody left to ring for. */
+  #gone(): void {
+    if (this.#at !== 'open') return;
+    this.#close('cancelled');
+    this.#tellCancel(nobody(this.request.uri));
+  }
+
+  /** Answers by itself and tells the use-case that it is over. */
+  #giveUp(status: number, because?: SipRequest): void {
+    if (this.#at !== 'open') return;
+    void this.#refuse({ status });
+    this.#tellCancel(because ?? nobody(this.request.uri));
   }
 
   #tellCancel(cancel: SipRequest): void {
@@ -158,12 +169,13 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
       return;
     }
     if (reliable) {
-      const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => void this.#refuse({ status: 504 }));
+      const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => this.#giveUp(504));
       this.#unacknowledged = { next: [], stopTimer };
     }
     this.#exchange.line.send(payload, (reply) => {
       if (reply.ok) this.#becameEarly(reply.fields[8] ?? '');
-      else if (reliable) this.acknowledged();
+      // the engine has answered by itself: a second INVITE with the Call-ID and tag of another (a PBX that forks), say
+      else this.#gone();
       resolve(reply.ok ? 'sent' : 'gone');
     });
   }
@@ -201,4 +213,9 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
       remoteTag: tagOf(this.request.headers.get('from') ?? '') ?? '',
     });
   }
+}
+
+/** The CANCEL nobody sent: of a caller who is out of reach. */
+function nobody(uri: string): SipRequest {
+  return { kind: 'request', method: 'CANCEL', uri, headers: Headers.empty(), body: '' };
 }

@@ -174,6 +174,47 @@ test('the engine dies: everything open hears it once, and the edge comes back by
   expect(await again).toMatchObject({ local: false, response: { status: 200 } });
 });
 
+test('whoever holds an INVITE hears when nobody can be answered any more: link lost, no PRACK, answered by the engine', async () => {
+  const told: string[] = [];
+  const held = async (name: string, more = ''): Promise<InviteTransaction> => {
+    const invite = await invited(more, name);
+    invite.onCancel(() => told.push(name));
+    return invite;
+  };
+  const forked = await held('forked');
+  const outcome = forked.respond({ status: 180 });
+  control.reply((await control.next()).id, 'NOK|dialog already exists, rejecting this request');
+  expect(await outcome).toBe('gone');
+  expect(told).toEqual(['forked']);
+
+  void (await held('unacknowledged', 'Require: 100rel\r\n')).respond({ status: 183 });
+  control.sentResponse(await control.next(), 'early-1');
+  await held('parked');
+  clock.move(32_000);
+  expect((await control.next()).text).toMatch(/^SIP\/2\.0 504 /);
+  expect(told).toEqual(['forked', 'unacknowledged']);
+  clock.move(10_000);
+  control.reply((await control.next()).id, 'NOK|Response not sent due to unknown transaction');
+  await until(() => told.includes('parked'));
+
+  void (await held('refused')).respond({ status: 486 });
+  await held('ringing');
+  await control.cut();
+  await until(() => downs === 1);
+  expect(told).toEqual(['forked', 'unacknowledged', 'parked', 'ringing']);
+  expect(edge.open().invites).toBe(0);
+});
+
+test('callers that an engine has kept through a loss of the link are answered as soon as it stands again', async () => {
+  await invited('', 'waits');
+  void (await invited('', 'answered')).respond({ status: 486 });
+  await control.next();
+  await control.cut();
+  await until(() => ups === 1);
+  expect(await control.next()).toMatchObject({ fields: ['sip', 'waits', ''], text: expect.stringMatching(/^SIP\/2\.0 503 .*\r\nRetry-After: /) });
+  expect(control.waiting).toEqual([]);
+});
+
 test('rubbish on the control link ends the connection, not the process', async () => {
   control.raw('this is not a frame');
   await until(() => downs === 1);
