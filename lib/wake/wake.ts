@@ -20,6 +20,7 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri, printUri } from '../sip/uri.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
 
 export interface WakeDeps extends RingDeps {
   readonly store: LocationStore;
@@ -166,7 +167,8 @@ class Waking {
     return {
       device: phoneOf(binding),
       flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
-      canPush: binding.push !== undefined && binding.push.deadSince === undefined,
+      // without credentials the push is refused, and log and metrics say why the phone was not woken
+      canPush: binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
     };
   }
 
@@ -224,11 +226,24 @@ class Waking {
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
     const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
-    if (binding?.push === undefined) return false;
+    if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#invitedAt) / 1000);
     return pushDevice(binding, binding.push, this.#transaction, this.#deps, signal);
+  }
+
+  /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
+  #cannotPush(device: string): false {
+    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.unsupportedPush !== undefined);
+    if (binding?.unsupportedPush === undefined) return false;
+    const provider = binding.unsupportedPush;
+    this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });
+    this.#deps.log.warn(
+      { callId: this.#callId, aor: binding.aor, bindingId: binding.id, provider, outcome: 'config-error', reason: 'no push credentials for this phone' },
+      'push refused',
+    );
+    return false;
   }
 }
 
