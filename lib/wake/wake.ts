@@ -20,6 +20,7 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri, printUri } from '../sip/uri.ts';
+import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
 
 export interface WakeDeps extends RingDeps {
@@ -304,7 +305,16 @@ async function pushDevice(
     },
     signal,
   );
-  const facts = { callId: headers.get('Call-ID'), bindingId: binding.id, provider: push.provider, app: push.app };
+  const token = push.tokens.find(({ kind }) => kind === 'voip') ?? push.tokens[0];
+  const facts = {
+    callId: headers.get('Call-ID'),
+    aor: binding.aor,
+    bindingId: binding.id,
+    provider: push.provider,
+    app: push.app,
+    pridHash: token === undefined ? undefined : pridHash(token.token),
+    outcome: outcome.is,
+  };
   switch (outcome.is) {
     case 'accepted':
       deps.log.info({ ...facts, pushId: outcome.id, ms: deps.clock.now() - startedAt }, 'push accepted');
@@ -322,7 +332,7 @@ async function pushDevice(
     default:
       outcome satisfies never;
   }
-  deps.log.warn({ ...facts, outcome: outcome.is, reason: outcome.reason }, 'push refused');
+  deps.log.warn({ ...facts, reason: outcome.reason }, 'push refused');
   return false;
 }
 
