@@ -18,7 +18,7 @@ import { aorOf } from '../../lib/sip/aor.ts';
 import { flowUri } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { parseNameAddr } from '../../lib/sip/name-addr.ts';
-import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
+import { canBeReached, wake, type WakeDeps } from '../../lib/wake/wake.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
 import { classify, domainOf, type Classified, type Classifier } from './middleware/classify.ts';
 import { screen } from './middleware/screen.ts';
@@ -111,7 +111,8 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
   const headers = Headers.of([['Allow', allow], ['Accept', 'application/sdp']]);
   if (classified.is !== 'to-device' && classified.is !== 'to-user') return void (await transaction.respond({ status: 200, headers }));
   const bindings = await bindingsOf(classified.aor, deps);
-  const wakeable = classified.is === 'to-device' ? bindings.some(({ id }) => id === classified.bindingId) : bindings.length > 0;
+  const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
+  const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
 

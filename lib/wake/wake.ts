@@ -261,6 +261,12 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<
   return now - binding.registeredAt < policy.udpAwakeMs;
 }
 
+/** Whether a call would have any way to this phone now: a flow to try or a token to push (PN-PROXY-33). */
+export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
+  if (binding.push !== undefined && binding.push.deadSince === undefined) return true;
+  return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
+}
+
 /** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */
 function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
