@@ -93,8 +93,6 @@ export default {
     // a copy is often made because the loop changes what it walks over
     'unicorn/no-useless-spread': 'off',
     'unicorn/no-new-array': 'off',
-    // ports are often records of functions, which need no this
-    'typescript/unbound-method': 'off',
     // drachtio's words have a `then`
     'unicorn/no-thenable': 'off',
     'eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
@@ -142,22 +140,22 @@ export default {
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),
     ...adapter('push', []),
-    {
-      files: ['apps/edge/**'],
+    ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
+      files: [`apps/${name}/**`],
       rules: {
         'eslint/no-restricted-imports': [
           'error',
           {
-            patterns: [
-              {
-                regex: '^(\\.\\./)+(demo|doctor|engine|push-lab)/[a-z-]+\\.ts$',
-                message: 'the edge is built from lib alone; what it shares with another app belongs there',
-              },
-            ],
+            patterns: ['edge', 'engine', 'doctor', 'push-lab', 'demo']
+              .filter((other) => other !== name)
+              .map((other) => ({
+                regex: `^(\\.\\./)+${other}/[a-z-]+\\.ts$`,
+                message: 'an app is built from lib alone; what it shares with another app belongs there',
+              })),
           },
         ],
       },
-    },
+    })),
     { files: ['lib/config/load.ts'], rules: { 'node/no-process-env': 'off' } },
     { files: ['scripts/**', 'apps/**', 'bench/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
     {

@@ -16,7 +16,7 @@ export default class ClosingLines {
         else {
           counts.skipped++;
           const reason =
-            note ?? reasonIn(test.fullName) ?? (test.options.mode === 'todo' ? 'not yet' : 'no reason given');
+            note ?? reasonIn(test.fullName) ?? (test.options.mode === 'todo' ? 'not yet' : 'not selected, or without a reason');
           skipped.set(reason, [...(skipped.get(reason) ?? []), test.fullName]);
         }
       }

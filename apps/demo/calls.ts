@@ -77,6 +77,13 @@ export class Dialog {
     return this.#incoming.next((one) => one.request.method === method, withinMs, `${method} inside the dialog`);
   }
 
+  /** 200 with our Contact to a re-INVITE or UPDATE. */
+  accept(incoming: ServerTransaction, body: string): SipResponse {
+    const headers = Headers.of([['Contact', this.#facts.contact]]);
+    if (body !== '') headers.add('Content-Type', 'application/sdp');
+    return incoming.respond(200, { headers, body });
+  }
+
   request(method: string, extra: Headers = Headers.empty(), body = ''): ClientTransaction {
     this.#cseq += 1;
     const headers = this.#headers(method, this.#cseq);

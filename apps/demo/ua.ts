@@ -150,6 +150,11 @@ export class UserAgent {
     return ack;
   }
 
+  /** Sends the octets of a request once more, as a retransmission does. */
+  repeat({ request, remote }: ClientTransaction): void {
+    this.#send(request, remote, true);
+  }
+
   /** Any octets at all. */
   sendRaw(text: string, to: Remote): void {
     this.#wire.send(text, to);
@@ -204,7 +209,11 @@ export class UserAgent {
   }
 
   #onResponse(response: SipResponse, from: Remote): void {
-    const transaction = this.#clients.get(`${branchOf(response)}|${cseqOf(response).method}`);
+    const { method } = cseqOf(response);
+    const transaction =
+      method === 'CANCEL'
+        ? this.#clients.get(`${branchOf(response)}|INVITE`)?.cancelled
+        : this.#clients.get(`${branchOf(response)}|${method}`);
     const copy = transaction?.final !== undefined;
     this.#record({ direction: 'in', message: response, remote: from, copy });
     transaction?.receive(response, copy);

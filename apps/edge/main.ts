@@ -1,7 +1,8 @@
 /** Reads the config, starts the edge, stops it on a signal; nothing else. */
+import { parseArguments } from '../../lib/config/arguments.ts';
 import { load } from '../../lib/config/load.ts';
 import { EdgeError } from '../../lib/errors.ts';
-import { parseArguments, usage } from './arguments.ts';
+import { usage } from './usage.ts';
 import { startEdge } from './wiring.ts';
 
 async function main(): Promise<void> {

@@ -1,7 +1,6 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { BlockList, isIP } from 'node:net';
 import { hkdfSync } from 'node:crypto';
-import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
@@ -26,10 +25,13 @@ import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { hostOf } from '../../lib/sip/flow.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
+import { isWorthTrying } from '../../lib/wake/wake.ts';
 import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
+import { startCensus } from './census.ts';
 import type { KnownDomain } from './middleware/classify.ts';
+import { requestCounter } from './middleware/count.ts';
 import { appFinder } from './push-apps.ts';
 import { route, type RouteDeps } from './routes.ts';
 
@@ -68,7 +70,7 @@ async function assemble(
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
 
-  const push = openPush(config, log, telemetry);
+  const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
   if (config.push.apps.length === 0) log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
 
@@ -78,13 +80,14 @@ async function assemble(
   const calls = new Calls({ maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice }, systemClock.now);
   let deps: RouteDeps | undefined;
   let connected = false;
+  const counted = requestCounter(telemetry);
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
     clock: systemClock,
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
-      else void route(transaction, deps);
+      else void route(counted(transaction), deps);
     },
     onUp: () => {
       connected = true;
@@ -104,7 +107,9 @@ async function assemble(
   closers.push(domains.close);
   const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
   const dialogs = new BridgedDialogs();
-  const shared = { dialogs, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  const { heartbeatSeconds } = config.calls;
+  const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const shared = { dialogs, heartbeat, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
   deps = {
     classifier: { domains: domains.known, contactKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },
@@ -152,6 +157,13 @@ async function assemble(
     await store.ping();
     return { ok: true };
   };
+  const census = startCensus(
+    store,
+    telemetry,
+    (binding) => isWorthTrying(binding, Number.POSITIVE_INFINITY, deps.wake.policy, systemClock.now()),
+    () => systemClock.now(),
+  );
+  closers.push(async () => census.stop());
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
@@ -219,10 +231,12 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
 }
 
-function openPush(config: Config, log: Log, telemetry: Telemetry): PushService {
+async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise<PushService> {
   const apns = config.push.apps.filter(({ provider }) => provider === 'apns');
   const routes = new Map<string, PushRoute>();
   if (apns.length > 0) {
+    // its notification model costs 22 MB, which an edge without Apple credentials need not have
+    const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
     const service = openApns(
       {
         apps: apns.map((app) => ({
@@ -243,6 +257,7 @@ function openPush(config: Config, log: Log, telemetry: Telemetry): PushService {
       },
       systemClock,
       {
+        connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
         clockAlarm: (keyId) => log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
         failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
       },

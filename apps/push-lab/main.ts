@@ -1,5 +1,5 @@
 /** The push lab as a process: starts the APNs stand-in and its control API, prints one JSON line that says how to reach it, ends on SIGTERM or SIGINT. */
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,7 @@ const help = `An APNs stand-in for development and CI.
   --host ADDRESS        where to listen (127.0.0.1)
   --apns-port PORT      HTTP/2 over TLS (8443; 0: any)
   --control-port PORT   control API, plain HTTP (8444; 0: any)
-  --dir PATH            where to write ca.pem and the .p8 key (a new directory)
+  --dir PATH            where to write ca.pem and the .p8 key (a new directory, removed at the end)
   --key PATH            use this .p8 key instead of a new one
   --key-id ID           its id (made up)
   --team-id ID          its team (LABTEAM001)
@@ -75,6 +75,8 @@ async function main(): Promise<void> {
   if (values.key === undefined) writeFileSync(key, credentials.privateKey, { mode: 0o600 });
 
   const stop = (): void => {
+    // a directory of our own making is of no use without us
+    if (values.dir === undefined) rmSync(dir, { recursive: true, force: true });
     void Promise.all([lab.close(), control.close()]);
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);

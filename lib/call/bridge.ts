@@ -19,6 +19,7 @@ import type { InviteTransaction, ServerTransaction } from '../ports/server-trans
 import { Headers } from '../sip/headers.ts';
 import type { SipRequest } from '../sip/message.ts';
 import type { BridgedDialogs } from './bridged-dialogs.ts';
+import { type Heartbeat, watch } from './heartbeat.ts';
 
 export interface BridgeOptions {
   readonly log: Log;
@@ -31,6 +32,8 @@ export interface BridgeOptions {
   readonly callee?: Side;
   /** lets Replaces and Refer-To name dialogs of ours */
   readonly dialogs?: BridgedDialogs;
+  /** asks both sides now and then whether they are still there; when left out a loss shows with the next request only */
+  readonly heartbeat?: Heartbeat;
 }
 
 export interface BridgedCall {
@@ -56,6 +59,7 @@ class Runner implements BridgedCall {
   readonly #dialogs: Readonly<Record<End, Dialog>>;
   readonly #options: BridgeOptions;
   readonly #forget: (() => void) | undefined;
+  readonly #stopWatching: readonly (() => void)[];
   #bridge: Bridge = talking;
   readonly #queue: { readonly event: BridgeEvent; readonly transaction: ServerTransaction | undefined }[] = [];
   #busy = false;
@@ -74,6 +78,11 @@ class Runner implements BridgedCall {
         this.#tell({ is: 'ended', side: end });
       });
     }
+    const { heartbeat } = options;
+    this.#stopWatching =
+      heartbeat === undefined
+        ? []
+        : (['caller', 'callee'] as const).map((side) => watch(this.#dialogs[side], heartbeat, () => this.#tell({ is: 'lost', side })));
     // an end above may have come already; requests then get their answer all the same
     for (const end of ['caller', 'callee'] as const) this.#dialogs[end].onRequest((transaction) => this.#requested(end, transaction));
   }
@@ -122,6 +131,7 @@ class Runner implements BridgedCall {
         return this.#dialogs[effect.side].close();
       case 'over':
         this.#forget?.();
+        for (const stop of this.#stopWatching) stop();
         this.#options.log.info({ callId: this.#options.callId, ending: effect.because, reason: this.#why }, 'call over');
         return this.#options.onOver();
       default:
@@ -190,7 +200,8 @@ class Runner implements BridgedCall {
     if (this.#change !== change) return;
     if (lateOffer) change.ack = ack;
     this.#dialogs[from].onAck((received) => {
-      if (this.#change !== change) return;
+      // an ACK that nobody waited for, such as that of the first INVITE, may still be kept for us
+      if (this.#change !== change || !acknowledges(received, change.transaction.request)) return;
       if (lateOffer) ack?.({ headers: passAck(received.headers), body: received.body });
       this.#forgetChange(change);
       this.#tell({ is: 'acked', from });
@@ -246,6 +257,11 @@ class Runner implements BridgedCall {
       ? { from: sender, towards: receiver }
       : { from: sender, towards: receiver, translate: (names) => dialogs.translate(names) };
   }
+}
+
+/** An ACK has the CSeq number of its INVITE (RFC 3261 13.2.2.4). */
+function acknowledges(ack: SipRequest, invite: SipRequest): boolean {
+  return Number.parseInt(ack.headers.get('CSeq') ?? '', 10) === Number.parseInt(invite.headers.get('CSeq') ?? '', 10);
 }
 
 function refusal(status: 491 | 500 | 481): { readonly status: number; readonly headers?: Headers } {

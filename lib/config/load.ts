@@ -56,6 +56,7 @@ export interface Config {
   readonly registration: RegistrationConfig;
   readonly wake: WakeConfig;
   readonly push: { readonly apps: readonly PushAppConfig[]; readonly deadlineMs: number };
+  readonly calls: Raw['calls'];
   readonly shutdown: Raw['shutdown'];
   readonly log: Raw['log'];
 }

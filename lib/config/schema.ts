@@ -283,6 +283,13 @@ export const configSchema = z
     registration: registration.prefault({}),
     wake: wake.prefault({}),
     push: push.prefault({}),
+    calls: z
+      .strictObject({
+        heartbeat_seconds: fallback(integer(0, 3600, 'seconds'), 60, {
+          doc: 'How often both sides of a call are asked by OPTIONS whether they are still there; 0 never.',
+        }),
+      })
+      .prefault({}),
     shutdown: z
       .strictObject({
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {

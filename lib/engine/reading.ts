@@ -56,6 +56,7 @@ export type Read =
 
 const unreadable: Read = { is: 'unreadable' };
 // CR and LF only as a pair, no NUL or other controls in the head
+// oxlint-disable-next-line no-control-regex -- controls are what it looks for
 const strayControl = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
 const singleHeaders = ['from', 'to', 'call-id', 'cseq', 'max-forwards'];
 // both become part of the dialog id in a meta line: no `|`, and nothing that UTF-8 decoding could change

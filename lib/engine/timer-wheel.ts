@@ -48,6 +48,7 @@ export class TimerWheel {
   #origin: number;
   #tick = 0;
   #size = 0;
+  #closed = false;
   #stop: (() => void) | undefined;
 
   constructor(options: { tickMs?: number; clock?: WheelClock; onFault?: (fault: unknown) => void } = {}) {
@@ -65,6 +66,8 @@ export class TimerWheel {
   /** Calls `owner.onTimer(name)` once, not before `delayMs` have passed and at most about two ticks later. */
   schedule<Name>(delayMs: number, owner: TimerOwner<Name>, name: Name): Timer {
     const timer = new Timer(owner, name);
+    // a socket that closes last must not keep the process alive
+    if (this.#closed) return timer;
     if (this.#size === 0) {
       this.#tick = this.#ticksNow();
       this.#arm();
@@ -87,7 +90,9 @@ export class TimerWheel {
     if (this.#size === 0) this.#disarm();
   }
 
+  /** Stops everything; what is scheduled afterwards never fires. */
   close(): void {
+    this.#closed = true;
     for (const head of this.#heads) {
       head.next = head;
       head.previous = head;

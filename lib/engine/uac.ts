@@ -4,13 +4,14 @@
  */
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
-import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
-import { findParam, parseUri } from '../sip/uri.ts';
+import { parseUri } from '../sip/uri.ts';
 import type { AppLink, Peer } from './control/app-link.ts';
 import { type Core, ownContact, ownVia, sentPeer } from './core.ts';
-import { contactUri, Dialog, dialogId, looseRoute, pointsAlong } from './dialog/dialog.ts';
+import { contactUri, Dialog, dialogId } from './dialog/dialog.ts';
+import { adoptAnswer, dialogParts, wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/session-expiry.ts';
 import { newBranch, newTag, uuid } from './ids.ts';
+import { beginsDialog, newRequestParts } from './new-request.ts';
 import { appLines, printRequest, printResponse, type RequestParts } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
 import { hopOf, resolveName } from './resolve.ts';
@@ -39,7 +40,6 @@ interface Sent {
 type Transaction = ClientTransaction<Sent>;
 
 const noDialog = 'Server error: unable to find dialog for dialog id provided';
-const forksDialog = new Set(['INVITE', 'SUBSCRIBE']);
 const withContact = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'UPDATE']);
 
 export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
@@ -136,7 +136,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'missing content-type');
       return;
     }
-    this.#alongDialog(dialog, (flow) => {
+    wayOf(dialog, this.#core.transports, (flow) => {
       const parts = this.#inDialog(dialog, request.method, flow ?? dialog.flow, newBranch());
       const contact = withContact.has(request.method)
         ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener))
@@ -184,7 +184,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 
   #send(app: AppLink, msgId: string, request: SipRequest, flow: Flow | undefined, alongFlow: boolean): void {
-    const { headers, method, body, uri } = request;
+    const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
     if (lines === undefined) {
@@ -196,45 +196,16 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'requested protocol/transport not available');
       return;
     }
-    const own = `${listener.host}:${listener.port}`;
-    let from = headers.get('from');
-    from = from === undefined ? ownContact(listener) : bracketed(replaceLocalhost(from, own));
-    let fromTag = readTag(from);
-    if (fromTag === undefined) {
+    const parts = newRequestParts(request, listener, () => this.#nextSeq());
+    if (parts === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
       return;
     }
-    if (fromTag === '') {
-      fromTag = newTag();
-      from = `${from};tag=${fromTag}`;
-    }
-    const to = headers.get('to');
-    const contact = headers.get('contact');
-    const seq = /^\d{1,10}/.exec(headers.get('cseq') ?? '')?.[0];
-    const branch = newBranch();
-    const callId = headers.get('call-id') ?? uuid();
-    const parts: RequestParts = {
-      method,
-      uri,
-      via: ownVia(listener, branch),
-      routes: '',
-      maxForwards: headers.get('max-forwards') ?? '70',
-      from,
-      to: to === undefined ? `<${uri}>` : bracketed(replaceLocalhost(to, own)),
-      callId,
-      seq: seq === undefined ? this.#nextSeq() : Math.min(Number(seq), 0xffff_ffff),
-      contact:
-        contact !== undefined
-          ? bracketed(replaceLocalhost(contact, own))
-          : forksDialog.has(method)
-            ? ownContact(listener)
-            : '',
-    };
     const text = printRequest(parts, lines, body);
     const sent: Sent = {
       app,
       txn: uuid(),
-      dialogId: forksDialog.has(method) ? dialogId(callId, fromTag) : '',
+      dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
       dialog: undefined,
       parts,
       alongFlow,
@@ -277,77 +248,19 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   #inDialog(dialog: Dialog, method: string, flow: Flow, branch: string): RequestParts {
     dialog.localSeq++;
-    if (method === 'INVITE') dialog.invited = dialog.localSeq;
-    return this.#dialogParts(dialog, method, flow, branch, dialog.localSeq);
-  }
-
-  #dialogParts(dialog: Dialog, method: string, flow: Flow, branch: string, seq: number): RequestParts {
-    const { routes, target, callId, local, remote, routeLines } = dialog;
-    const [first] = routes;
-    let uri = target;
-    let lines = routeLines;
-    if (first !== undefined && looseRoute(first) === undefined) {
-      // a strict router gets its own URI in the request line and the target last (RFC 3261 12.2.1.1)
-      const strict = /<([^>]+)>/.exec(first)?.[1];
-      if (strict !== undefined) {
-        uri = strict;
-        lines = `${routes
-          .slice(1)
-          .map((route) => `Route: ${route}\r\n`)
-          .join('')}Route: <${target}>\r\n`;
-      }
-    }
-    return {
-      method,
-      uri,
-      via: ownVia(flow.listener, branch),
-      routes: lines,
-      maxForwards: '70',
-      from: local,
-      to: remote,
-      callId,
-      seq,
-      contact: '',
-    };
-  }
-
-  /** Finds the flow for a request in a dialog; undefined when the connection it needs is gone. */
-  #alongDialog(dialog: Dialog, send: (flow: Flow | undefined) => void): void {
-    if (dialog.alongFlow) {
-      if (dialog.flow.open) send(dialog.flow);
-      else send(undefined);
-      return;
-    }
-    const [first] = dialog.routes;
-    const next = parseUri(
-      first === undefined ? dialog.target : (looseRoute(first) ?? /<([^>]+)>/.exec(first)?.[1] ?? ''),
-    );
-    const { transports } = this.#core;
-    const hop = next === undefined ? undefined : hopOf(next, transports);
-    if (hop?.is === 'address') {
-      const { target } = hop;
-      // a URI that names no transport stays on the one the dialog began with
-      const named = next !== undefined && findParam(next.params, 'transport') !== undefined;
-      const flow = transports.flowTo(named ? target : { ...target, transport: dialog.flow.listener.transport });
-      send(flow ?? dialog.flow);
-    } else if (hop?.is === 'name') {
-      void resolveName(hop, transports).then(
-        (target) => send((target === undefined ? undefined : transports.flowTo(target)) ?? dialog.flow),
-        () => send(dialog.flow),
-      );
-    } else send(dialog.flow.open ? dialog.flow : undefined);
+    return dialogParts(dialog, method, flow, branch, dialog.localSeq);
   }
 
   #sendAck(app: AppLink, msgId: string, dialog: Dialog | undefined, request: SipRequest): void {
-    if (dialog === undefined || dialog.invited === 0) {
+    if (dialog === undefined || dialog.invited === 0 || dialog.ack?.seq === dialog.invited) {
       app.notOk(msgId, 'Server error: ACK for non-success final response is automatically generated by server');
       return;
     }
     const seq = dialog.invited;
-    this.#alongDialog(dialog, (found) => {
+    wayOf(dialog, this.#core.transports, (found) => {
       const flow = found ?? dialog.flow;
       const lines = appLines(request.headers, request.body, true) ?? '';
-      const text = printRequest(this.#dialogParts(dialog, 'ACK', flow, newBranch(), seq), lines, request.body);
+      const text = printRequest(dialogParts(dialog, 'ACK', flow, newBranch(), seq), lines, request.body);
       flow.send(text);
       dialog.ack = { seq, text };
       app.requestSent(msgId, text, text.length, sentPeer(flow), uuid());
@@ -359,7 +272,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   endDialog(dialog: Dialog, reason: string): void {
     if (dialog.over) return;
     this.#core.dialogs.remove(dialog);
-    this.#alongDialog(dialog, (flow) => {
+    wayOf(dialog, this.#core.transports, (flow) => {
       const parts = this.#inDialog(dialog, 'BYE', flow ?? dialog.flow, newBranch());
       const text = printRequest(parts, `Reason: SIP;cause=200;text="${reason}"\r\n`);
       if (flow !== undefined) this.#start(this.#own(parts), flow, text);
@@ -396,7 +309,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const { sent } = transaction;
     const { status } = response;
     if (sent.app === undefined || status === 100) return;
-    if (forksDialog.has(transaction.method) && !this.#followDialog(transaction, response)) return;
+    if (beginsDialog.has(transaction.method) && !this.#followDialog(transaction, response)) return;
     if (status >= 200) {
       this.#invites.delete(sent.txn);
       const challenged = status === 401 || status === 407;
@@ -440,13 +353,14 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       if (response.toTag !== dialog.remoteTag) this.#dropFork(transaction, response);
       return false;
     }
-    if (sent.dialog === undefined) this.#moveTo(dialog, transaction, response);
+    if (sent.dialog === undefined) adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
     else {
       dialog.target = contactUri(response.headers) ?? dialog.target;
       // a 2xx that is not yet acknowledged is told once; its copies wait for the app's ACK
       if (status >= 200 && transaction.method === 'INVITE') {
         if (sent.begun === dialog) return false;
         sent.begun = dialog;
+        dialog.invited = sent.parts.seq;
       }
       return true;
     }
@@ -477,29 +391,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       flow: response.flow,
       alongFlow: true,
     });
-    this.#moveTo(dialog, transaction, response);
+    adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
     this.#core.dialogs.add(dialog);
     return dialog;
-  }
-
-  /** Takes peer, target, route set and way from an answer (RFC 3261 12.1.2). */
-  #moveTo(dialog: Dialog, transaction: Transaction, response: Response): void {
-    const { headers, status, flow } = response;
-    dialog.remote = response.to;
-    dialog.remoteTag = response.toTag;
-    dialog.target = contactUri(headers) ?? dialog.target;
-    dialog.routes = headers.list('record-route').toReversed();
-    dialog.flow = flow;
-    const [first] = dialog.routes;
-    const next = first === undefined ? dialog.target : (looseRoute(first) ?? dialog.target);
-    dialog.alongFlow =
-      transaction.sent.alongFlow ||
-      flow.listener.reliable ||
-      (first === undefined ? !pointsAlong(next, flow) : isPrivate(next));
-    if (status >= 200) {
-      dialog.confirmed = true;
-      if (transaction.method === 'INVITE') dialog.invited = transaction.sent.parts.seq;
-    }
   }
 
   /** A second phone answered the same INVITE: thank it and hang up; the app has its call already. */
@@ -569,29 +463,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 }
 
-/** `localhost` stands for whichever of our addresses the request leaves from (drachtio-protocol B.5). */
-function replaceLocalhost(value: string, own: string): string {
-  return value.includes('localhost')
-    ? value.replace(/(sips?:(?:[^@<>\s]*@)?)localhost(?::\d+)?(?=[;>?,\s]|$)/gi, `$1${own}`)
-    : value;
-}
-
-/** srf writes bare URIs; in brackets nobody can take what follows for a part of them (RFC 3261 20.10). */
-function bracketed(value: string): string {
-  if (value.includes('<') || value === '*') return value;
-  const addr = parseNameAddr(value);
-  return addr === undefined ? value : printNameAddr(addr);
-}
-
 function expiresIn(response: Response): number {
   const seconds = Number(response.headers.get('expires') ?? '3600');
   return Number.isFinite(seconds) ? seconds : 3600;
-}
-
-/** An address that is only reachable inside somebody's own network. */
-function isPrivate(uri: string): boolean {
-  const host = parseUri(uri)?.host ?? '';
-  return /^(?:10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|\[f[cd])/i.test(host);
 }
 
 function peerOf(flow: Flow): Peer {

@@ -2,10 +2,7 @@
  * The side that answers (RFC 3261 8.2, 9.2, 12.1.1, 13.3, 15.1.2; RFC 3262 3): matches requests to transactions and
  * dialogs, gives them to apps, and turns the apps' answers into responses. drachtio-protocol B.1, B.4, B.6.
  */
-import { findParam } from '../sip/uri.ts';
-import { splitAtCommas } from '../sip/headers.ts';
 import { parseMessage, type SipResponse } from '../sip/message.ts';
-import { parseNameAddr } from '../sip/name-addr.ts';
 import type { AppLink, Peer } from './control/app-link.ts';
 import { type Core, ownContact } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
@@ -15,7 +12,7 @@ import { endsSubscription, sessionExpiryOf } from './dialog/session-expiry.ts';
 import { newTag, uuid } from './ids.ts';
 import { appLines, linesOf, printResponse } from './printing.ts';
 import type { Read, Request } from './reading.ts';
-import { bindingOf } from './registration-cache.ts';
+import { expiryIn, memoOf, noMemo, takeTag, transactionKey } from './request-memo.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
 import { type RequestMemo, type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
 import type { Flow } from './transport/flow.ts';
@@ -27,7 +24,6 @@ const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
 const allow =
   'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
 const unknownTransaction = 'Response not sent due to unknown transaction';
-const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, sessionExpires: '', binding: '' };
 
 export class Uas implements ServerHost {
   readonly #core: Core;
@@ -467,16 +463,6 @@ export class Uas implements ServerHost {
   }
 }
 
-/** RFC 3261 17.2.3: branch, sent-by and method; without the magic cookie what RFC 2543 compared. */
-function transactionKey(request: Request, method: string): string {
-  const { via } = request;
-  const { branch } = via;
-  if (branch !== undefined && branch.length > 7 && branch.startsWith('z9hG4bK'))
-    return `${branch} ${via.host}:${via.port ?? ''} ${method}`;
-  const { callId, cseq, fromTag, headers } = request;
-  return `${callId} ${cseq.number} ${fromTag} ${via.host}:${via.port ?? ''};${branch ?? ''} ${request.flow.remotePort} ${headers.get('from')} ${method}`;
-}
-
 function peerOf(flow: Flow): Peer {
   return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }
@@ -484,43 +470,4 @@ function peerOf(flow: Flow): Peer {
 function partsOf(transaction: ServerTransaction): { vias: string; from: string; callId: string; cseq: string } {
   const { vias, from, callId, cseq } = transaction;
   return { vias, from, callId, cseq };
-}
-
-function memoOf(request: Request): RequestMemo | undefined {
-  const { headers, method } = request;
-  if (method === 'REGISTER') {
-    if (!request.flow.listener.reliable) return undefined;
-    const contact = contactUri(headers);
-    return contact === undefined ? undefined : { ...noMemo, binding: bindingOf(contact) };
-  }
-  if (method !== 'INVITE' && method !== 'SUBSCRIBE') return undefined;
-  const target = contactUri(headers) ?? '';
-  const extensions = `${headers.lines('supported').join()},${headers.lines('require').join()}`.toLowerCase();
-  return {
-    target,
-    routes: headers.list('record-route'),
-    takesReliable: extensions.includes('100rel'),
-    sessionExpires: headers.get('session-expires') ?? '',
-    binding: method === 'SUBSCRIBE' && request.flow.listener.reliable ? bindingOf(target) : '',
-  };
-}
-
-/** The app may choose the tag by putting it into To (drachtio-protocol B.4). */
-function takeTag(transaction: ServerTransaction, response: SipResponse): void {
-  if (transaction.toTag !== '') return;
-  const chosen = /;\s*tag=([^;>\s]+)\s*$/i.exec(response.headers.get('to') ?? '');
-  if (chosen !== null) transaction.toTag = chosen[1] as string;
-}
-
-/** Seconds a REGISTER or SUBSCRIBE was granted: the first Contact's expires, else Expires, else none. */
-function expiryIn(response: SipResponse): number {
-  const line = response.headers.get('contact');
-  const first = line === undefined ? undefined : splitAtCommas(line)[0];
-  const addr = first === undefined ? undefined : parseNameAddr(first);
-  const text =
-    (addr === undefined ? undefined : findParam(addr.params, 'expires')?.value) ??
-    response.headers.get('expires') ??
-    '0';
-  const seconds = Number(text);
-  return Number.isFinite(seconds) ? seconds : 0;
 }

@@ -7,6 +7,7 @@ import type { Domain } from '../core/domain.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
+import type { Heartbeat } from '../call/heartbeat.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
@@ -15,6 +16,7 @@ export interface PlaceCallDeps extends RingDeps {
   readonly calls: CallLedger;
   readonly times: RingTimes;
   readonly dialogs: BridgedDialogs;
+  readonly heartbeat: Heartbeat | undefined;
 }
 
 const upstream = 'upstream';
@@ -46,7 +48,15 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       refuseWith: (status) => (status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status }),
       onAnswered: (caller, callee) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
-        const call = bridge(caller, callee, { log: deps.log, callId, caller: 'phone', callee: 'upstream', dialogs: deps.dialogs, onOver: done });
+        const call = bridge(caller, callee, {
+          log: deps.log,
+          callId,
+          caller: 'phone',
+          callee: 'upstream',
+          dialogs: deps.dialogs,
+          ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
+          onOver: done,
+        });
       },
       onOver: ({ ending, fault }, story) => {
         release();

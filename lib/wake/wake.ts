@@ -8,6 +8,7 @@ import type { Target } from '../core/held-invite.ts';
 import { passInvite } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
+import type { Heartbeat } from '../call/heartbeat.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
@@ -29,6 +30,7 @@ export interface WakeDeps extends RingDeps {
   readonly telemetry: Telemetry;
   readonly calls: CallLedger;
   readonly dialogs: BridgedDialogs;
+  readonly heartbeat: Heartbeat | undefined;
   readonly policy: WakePolicy;
 }
 
@@ -136,6 +138,7 @@ class Waking {
             caller: 'upstream',
             callee: 'phone',
             dialogs: deps.dialogs,
+            ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
             onOver: done,
           });
         },
@@ -162,7 +165,7 @@ class Waking {
   #target(binding: Binding): Target {
     return {
       device: phoneOf(binding),
-      flow: isWorthTrying(binding, this.#arrivedAt, this.#deps) ? this.#keyOf(binding) : undefined,
+      flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
       canPush: binding.push !== undefined && binding.push.deadSince === undefined,
     };
   }
@@ -233,13 +236,13 @@ class Waking {
  * Live flow first (PN-PROXY-30). A connection of this engine run may still stand, and if not the engine says so at once; of
  * another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
  */
-function isWorthTrying(binding: Binding, arrivedAt: number, deps: WakeDeps): boolean {
+export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
   if (binding.push === undefined) return true;
-  if (binding.flow.engine !== deps.policy.engineId()) return false;
+  if (binding.flow.engine !== policy.engineId()) return false;
   // it has registered between the INVITE's arrival and our look: that is the refresh we would wait for
   if (binding.registeredAt >= arrivedAt) return true;
   if (binding.flow.transport !== 'udp') return true;
-  return deps.clock.now() - binding.registeredAt < deps.policy.udpAwakeMs;
+  return now - binding.registeredAt < policy.udpAwakeMs;
 }
 
 /** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */

@@ -25,12 +25,18 @@ locationStoreContract(
   async () => {
     await operator.flushall();
     // as README.md tells the operator to do it
-    await operator.hset('t*e[s]t:secret:{alice@example.com}', 'md5', knownSecrets[0].md5, 'sha256', knownSecrets[0].sha256);
-    await operator.hset('t*e[s]t:secret:{bob@example.com}', 'sha256', knownSecrets[1].sha256.toUpperCase());
     await operator.hset(
-      't*e[s]t:secret:{o%7Bd%7Dd%40u%257Bs:er@A "quoted" realm\\ü}',
-      { md5: knownSecrets[2].md5, sha256: 'not a hash' },
+      't*e[s]t:secret:{alice@example.com}',
+      'md5',
+      knownSecrets[0].md5,
+      'sha256',
+      knownSecrets[0].sha256,
     );
+    await operator.hset('t*e[s]t:secret:{bob@example.com}', 'sha256', knownSecrets[1].sha256.toUpperCase());
+    await operator.hset('t*e[s]t:secret:{o%7Bd%7Dd%40u%257Bs:er@A "quoted" realm\\ü}', {
+      md5: knownSecrets[2].md5,
+      sha256: 'not a hash',
+    });
     const first = await openRedis({ url: server.url, keyPrefix: 't*e[s]t:' });
     const second = await openRedis({ url: server.url, keyPrefix: 't*e[s]t:' });
     return {

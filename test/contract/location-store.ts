@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Binding } from '../../lib/core/binding.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import { aBinding } from '../support/a-binding.ts';
+import { titled } from '../support/needs.ts';
 
 export interface StoreUnderTest {
   /** empty but for `knownSecrets`; forgets within a second of keepUntil */
@@ -55,8 +56,7 @@ const soon = (): number => Date.now() + 3_600_000;
 const aor = 'alice@example.com';
 
 export function locationStoreContract(name: string, make: () => Promise<StoreUnderTest>, skip?: string): void {
-  const title = `LocationStore contract: ${name}${skip === undefined ? '' : ` (skipped: ${skip})`}`;
-  describe.skipIf(skip !== undefined)(title, () => {
+  describe.skipIf(skip !== undefined)(titled(`LocationStore contract: ${name}`, skip), () => {
     let under: StoreUnderTest;
     let store: LocationStore;
 
@@ -346,6 +346,12 @@ export function locationStoreContract(name: string, make: () => Promise<StoreUnd
     describe('life', () => {
       it('answers a ping', async () => {
         await expect(store.ping()).resolves.toBeUndefined();
+      });
+
+      it('stores what was under way when close was called', async () => {
+        const swaps = Array.from({ length: 50 }, (_, i) => store.swap(`u${i}@x`, 0, [aBinding()], soon()));
+        await store.close();
+        expect(new Set(await Promise.all(swaps))).toEqual(new Set(['stored']));
       });
 
       it('rejects everything after close with a code, and may be closed twice', async () => {

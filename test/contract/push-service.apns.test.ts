@@ -179,7 +179,9 @@ describe('faults', () => {
   it.each(answers)('%s: one attempt, and its outcome', async (_, rule, outcome) => {
     const { lab, apns } = await aPair();
     lab.rules.add(parseRule(rule));
-    expect(await apns.push(aCall(), noSignal)).toEqual(outcome);
+    const token = aToken();
+    const dead = outcome.is === 'token-dead' ? { token } : {};
+    expect(await apns.push(aCall({ tokens: [{ kind: 'voip', token }] }), noSignal)).toEqual({ ...outcome, ...dead });
     expect(lab.stats().faults).toBe(1);
   });
 
@@ -232,7 +234,7 @@ describe('faults', () => {
     const deadline = Date.now() + 150;
     const outcome = await apns.push(aCall({ deadline }), noSignal);
     expect(outcome).toEqual({ is: 'unreachable', reason: 'deadline passed, no answer' });
-    expect(Date.now() - deadline).toBeLessThan(100);
+    expect(Date.now() - deadline).toBeLessThan(1000);
     await until(() => lab.stats().streamsOpen === 0);
   });
 
@@ -480,7 +482,7 @@ describe('connections that end', () => {
     expect(lab.stall()).toBe(1);
     await until(() => ended.length > 0);
     // the interval, the wait, and what a busy machine adds
-    expect(Date.now() - frozenAt).toBeLessThan(50 + 60 + 200);
+    expect(Date.now() - frozenAt).toBeLessThan(50 + 60 + 1000);
     expect(ended).toEqual(['PING not acknowledged']);
     expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted' });
     expect(lab.stats().sessionsOpened).toBe(2);

@@ -194,3 +194,50 @@ test('a request of the app is answered, and a challenge is met by srf', async ()
   send(answerTo(second, '200 OK', 'r1'));
   expect(await answered).toBe(200);
 });
+
+test('[EDGE-TXN-07] a second phone that answers is acknowledged and hung up; the first call stays', async () => {
+  const calling = srf.createUAC(`sip:bob@127.0.10.2:${peer.address().port}`, { localSdp: sdp });
+  const invite = await next('INVITE');
+  send(answerTo(invite, '200 OK', 'first', sdp));
+  const dialog = await calling;
+  await next('ACK');
+  send(answerTo(invite, '200 OK', 'second', sdp));
+  const ack = await next('ACK');
+  const bye = await next('BYE');
+  for (const text of [ack, bye]) expect(header(text, 'To')).toContain(';tag=second');
+  send(answerTo(bye, '200 OK', ''));
+  expect(dialog.connected).toBe(true);
+  const ending = dialog.destroy();
+  const last = await next('BYE');
+  expect(header(last, 'To')).toContain(';tag=first');
+  send(answerTo(last, '200 OK', ''));
+  await ending;
+});
+
+test('a refused re-INVITE is acknowledged once, by the transaction', async () => {
+  const calling = srf.createUAC(`sip:bob@127.0.10.2:${peer.address().port}`, { localSdp: sdp });
+  send(answerTo(await next('INVITE'), '200 OK', 'b1', sdp));
+  const dialog = await calling;
+  await next('ACK');
+  const changing = dialog.modify(sdp).catch((error: any) => error.status);
+  const again = await next('INVITE');
+  send(answerTo(again, '488 Not Acceptable Here', 'b1'));
+  expect(await changing).toBe(488);
+  const ack = await next('ACK');
+  expect(header(ack, 'Via')).toBe(header(again, 'Via'));
+  const ending = dialog.destroy();
+  send(answerTo(await next('BYE'), '200 OK', 'b1'));
+  await ending;
+  expect(inbox.filter((text) => text.startsWith('ACK') && text !== ack)).toEqual([]);
+});
+
+test('a BYE before the answer ends the INVITE with 487', async () => {
+  handlers = { invite: (_req: any, res: any) => res.send(180) };
+  send(aRequest('INVITE', { body: sdp }));
+  const ringing = await next('SIP/2.0 180');
+  const toTag = /tag=(.*)/.exec(header(ringing, 'To'))?.[1] as string;
+  send(aRequest('BYE', { toTag, seq: 2, branch: 'z9hG4bKbye' }));
+  const terminated = await next('SIP/2.0 487');
+  expect(header(terminated, 'CSeq')).toBe('1 INVITE');
+  send(aRequest('ACK', { toTag, branch: 'z9hG4bKINVITE1' }));
+});

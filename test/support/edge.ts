@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EdgeProcess, freePort } from '../../apps/demo/edge-process.ts';
 import type { Remote } from '../../apps/demo/wire.ts';
@@ -13,9 +14,8 @@ import type { Remote } from '../../apps/demo/wire.ts';
 export const places = {
   edge: '127.0.30.1',
   pbx: '127.0.30.2',
+  /** phones have addresses from 127.0.30.50 on; this one is for those that share one */
   phones: '127.0.30.3',
-  /** another home with phones */
-  elsewhere: '127.0.30.4',
   /** nobody has told the edge about this one */
   stranger: '127.0.30.9',
 } as const;
@@ -54,6 +54,8 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
     ...config,
   };
   const edge = await EdgeProcess.start({ entry, dir, http, config: full });
+  // the line may still be in the pipe when /readyz has answered
+  while (edge.child.running && !edge.logs.some(isUp)) await nextTurn();
   return {
     process: edge,
     http,
@@ -79,9 +81,13 @@ function drachtioEngine(): Config {
   return { kind: 'drachtio', drachtio: { host, port: Number(port), secret } };
 }
 
+function isUp(line: Config): boolean {
+  return line['msg'] === 'edge is up';
+}
+
 /** From DRACHTIO_SIP (`udp/10.0.0.1:5060,tcp/10.0.0.1:5060`) or from the addresses the engine told the edge. */
 function placeOf(edge: EdgeProcess, transport: 'udp' | 'tcp'): Remote {
-  const up = edge.logs.findLast((line) => line['msg'] === 'edge is up');
+  const up = edge.logs.findLast(isUp);
   const told = onDrachtio ? (process.env['DRACHTIO_SIP'] ?? up?.['local']) : up?.['local'];
   for (const one of String(told).split(/[\s,]+/)) {
     const found = /^(udp|tcp)\/\[?([^\]]+)\]?:(\d+)$/.exec(one);

@@ -1,11 +1,11 @@
 /** The SIP ports as values: what was answered and sent can be read, and the other side is played by the test. */
-import type { Clock } from '../../lib/ports/clock.ts';
 import type { Dialog } from '../../lib/ports/dialog.ts';
 import type { Leg, LegEvents, LegRequest, Legs } from '../../lib/ports/leg.ts';
 import type { Answer, InviteTransaction } from '../../lib/ports/server-transaction.ts';
 import type { Flow } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { request, response, type SipRequest } from '../../lib/sip/message.ts';
+import { FakeDialog } from './fake-dialog.ts';
 
 export const pbxFlow: Flow = { transport: 'udp', address: '192.0.2.10', port: 5060, engine: 'e1' };
 
@@ -45,7 +45,7 @@ export class FakeInvite implements InviteTransaction {
   }
 
   async accept(answer: Answer): Promise<Dialog | undefined> {
-    return (await this.respond(answer)) === 'sent' ? new FakeDialog() : undefined;
+    return (await this.respond(answer)) === 'sent' ? new FakeDialog('caller') : undefined;
   }
 
   onCancel(listener: (cancel: SipRequest) => void): void {
@@ -62,26 +62,11 @@ export class FakeInvite implements InviteTransaction {
   }
 }
 
-export class FakeDialog implements Dialog {
-  readonly callId = 'dialog';
-  readonly localTag = 'l';
-  readonly remoteTag = 'r';
-  readonly sent: string[] = [];
-  request({ method }: { readonly method: string }) {
-    this.sent.push(method);
-    return Promise.resolve({ response: response(200, 'OK', Headers.empty()), local: false });
-  }
-  onRequest(): void {}
-  onAck(): void {}
-  onEnd(): void {}
-  close(): void {}
-}
-
 export class FakeLeg implements Leg {
   readonly callId = undefined;
   readonly request: LegRequest;
   readonly events: LegEvents;
-  readonly dialog = new FakeDialog();
+  readonly dialog = new FakeDialog('callee');
   cancelled = 0;
   acks = 0;
 
@@ -113,35 +98,5 @@ export class FakeLegs implements Legs {
     const leg = new FakeLeg(asked, events);
     this.started.push(leg);
     return leg;
-  }
-}
-
-/** Time that stands still until it is moved. */
-export class MovedClock implements Clock {
-  #now = 1_700_000_000_000;
-  readonly #tasks = new Set<{ readonly at: number; readonly task: () => void }>();
-
-  now = (): number => this.#now;
-
-  after = (ms: number, task: () => void): (() => void) => {
-    const entry = { at: this.#now + ms, task };
-    this.#tasks.add(entry);
-    return () => this.#tasks.delete(entry);
-  };
-
-  get waiting(): number {
-    return this.#tasks.size;
-  }
-
-  move(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const due = [...this.#tasks].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) break;
-      this.#tasks.delete(due);
-      this.#now = due.at;
-      due.task();
-    }
-    this.#now = until;
   }
 }

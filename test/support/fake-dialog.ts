@@ -24,6 +24,8 @@ export class FakeDialog implements Dialog {
   /** methods of everything asked, in order */
   readonly methods: string[] = [];
   closed = 0;
+  /** of the peer's last request */
+  #cseq = 1;
   #onRequest: ((transaction: ServerTransaction) => void) | undefined;
   #onAck: ((ack: SipRequest) => void) | undefined;
   #onEnd: ((why: string) => void) | undefined;
@@ -81,14 +83,14 @@ export class FakeDialog implements Dialog {
   // ---- what the peer does ----
 
   async sends(method: string, options: { readonly headers?: Fields; readonly body?: string } = {}): Promise<RecordedTransaction> {
-    const transaction = new RecordedTransaction(request(method, 'sip:edge', Headers.of(options.headers ?? []), options.body ?? ''), this);
+    const transaction = new RecordedTransaction(request(method, 'sip:edge', Headers.of([['CSeq', `${++this.#cseq} ${method}`], ...(options.headers ?? [])]), options.body ?? ''), this);
     this.#onRequest?.(transaction);
     await settled();
     return transaction;
   }
 
   async acknowledges(body = '', headers: Fields = []): Promise<void> {
-    this.#onAck?.(request('ACK', 'sip:edge', Headers.of(headers), body));
+    this.#onAck?.(request('ACK', 'sip:edge', Headers.of([...headers, ['CSeq', `${this.#cseq} ACK`]]), body));
     await settled();
   }
 

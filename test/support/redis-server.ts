@@ -38,7 +38,18 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   let child: ChildProcess | undefined;
 
   const start = async (): Promise<void> => {
-    const settings = ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, '--save', '', '--appendonly', 'no'];
+    const settings = [
+      '--bind',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--dir',
+      folder,
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+    ];
     if (password !== undefined) settings.push('--requirepass', password);
     child = spawn(program, [...settings, ...(options.settings ?? [])], { stdio: 'ignore' });
     await answering(port, child);

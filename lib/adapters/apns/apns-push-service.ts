@@ -1,14 +1,16 @@
 /** PushService for APNs (RFC 8599 10): configured apps, one pool per host and key, our own connection under apns2's notification model. */
 import { createHash, randomUUID } from 'node:crypto';
+import type { OutgoingHttpHeaders } from 'node:http2';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushClass, PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
+import { topicOf } from '../../sip/push-params.ts';
 import { deliver } from './delivery.ts';
 import { encodeNotification, notificationFor, type PayloadPolicy, planPush } from './payload.ts';
 import { ProviderTokenSource } from './provider-token.ts';
 import { type PoolEvents, SessionPool } from './session-pool.ts';
 import { Suspects } from './suspects.ts';
-import { topicOf } from './topic.ts';
+
 import type { Urgency } from './waiting-line.ts';
 
 export interface ApnsApp extends PayloadPolicy {
@@ -118,19 +120,26 @@ class ApnsPushService implements PushService {
       sources.set(signer, tokens);
       const endpoints = { ...appleHosts, ...app.endpoint };
       for (const endpoint of Object.values(endpoints)) checkEndpoint(app.name, endpoint);
-      const poolOf = (environment: 'production' | 'sandbox'): SessionPool =>
-        this.#pool(JSON.stringify([endpoints[environment], signer, app.ca]), endpoints[environment], app.ca, limits);
+      const open: { production: SessionPool | undefined; sandbox: SessionPool | undefined } = {
+        production: undefined,
+        sandbox: undefined,
+      };
+      const poolOf = (environment: 'production' | 'sandbox'): SessionPool => {
+        open[environment] ??= this.#pool(signer, endpoints[environment], app.ca, limits);
+        return open[environment];
+      };
       this.#apps.set(app.name, { app, tokens, poolOf });
       poolOf('production').warm();
     }
   }
 
-  async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
+  push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
     try {
-      return await this.#push(request, signal);
+      const outcome = this.#push(request, signal);
+      return outcome instanceof Promise ? outcome : Promise.resolve(outcome);
     } catch (cause) {
       this.#events.failure?.(cause);
-      return { is: 'unreachable', reason: 'internal error' };
+      return Promise.resolve({ is: 'unreachable', reason: 'internal error' });
     }
   }
 
@@ -167,6 +176,11 @@ class ApnsPushService implements PushService {
     if (body === undefined) return { is: 'config-error', reason: 'payload too large' };
     const id = randomUUID();
     const { collapseId } = notification.options;
+    const { pushType } = notification;
+    const path = `/3/device/${plan.token}`;
+    const priority = String(notification.priority);
+    const expiration = String(notification.options.expiration);
+    const isCall = request.class === 'call';
     return deliver(
       open.poolOf(request.environment ?? 'production'),
       tokens,
@@ -177,19 +191,24 @@ class ApnsPushService implements PushService {
         body,
         smaller,
         urgency: urgencies[request.class],
-        headers: {
-          ':method': 'POST',
-          ':path': `/3/device/${plan.token}`,
-          'apns-topic': topic,
-          'apns-push-type': notification.pushType,
-          'apns-priority': String(notification.priority),
-          'apns-expiration': String(notification.options.expiration),
-          'apns-id': id,
-          ...(collapseId === undefined ? {} : { 'apns-collapse-id': collapseId }),
+        // in one piece: this is the hot path
+        headers: (providerToken) => {
+          const headers: OutgoingHttpHeaders = {
+            ':method': 'POST',
+            ':path': path,
+            authorization: `bearer ${providerToken}`,
+            'apns-topic': topic,
+            'apns-push-type': pushType,
+            'apns-priority': priority,
+            'apns-expiration': expiration,
+            'apns-id': id,
+          };
+          if (collapseId !== undefined) headers['apns-collapse-id'] = collapseId;
+          return headers;
         },
       },
       {
-        attemptMs: request.class === 'call' ? this.#timers.callAttemptMs : this.#timers.attemptMs,
+        attemptMs: isCall ? this.#timers.callAttemptMs : this.#timers.attemptMs,
         probeMs: this.#timers.probeMs,
         deadline: request.deadline,
       },
@@ -197,14 +216,13 @@ class ApnsPushService implements PushService {
       {
         clockAlarm: () => this.#events.clockAlarm?.(app.keyId),
         suspect: () => this.#suspects.report(plan.token, request.callId),
+        accepted: () => this.#suspects.clear(plan.token),
       },
-    ).then((outcome) => {
-      if (outcome.is === 'accepted') this.#suspects.clear(plan.token);
-      return outcome;
-    });
+    );
   }
 
-  #pool(key: string, endpoint: string, ca: string | undefined, limits: ApnsLimits): SessionPool {
+  #pool(signer: string, endpoint: string, ca: string | undefined, limits: ApnsLimits): SessionPool {
+    const key = JSON.stringify([endpoint, signer, ca]);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
     const { warmSessions, maxSessions, busyStreams, queue } = limits;

@@ -10,8 +10,8 @@ import type { SessionPool } from './session-pool.ts';
 import type { Urgency } from './waiting-line.ts';
 
 export interface Parcel {
-  /** without authorization */
-  readonly headers: OutgoingHttpHeaders;
+  /** the request's headers, signed with this provider token */
+  headers(providerToken: string): OutgoingHttpHeaders;
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
@@ -31,6 +31,7 @@ export interface DeliveryTerms {
 }
 
 export interface DeliveryHooks {
+  accepted(): void;
   clockAlarm(): void;
   /** APNs says that it does not know the token: true when that has been said often enough to believe it */
   suspect(): boolean;
@@ -114,7 +115,7 @@ class Delivery {
         headers: () => {
           const token = this.#tokens.current(this.#clock.now());
           this.#token = token;
-          return { ...this.#parcel.headers, authorization: `bearer ${token.text}` };
+          return this.#parcel.headers(token.text);
         },
         started: (session) => {
           this.#session = session;
@@ -182,13 +183,18 @@ class Delivery {
     const { verdict, reason, since, retryAfterMs } = judge(answer, now);
     switch (verdict) {
       case 'accepted':
+        this.#hooks.accepted();
         this.#end({ is: 'accepted', id: answer.headers['apns-id'] ?? this.#parcel.id });
         return;
       case 'dead':
         this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
         return;
       case 'suspect':
-        this.#end(this.#hooks.suspect() ? { is: 'token-dead', token: this.#parcel.token, reason } : { is: 'config-error', reason });
+        this.#end(
+          this.#hooks.suspect()
+            ? { is: 'token-dead', token: this.#parcel.token, reason }
+            : { is: 'config-error', reason },
+        );
         return;
       case 'throttled':
         this.#end({ is: 'throttled', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });

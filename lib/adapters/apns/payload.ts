@@ -8,8 +8,8 @@ import type { PushClass, PushRequest } from '../../ports/push-service.ts';
 export type Profile = 'generic' | 'linphone' | 'pjsip';
 /** What Apple may see of the caller: URI and name, the name, or neither. */
 export type Privacy = 'full' | 'name' | 'none';
-/** How long APNs keeps a call's push: until the phone need not be woken any more, one attempt, or seconds. */
-export type CallExpiration = 'window' | 0 | number;
+/** How long APNs keeps a call's push: until the phone need not be woken any more, or seconds; 0 is one attempt. */
+export type CallExpiration = 'window' | number;
 
 export interface PayloadPolicy {
   readonly profile: Profile;
@@ -93,16 +93,17 @@ type Keys = Readonly<Record<string, unknown>>;
 
 function genericKeys(request: PushRequest, privacy: Privacy, now: number): Keys {
   const caller = callerFor(request, privacy);
+  const isCall = request.class === 'call';
+  // JSON leaves out what is undefined
   return {
     v: '1',
     type: request.class,
     'call-id': request.callId,
-    ...(request.class === 'call'
-      ? { 'call-uuid': callUuid(request.callId), 'has-video': String(request.hasVideo) }
-      : {}),
-    ...(caller.uri === undefined ? {} : { 'from-uri': caller.uri }),
-    ...(caller.name === undefined ? {} : { 'display-name': caller.name }),
-    ...(privacy === 'full' ? { 'to-uri': request.to.slice(0, longestUri) } : {}),
+    'call-uuid': isCall ? callUuid(request.callId) : undefined,
+    'has-video': isCall ? String(request.hasVideo) : undefined,
+    'from-uri': caller.uri,
+    'display-name': caller.name,
+    'to-uri': privacy === 'full' ? request.to.slice(0, longestUri) : undefined,
     'sent-at': String(now),
     'expires-at': String(request.wakeUntil),
   };
@@ -218,17 +219,16 @@ export function notificationFor(
   now: number,
   minimal = false,
 ): Notification {
-  return new Notification(plan.token, {
-    ...(minimal ? minimalContent(request, plan) : contentOf(request, plan, policy, now)),
-    type: plan.type,
-    priority: plan.priority,
-    topic,
-    expiration: expirationOf(request, policy.callExpiration, now),
-    // never on VoIP: collapsing two calls would lose one
-    ...(plan.type === PushType.alert
-      ? { collapseId: createHash('sha256').update(request.callId).digest('base64url').slice(0, 32) }
-      : {}),
-  });
+  const options = minimal ? minimalContent(request, plan) : contentOf(request, plan, policy, now);
+  options.type = plan.type;
+  options.priority = plan.priority;
+  options.topic = topic;
+  options.expiration = expirationOf(request, policy.callExpiration, now);
+  // never on VoIP: collapsing two calls would lose one
+  if (plan.type === PushType.alert) {
+    options.collapseId = createHash('sha256').update(request.callId).digest('base64url').slice(0, 32);
+  }
+  return new Notification(plan.token, options);
 }
 
 /** The JSON of a notification; undefined when APNs would refuse its size. */

@@ -1,12 +1,14 @@
 /** LocationStore in one memory-mapped lmdb file: durable, zero-install, for an edge of one process. What it survives: README.md. */
-import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, statfsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
-import { decodeAor, decodeBindings, decodeKeepUntil, dictionary, encode, keyOf } from './encoding.ts';
+import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
+import { GroupCommit } from './group-commit.ts';
 
 export interface LmdbStoreOptions {
   /** the folder of the store; made when absent, readable by this user only */
@@ -18,6 +20,8 @@ export interface LmdbStoreOptions {
     readonly md5?: string;
     readonly sha256?: string;
   }[];
+  /** free octets on the disk below which nothing is written any more; 64 MiB when left out */
+  readonly minFree?: number;
   /** ms between the end of one look through all sets and the start of the next; 300,000 when left out */
   readonly sweepEveryMs?: number;
 }
@@ -28,6 +32,7 @@ const format = '1';
 const blockSize = 2 ** 20;
 /** lmdb's flags for "committed when it returns, flushed to the disk with the next flush" */
 const commitWithoutFlush: number = 0x10002;
+const spaceEveryMs = 1000;
 /** sets looked at in one go, and the rest between two goes: about a millisecond of work, some 12,000 sets a second */
 const sliceSize = 250;
 const sliceEveryMs = 20;
@@ -38,7 +43,14 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Location
   try {
     mkdirSync(options.path, { recursive: true, mode: 0o700 });
     mustBeLmdb(join(options.path, 'data.mdb'));
-    root = open<string, string>({ path: options.path, noSubdir: false, encoding: 'string', maxDbs: 8 });
+    root = open<string, string>({
+      path: options.path,
+      noSubdir: false,
+      encoding: 'string',
+      maxDbs: 8,
+      // GroupCommit does the batching; lmdb's own makes promises nobody can hear, and a full disk would end the process.
+      eventTurnBatching: false,
+    });
     return new LmdbStore(root, options);
   } catch (cause) {
     await root?.close().catch(() => undefined);
@@ -58,13 +70,16 @@ class LmdbStore implements LocationStore {
   readonly #sets: Database<string, string>;
   readonly #shared: Database<string, string>;
   readonly #meta: Database<string, string>;
+  readonly #writes = new GroupCommit();
   readonly #secrets = new Map<string, { readonly md5?: string; readonly sha256?: string }>();
   readonly #sweepEveryMs: number;
   #nextVersion = 0;
   #endOfBlock = 0;
   #sweeper: NodeJS.Timeout;
-  /** the last write failed: ping has to prove that writing works again */
-  #writeFailed = false;
+  readonly #minFree: number;
+  readonly #spaceWatch: NodeJS.Timeout;
+  /** why nothing can be written now; reads go on */
+  #readOnlyBecause: string | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(root: RootDatabase<string, string>, options: LmdbStoreOptions) {
@@ -73,29 +88,30 @@ class LmdbStore implements LocationStore {
     this.#meta = root.openDB({ name: 'meta', encoding: 'string' });
     const known = this.#meta.transactionSync(() => {
       const found = this.#meta.get('format');
-      if (found !== undefined) return { format: found, dictionary: this.#meta.get('dictionary') ?? '' };
-      this.#meta.putSync('format', format);
-      this.#meta.putSync('dictionary', dictionary);
-      return { format, dictionary };
+      if (found === undefined) this.#meta.putSync('format', format);
+      return found ?? format;
     });
-    if (known.format !== format) {
+    if (known !== format) {
       throw new EdgeError(
         'EDGE_STORE_UNAVAILABLE',
-        `The store in "${options.path}" has format ${known.format}, this program reads format ${format}. ` +
+        `The store in "${options.path}" has format ${known}, this program reads format ${format}. ` +
           'Use the program that wrote it, or another folder.',
       );
     }
-    this.#sets = root.openDB({
-      name: 'sets',
-      encoding: 'string',
-      useVersions: true,
-      compression: { threshold: 100, dictionary: Buffer.from(known.dictionary) },
-    });
+    this.#sets = root.openDB({ name: 'sets', encoding: 'string', useVersions: true });
     this.#shared = root.openDB({ name: 'shared', encoding: 'string' });
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {
       this.#secrets.set(JSON.stringify([user, realm]), digests);
     }
+    this.#minFree = options.minFree ?? 64 * 2 ** 20;
+    this.#lookAtSpace(statfsSync(options.path));
+    this.#spaceWatch = setInterval(() => {
+      statfs(options.path).then(
+        (space) => this.#lookAtSpace(space),
+        () => undefined, // then writing tells
+      );
+    }, spaceEveryMs).unref();
     this.#sweepEveryMs = options.sweepEveryMs ?? 300_000;
     this.#sweeper = setTimeout(() => this.#sweep(undefined), this.#sweepEveryMs).unref();
   }
@@ -105,7 +121,7 @@ class LmdbStore implements LocationStore {
       const entry = this.#sets.getEntry(keyOf(aor));
       return entry === undefined
         ? { version: 0, bindings: [] }
-        : { version: entry.version ?? 0, bindings: decodeBindings(entry.value) };
+        : { version: entry.version ?? 0, bindings: decodeBindings(aor, entry.value) };
     });
   }
 
@@ -123,8 +139,7 @@ class LmdbStore implements LocationStore {
       if (version === undefined) return 'conflict';
       const value = encode(aor, key, bindings, keepUntil);
       const only = expected === 0 ? null : expected;
-      const stored = await this.#sets.put(key, value, version, only as number);
-      this.#writeFailed = false;
+      const stored = await this.#writes.add(() => this.#sets.put(key, value, version, only as number));
       return stored ? 'stored' : 'conflict';
     });
   }
@@ -138,7 +153,9 @@ class LmdbStore implements LocationStore {
       const aors: Aor[] = [];
       const most = Math.max(1, limit);
       let last: string | undefined;
-      for (const { key, value } of this.#sets.getRange(rangeAfter(cursor.startsWith('>') ? cursor.slice(1) : '', most))) {
+      for (const { key, value } of this.#sets.getRange(
+        rangeAfter(cursor.startsWith('>') ? cursor.slice(1) : '', most),
+      )) {
         last = key;
         const aor = decodeAor(key, value);
         if (aor !== undefined) aors.push(aor);
@@ -167,21 +184,32 @@ class LmdbStore implements LocationStore {
   }
 
   async ping(): Promise<void> {
-    await this.#attempt('read', () => this.#meta.get('format'));
-    if (!this.#writeFailed) return;
-    await this.#attempt('written', () => this.#meta.put('ping', 'pong'));
-    this.#writeFailed = false;
+    // An empty write goes the way of the others, so it does not come back when that way is blocked.
+    await this.#attempt('written', () => this.#writes.add(async () => this.#meta.get('format')));
   }
 
   close(): Promise<void> {
     clearTimeout(this.#sweeper);
-    this.#closing ??= this.#root.close();
+    clearInterval(this.#spaceWatch);
+    // The empty write ends when every write before it has been handed to lmdb, which waits for its own.
+    this.#closing ??= this.#writes
+      .add(async () => undefined)
+      .then(
+        () => this.#root.close(),
+        () => undefined, // after a failed commit lmdb may never end to close; the process will
+      );
     return this.#closing;
+  }
+
+  #lookAtSpace({ bavail, bsize }: { readonly bavail: number; readonly bsize: number }): void {
+    const free = bavail * bsize;
+    const low = free < this.#minFree;
+    this.#readOnlyBecause = low ? `only ${Math.floor(free / 2 ** 20)} MiB are free on its disk` : undefined;
   }
 
   async #remove(key: string, expected: number): Promise<boolean> {
     if (expected === 0) return this.#sets.getEntry(key) === undefined;
-    return this.#sets.remove(key, expected);
+    return this.#writes.add(() => this.#sets.remove(key, expected));
   }
 
   /** A version that no set of this store ever had and that is above `expected`; undefined when `expected` is made up. */
@@ -212,10 +240,15 @@ class LmdbStore implements LocationStore {
   #sweep(after: string | undefined): void {
     let last: string | undefined;
     try {
+      if (this.#readOnlyBecause !== undefined) throw new Error(this.#readOnlyBecause);
       const now = Date.now();
-      for (const { key, value, version } of this.#sets.getRange({ ...rangeAfter(after ?? '', sliceSize), versions: true })) {
+      for (const { key, value, version } of this.#sets.getRange({
+        ...rangeAfter(after ?? '', sliceSize),
+        versions: true,
+      })) {
         last = key;
-        if (decodeKeepUntil(value) <= now && version !== undefined) this.#sets.remove(key, version).catch(disarm);
+        if (decodeKeepUntil(value) <= now && version !== undefined)
+          this.#writes.add(() => this.#sets.remove(key, version)).catch((cause: unknown) => this.#noteFailure(cause));
       }
     } catch {
       last = undefined; // reads and swaps of others will tell; we look again later
@@ -226,17 +259,32 @@ class LmdbStore implements LocationStore {
 
   async #attempt<T>(what: 'read' | 'written', task: () => T | Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new EdgeError('EDGE_STORE_UNAVAILABLE', 'The location store is closed.');
+    if (what === 'written' && this.#readOnlyBecause !== undefined) throw this.#unavailable(what, this.#readOnlyBecause);
     try {
       return await task();
     } catch (cause) {
-      disarm(cause);
-      if (what === 'written') this.#writeFailed = true;
-      throw new EdgeError(
-        'EDGE_STORE_UNAVAILABLE',
-        `The store in "${this.#path}" cannot be ${what} (${textOf(cause)}). Is the disk full or gone?`,
+      this.#noteFailure(cause);
+      throw this.#unavailable(
+        what,
+        isFailedCommit(cause) ? 'the commit failed, its disk is full or broken' : textOf(cause),
         cause,
       );
     }
+  }
+
+  /**
+   * After a failed commit (disk full, I/O error) lmdb 3.5.6 must not be written to any more: promises stay open and memory gets
+   * damaged. So reads go on and calls still find their phones, writes wait for a restart.
+   */
+  #noteFailure(cause: unknown): void {
+    if (!isFailedCommit(cause)) return;
+    clearInterval(this.#spaceWatch);
+    this.#readOnlyBecause = 'a commit has failed before; see to its disk, then restart';
+    this.#writes.fail(cause);
+  }
+
+  #unavailable(what: 'read' | 'written', why: string, cause?: unknown): EdgeError {
+    return new EdgeError('EDGE_STORE_UNAVAILABLE', `The store in "${this.#path}" cannot be ${what}: ${why}.`, cause);
   }
 }
 
@@ -263,10 +311,11 @@ function rangeAfter(key: string, limit: number): { start?: string; exclusiveStar
   return key === '' ? { limit } : { start: key, exclusiveStart: true, limit };
 }
 
-/** A failed commit carries a second promise with the reason; nobody else listens to it, and unheard it would end the process. */
-function disarm(cause: unknown): void {
-  if (typeof cause !== 'object' || cause === null || !('commitError' in cause)) return;
+/** The error carries a second promise with the reason; nobody else listens to it, and unheard it would end the process. */
+function isFailedCommit(cause: unknown): boolean {
+  if (typeof cause !== 'object' || cause === null || !('commitError' in cause)) return false;
   if (cause.commitError instanceof Promise) cause.commitError.catch(() => undefined);
+  return true;
 }
 
 function textOf(cause: unknown): string {

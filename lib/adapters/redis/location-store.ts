@@ -18,6 +18,7 @@ export class RedisLocationStore implements LocationStore {
   /** values this node has asked for: it keeps them from expiring, and puts them back should Redis have lost them */
   readonly #shared = new Map<string, string>();
   readonly #renewal: NodeJS.Timeout;
+  readonly #underWay = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
 
   constructor({ redis, server }: Connection, keys: Keys) {
@@ -37,12 +38,7 @@ export class RedisLocationStore implements LocationStore {
     return this.#attempt(async () => toSet(await this.#redis.get(this.#keys.set(aor))));
   }
 
-  swap(
-    aor: Aor,
-    expected: number,
-    bindings: readonly Binding[],
-    keepUntil: number,
-  ): Promise<'stored' | 'conflict'> {
+  swap(aor: Aor, expected: number, bindings: readonly Binding[], keepUntil: number): Promise<'stored' | 'conflict'> {
     return this.#attempt(() =>
       runSwapSet(this.#redis, {
         key: this.#keys.set(aor),
@@ -64,10 +60,7 @@ export class RedisLocationStore implements LocationStore {
     });
   }
 
-  readSecret(
-    user: string,
-    realm: string,
-  ): Promise<{ readonly md5?: string; readonly sha256?: string } | undefined> {
+  readSecret(user: string, realm: string): Promise<{ readonly md5?: string; readonly sha256?: string } | undefined> {
     return this.#attempt(async () => {
       const [first, second] = await this.#redis.hmget(this.#keys.secret(user, realm), 'md5', 'sha256');
       const md5 = hexOf(first, 32);
@@ -93,13 +86,25 @@ export class RedisLocationStore implements LocationStore {
 
   close(): Promise<void> {
     clearInterval(this.#renewal);
-    this.#closing ??= endConnection(this.#redis);
+    this.#closing ??= this.#end();
     return this.#closing;
+  }
+
+  /** Commands wait for one another in ioredis, but not the one that ends the connection: so wait here, also for last news. */
+  async #end(): Promise<void> {
+    await Promise.allSettled([...this.#underWay, this.#redis.ping()]);
+    await endConnection(this.#redis);
   }
 
   async #attempt<T>(task: () => Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new EdgeError('EDGE_STORE_UNAVAILABLE', 'The location store is closed.');
-    return inTime(this.#server, task());
+    const work = inTime(this.#server, task());
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
   }
 }
 

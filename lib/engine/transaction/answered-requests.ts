@@ -3,7 +3,7 @@
  * This is the Completed state of those transactions: one string each instead of an object with a timer, forgotten by
  * generation, so between 64 and 80 times T1.
  */
-import type { Timer, TimerOwner, TimerWheel } from '../timer-wheel.ts';
+import type { TimerOwner, TimerWheel } from '../timer-wheel.ts';
 
 const generations = 4;
 
@@ -11,7 +11,7 @@ export class AnsweredRequests implements TimerOwner<'next'> {
   readonly #wheel: TimerWheel;
   readonly #stepMs: number;
   #maps: Map<string, string>[] = [new Map()];
-  #timer: Timer | undefined;
+  #turning = false;
 
   constructor(wheel: TimerWheel, keepMs: number) {
     this.#wheel = wheel;
@@ -26,7 +26,7 @@ export class AnsweredRequests implements TimerOwner<'next'> {
 
   set(key: string, answer: string): void {
     (this.#maps[0] as Map<string, string>).set(key, answer);
-    this.#timer ??= this.#wheel.schedule(this.#stepMs, this, 'next');
+    this.#turn();
   }
 
   get(key: string): string | undefined {
@@ -38,10 +38,16 @@ export class AnsweredRequests implements TimerOwner<'next'> {
   }
 
   onTimer(_name: 'next'): void {
-    this.#timer = undefined;
+    this.#turning = false;
     this.#maps.unshift(new Map());
     this.#maps.length = Math.min(this.#maps.length, generations + 1);
-    if (this.#maps.some((map) => map.size > 0)) this.#timer = this.#wheel.schedule(this.#stepMs, this, 'next');
+    if (this.#maps.some((map) => map.size > 0)) this.#turn();
     else this.#maps = [new Map()];
+  }
+
+  #turn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    this.#wheel.schedule(this.#stepMs, this, 'next');
   }
 }

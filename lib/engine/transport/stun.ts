@@ -38,7 +38,7 @@ function ipv6Octets(address: string): number[] | undefined {
   const all =
     right === undefined
       ? head
-      : [...head, ...new Array<number>(Math.max(0, 8 - head.length - tail.length)).fill(0), ...tail];
+      : [...head, ...Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => 0), ...tail];
   if (all.length !== 8 || all.some((word) => !(word >= 0 && word <= 0xffff))) return undefined;
   return all.flatMap((word) => [word >>> 8, word & 255]);
 }

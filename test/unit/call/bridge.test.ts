@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
 import { bridge, type BridgedCall, type BridgeOptions } from '../../../lib/call/bridge.ts';
 import { FakeDialog } from '../../support/fake-dialog.ts';
+import { MovedClock } from '../../support/moved-clock.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 
 let caller: FakeDialog;
@@ -234,4 +235,36 @@ test('identities stop at the border, dialogs are named as the other side knows t
   await caller.sends('BYE');
   await callee.last('BYE').answer(200);
   expect(dialogs.size).toBe(2);
+});
+
+test('a side that gives no sign of life twice in a row is lost, and the other side is told', async () => {
+  const clock = new MovedClock();
+  call = tie({ heartbeat: { clock, everyMs: 60_000 } });
+  clock.move(60_000);
+  await callee.last('OPTIONS').answer(200);
+  await caller.last('OPTIONS').answer(405);
+  clock.move(60_000);
+  await callee.last('OPTIONS').answer(408, { local: true });
+  await caller.last('OPTIONS').answer(200);
+  expect(caller.methods.filter((method) => method === 'BYE')).toHaveLength(0);
+  clock.move(60_000);
+  await callee.last('OPTIONS').answer(503, { local: true });
+  expect(caller.methods.filter((method) => method === 'BYE')).toHaveLength(1);
+  await caller.last('BYE').answer(200);
+  await callee.last('BYE').answer(408, { local: true });
+  expect(overs).toBe(1);
+  expect(clock.waiting).toBe(0);
+});
+
+test('the ACK of the first INVITE, told late, is not taken for that of a re-INVITE', async () => {
+  const change = await caller.sends('INVITE', sdp);
+  const asked = callee.last('INVITE');
+  await asked.answer(200, { body: 'v=0 answer' });
+  expect(change.final).toMatchObject({ status: 200 });
+  await caller.acknowledges('', [['CSeq', '1 ACK']]);
+  // the change is not finished: the other side may not begin one
+  expect((await callee.sends('INVITE', sdp)).final).toMatchObject({ status: 491 });
+  await caller.acknowledges();
+  const next = await callee.sends('INVITE', sdp);
+  expect(next.final).toBeUndefined();
 });

@@ -123,6 +123,19 @@ describe('TimerWheel', () => {
     expect(times).toBe(5);
   });
 
+  test('nothing fires and nothing ticks after close', () => {
+    const clock = new HandClock();
+    const wheel = new TimerWheel({ clock });
+    let fired = 0;
+    const owner = { onTimer: () => fired++ };
+    wheel.schedule(10, owner, 'x');
+    wheel.close();
+    wheel.cancel(wheel.schedule(10, owner, 'x'));
+    wheel.schedule(10, owner, 'x');
+    clock.advance(100);
+    expect([fired, clock.ticking, wheel.size]).toEqual([0, false, 0]);
+  });
+
   test('a long pause loses nothing', () => {
     const clock = new HandClock();
     const wheel = new TimerWheel({ clock });

@@ -63,6 +63,7 @@ const arrows: readonly (readonly [file: string, forbidden: string, why: string])
   ['lib/errors.ts', './sip/uri.ts', 'the list of errors needs nobody'],
   ['lib/relay/a.ts', '../../apps/edge/admin.ts', 'from apps to lib'],
   ['apps/edge/a.ts', '../demo/b.ts', 'built from lib alone'],
+  ['apps/engine/a.ts', '../edge/b.ts', 'built from lib alone'],
 ];
 
 const allowed: readonly (readonly [file: string, import_: string])[] = [
@@ -79,6 +80,7 @@ const allowed: readonly (readonly [file: string, import_: string])[] = [
   ['lib/engine/transport/a.ts', '../dialog/dialog.ts'],
   ['lib/engine/a.ts', 'node:dns/promises'],
   ['apps/edge/wiring.ts', '../../lib/adapters/redis/a.ts'],
+  ['apps/edge/a.ts', '../../lib/engine/spawn.ts'],
 ];
 
 describe('the import map', () => {

@@ -6,13 +6,13 @@ import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../../lib/call/ledger.ts';
 import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
-import type { Log } from '../../../lib/ports/log.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
-import { FakeInvite, FakeLegs, MovedClock } from '../../support/fake-call.ts';
+import { QuietLog } from '../../support/quiet-log.ts';
+import { FakeInvite, FakeLegs } from '../../support/fake-call.ts';
+import { MovedClock } from '../../support/moved-clock.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
-const silent: Log = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {}, child: () => silent };
 const aor = 'alice@example.com';
 
 function aPhone(port: number, now: number, more: Partial<Binding> = {}): Binding {
@@ -42,10 +42,10 @@ function aPhone(port: number, now: number, more: Partial<Binding> = {}): Binding
 }
 
 function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', id: 'p' }) {
-  const clock = new MovedClock();
+  const clock = new MovedClock(1_700_000_000_000);
   const legs = new FakeLegs();
   const bus = memoryBus();
-  const calls = new Calls({ maxHeld: 100, maxHeldPerDevice: 100 }, clock.now);
+  const calls = new Calls({ maxHeld: 100, maxHeldPerDevice: 100 }, () => clock.now());
   const pushes: string[] = [];
   const deps: WakeDeps = {
     store,
@@ -53,10 +53,11 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
     legs,
     clock,
     calls,
-    log: silent,
+    log: new QuietLog(),
+    heartbeat: undefined,
     telemetry: new TelemetryRecorder(),
     dialogs: new BridgedDialogs(),
-    precise: clock.now,
+    precise: () => clock.now(),
     push: {
       push: (asked) => {
         pushes.push(asked.tokens[0]?.token ?? '');
@@ -145,7 +146,7 @@ describe('an INVITE for a phone', () => {
   it('is refused when there is no room to hold it', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
-    const full = { ...edge.deps, calls: new Calls({ maxHeld: 1, maxHeldPerDevice: 1 }, edge.clock.now) };
+    const full = { ...edge.deps, calls: new Calls({ maxHeld: 1, maxHeldPerDevice: 1 }, () => edge.clock.now()) };
     await wake(new FakeInvite(), called, full);
     const second = new FakeInvite('sip:1001@192.0.2.1', 'call-2');
     await wake(second, called, full);

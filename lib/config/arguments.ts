@@ -1,14 +1,5 @@
-/** The command line of the edge. */
+/** The command line of every program that reads the config: --config, --check, --help. */
 import { parseArgs } from 'node:util';
-
-export const usage = `Usage: npm start -- [--config FILE] [--check]
-
-  --config FILE   the configuration (YAML); without it REVEILLE_CONFIG, and without that the defaults
-  --check         read the configuration, say what is wrong with it, and end: opens no port, needs no store
-  --help          this text
-
-Every key is described in reveille.example.yaml and docs/operations.md.
-`;
 
 export type Arguments =
   | { readonly is: 'run' | 'check'; readonly file?: string }

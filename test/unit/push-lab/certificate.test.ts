@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { connect, createServer } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { makeServerIdentity } from '../../apps/push-lab/certificate.ts';
+import { makeServerIdentity } from '../../../apps/push-lab/certificate.ts';
 
 describe('push lab certificate', () => {
   const identity = makeServerIdentity({ hosts: ['localhost'], addresses: ['127.0.0.1', '::1', 'fd00::12:3'] });

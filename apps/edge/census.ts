@@ -1,0 +1,56 @@
+/** Counts the bindings in the store by what a call would do with them, now and then and in small steps, so that no call waits for it. */
+import type { Binding } from '../../lib/core/binding.ts';
+import { liveBindings } from '../../lib/core/binding-set.ts';
+import type { LocationStore } from '../../lib/ports/location-store.ts';
+import type { Telemetry } from '../../lib/ports/telemetry.ts';
+
+type State = 'awake' | 'asleep' | 'plain' | 'unpushable';
+
+const pageSize = 100;
+const restMs = 30_000;
+/** a census takes at most a tenth of the time, however many bindings there are */
+const share = 10;
+
+export interface Census {
+  stop(): void;
+}
+
+/** `isAwake`: whether a call would try the binding's flow before pushing. */
+export function startCensus(store: LocationStore, telemetry: Telemetry, isAwake: (binding: Binding) => boolean, now: () => number): Census {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  const rest = (ms: number): void => {
+    if (!stopped) timer = setTimeout(() => void count(), ms).unref();
+  };
+  const count = async (): Promise<void> => {
+    const startedAt = performance.now();
+    const found: Record<State, number> = { awake: 0, asleep: 0, plain: 0, unpushable: 0 };
+    try {
+      for (let cursor: string | undefined = ''; cursor !== undefined && !stopped; ) {
+        const page: { readonly aors: readonly string[]; readonly next: string | undefined } = await store.scan(cursor, pageSize);
+        for (const aor of page.aors) {
+          for (const binding of liveBindings((await store.read(aor)).bindings, now())) found[stateOf(binding, isAwake)]++;
+        }
+        cursor = page.next;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      for (const [state, value] of Object.entries(found)) telemetry.gauge('bindings', value, { state: state as State });
+    } catch {
+      telemetry.count('storeErrors', { operation: 'scan' });
+    }
+    rest(Math.max(restMs, (performance.now() - startedAt) * share));
+  };
+  rest(1000);
+  return {
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function stateOf(binding: Binding, isAwake: (binding: Binding) => boolean): State {
+  if (binding.push === undefined) return 'plain';
+  if (binding.push.deadSince !== undefined) return 'unpushable';
+  return isAwake(binding) ? 'awake' : 'asleep';
+}

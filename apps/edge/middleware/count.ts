@@ -1,0 +1,48 @@
+/** Counts every request by its method and the class of our final answer. */
+import type { Dialog } from '../../../lib/ports/dialog.ts';
+import type { Answer, InviteTransaction, ServerTransaction } from '../../../lib/ports/server-transaction.ts';
+import type { BoundCounter, Telemetry } from '../../../lib/ports/telemetry.ts';
+import { methodLabel, statusLabel } from '../../../lib/telemetry/metrics.ts';
+
+/** Stands in front of a transaction and counts the first final answer that goes through it. */
+export function requestCounter(telemetry: Telemetry): (transaction: ServerTransaction | InviteTransaction) => ServerTransaction | InviteTransaction {
+  // bound once: this is on the path of every message
+  const series = new Map<string, BoundCounter>();
+  const count = (method: string, status: number): void => {
+    const labels = { method: methodLabel(method), status: statusLabel(status) } as const;
+    const key = `${labels.method} ${labels.status}`;
+    let counter = series.get(key);
+    if (counter === undefined) series.set(key, (counter = telemetry.counter('requests', labels)));
+    counter.add();
+  };
+  return (transaction) => {
+    let counted = false;
+    const seen = ({ status }: Answer): void => {
+      if (counted || status < 200) return;
+      counted = true;
+      count(transaction.request.method, status);
+    };
+    const { request, flow, receivedOn } = transaction;
+    const respond = (answer: Answer): Promise<'sent' | 'gone'> => {
+      seen(answer);
+      return transaction.respond(answer);
+    };
+    if (!('accept' in transaction)) return { request, flow, receivedOn, respond };
+    return {
+      request,
+      flow,
+      receivedOn,
+      respond,
+      accept: (answer: Answer): Promise<Dialog | undefined> => {
+        seen(answer);
+        return transaction.accept(answer);
+      },
+      onCancel: (listener) => {
+        transaction.onCancel((cancel) => {
+          seen({ status: 487 });
+          listener(cancel);
+        });
+      },
+    };
+  };
+}

@@ -1,0 +1,82 @@
+/** What a dialog says about the requests sent in it: their headers, their way, and what an answer changes (RFC 3261 12). */
+import { findParam, parseUri } from '../../sip/uri.ts';
+import { ownVia } from '../core.ts';
+import type { RequestParts } from '../printing.ts';
+import type { Response } from '../reading.ts';
+import { hopOf, resolveName } from '../resolve.ts';
+import type { Flow } from '../transport/flow.ts';
+import type { Transports } from '../transport/transports.ts';
+import { contactUri, type Dialog, looseRoute, pointsAlong } from './dialog.ts';
+
+/** Request line, route set and the rest that the dialog fixes (RFC 3261 12.2.1.1). */
+export function dialogParts(dialog: Dialog, method: string, flow: Flow, branch: string, seq: number): RequestParts {
+  const { routes, target, callId, local, remote, routeLines } = dialog;
+  const [first] = routes;
+  const strict = first === undefined || looseRoute(first) !== undefined ? undefined : bareUri(first);
+  return {
+    method,
+    // a strict router gets its own URI in the request line and the target last
+    uri: strict ?? target,
+    via: ownVia(flow.listener, branch),
+    routes: strict === undefined ? routeLines : linesFor([...routes.slice(1), `<${target}>`]),
+    maxForwards: '70',
+    from: local,
+    to: remote,
+    callId,
+    seq,
+    contact: '',
+  };
+}
+
+/** Finds the flow for a request in a dialog; undefined when the connection it needs is gone. May answer later. */
+export function wayOf(dialog: Dialog, transports: Transports, send: (flow: Flow | undefined) => void): void {
+  if (dialog.alongFlow) {
+    send(dialog.flow.open ? dialog.flow : undefined);
+    return;
+  }
+  const [first] = dialog.routes;
+  const next = parseUri(first === undefined ? dialog.target : (looseRoute(first) ?? bareUri(first) ?? ''));
+  const hop = next === undefined ? undefined : hopOf(next, transports);
+  if (hop?.is === 'address') {
+    // a URI that names no transport stays on the one the dialog began with
+    const named = next !== undefined && findParam(next.params, 'transport') !== undefined;
+    const target = named ? hop.target : { ...hop.target, transport: dialog.flow.listener.transport };
+    send(transports.flowTo(target) ?? dialog.flow);
+  } else if (hop?.is === 'name') {
+    void resolveName(hop, transports).then(
+      (target) => send((target === undefined ? undefined : transports.flowTo(target)) ?? dialog.flow),
+      () => send(dialog.flow),
+    );
+  } else send(dialog.flow.open ? dialog.flow : undefined);
+}
+
+/** Takes peer, target, route set and way from an answer to the request that begins the dialog (RFC 3261 12.1.2). */
+export function adoptAnswer(dialog: Dialog, response: Response, asked: RequestParts, alongFlow: boolean): void {
+  const { headers, status, flow } = response;
+  dialog.remote = response.to;
+  dialog.remoteTag = response.toTag;
+  dialog.target = contactUri(headers) ?? dialog.target;
+  dialog.routes = headers.list('record-route').toReversed();
+  dialog.flow = flow;
+  const [first] = dialog.routes;
+  const next = first === undefined ? dialog.target : (looseRoute(first) ?? dialog.target);
+  const behindNat = first === undefined ? !pointsAlong(next, flow) : isPrivate(next);
+  dialog.alongFlow = alongFlow || flow.listener.reliable || behindNat;
+  if (status < 200) return;
+  dialog.confirmed = true;
+  if (asked.method === 'INVITE') dialog.invited = asked.seq;
+}
+
+function bareUri(route: string): string | undefined {
+  return /<([^>]+)>/.exec(route)?.[1];
+}
+
+function linesFor(routes: readonly string[]): string {
+  return routes.map((route) => `Route: ${route}\r\n`).join('');
+}
+
+/** An address that is only reachable inside somebody's own network. */
+function isPrivate(uri: string): boolean {
+  const host = parseUri(uri)?.host ?? '';
+  return /^(?:10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|\[f[cd])/i.test(host);
+}

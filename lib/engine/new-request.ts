@@ -1,0 +1,58 @@
+/** The headers of a new request of an app, with the defaults drachtio-srf relies on (drachtio-protocol B.5). */
+import type { SipRequest } from '../sip/message.ts';
+import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
+import { ownContact, ownVia } from './core.ts';
+import { newBranch, newTag, uuid } from './ids.ts';
+import type { RequestParts } from './printing.ts';
+import { readTag } from './reading.ts';
+import type { Listener } from './transport/flow.ts';
+
+/** Methods whose 2xx begins a dialog; their requests need a Contact. */
+export const beginsDialog: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE']);
+
+/** Undefined when From cannot be read. `nextSeq` is asked when the app names no CSeq. */
+export function newRequestParts(
+  request: SipRequest,
+  listener: Listener,
+  nextSeq: () => number,
+): RequestParts | undefined {
+  const { headers, method, uri } = request;
+  const own = `${listener.host}:${listener.port}`;
+  const given = headers.get('from');
+  const from = given === undefined ? ownContact(listener) : bracketed(replaceLocalhost(given, own));
+  const tag = readTag(from);
+  if (tag === undefined) return undefined;
+  const to = headers.get('to');
+  const contact = headers.get('contact');
+  const seq = /^\d{1,10}/.exec(headers.get('cseq') ?? '')?.[0];
+  return {
+    method,
+    uri,
+    via: ownVia(listener, newBranch()),
+    routes: '',
+    maxForwards: headers.get('max-forwards') ?? '70',
+    from: tag === '' ? `${from};tag=${newTag()}` : from,
+    to: to === undefined ? `<${uri}>` : bracketed(replaceLocalhost(to, own)),
+    callId: headers.get('call-id') ?? uuid(),
+    seq: seq === undefined ? nextSeq() : Math.min(Number(seq), 0xffff_ffff),
+    contact:
+      contact === undefined
+        ? beginsDialog.has(method)
+          ? ownContact(listener)
+          : ''
+        : bracketed(replaceLocalhost(contact, own)),
+  };
+}
+
+/** `localhost` stands for whichever of our addresses the request leaves from. */
+function replaceLocalhost(value: string, own: string): string {
+  if (!value.includes('localhost')) return value;
+  return value.replace(/(sips?:(?:[^@<>\s]*@)?)localhost(?::\d+)?(?=[;>?,\s]|$)/gi, `$1${own}`);
+}
+
+/** srf writes bare URIs; in brackets nobody can take what follows for a part of them (RFC 3261 20.10). */
+function bracketed(value: string): string {
+  if (value.includes('<') || value === '*') return value;
+  const addr = parseNameAddr(value);
+  return addr === undefined ? value : printNameAddr(addr);
+}
