@@ -209,7 +209,7 @@ async function holds(
 }
 
 interface CpuWindow {
-  at(moment: 'begin' | 'end'): void;
+  readonly at: (moment: 'begin' | 'end') => void;
   cpuSeconds(): number;
   shares(): { readonly cpuShare: number; readonly foreignShare: number; readonly loadShare: number };
   /** for each process microseconds of its busiest threads for one operation */
