@@ -84,6 +84,8 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    // drachtio goes deaf at 12,228 octets; ours takes what a datagram takes
+    ...(engine.handle === undefined ? {} : { maxFrame: 65_000 }),
     clock: systemClock,
     // the embedded engine takes what UDP can carry; drachtio-server goes deaf above 12 kB, which is the adapter's default
     ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000 } : {}),
@@ -100,6 +102,10 @@ async function assemble(
       connected = false;
       telemetry.gauge('controlUp', 0);
       log.error({ kind: config.engine.kind }, 'connection to the SIP engine lost');
+    },
+    onTrouble: (what, err) => {
+      if (what === 'connect-failed') log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
+      else log.error({ err }, 'a message was lost to a fault of the edge; please report it');
     },
   });
   connected = true;

@@ -226,7 +226,7 @@ class Waking {
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
+    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
     if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
