@@ -12,6 +12,7 @@ export function account(asked: Asked, granted: readonly Granted[] | '*', change:
   const token = one?.asked.ask.is === 'push' ? one.asked.ask.tokens[0]?.token : undefined;
   const moved = change.is === 'changed' && change.added.length + change.removed.length > 0;
   const news = moved || (token !== undefined && token !== one?.asked.known?.push?.tokens[0]?.token);
+  if (!news && !deps.log.debugging) return;
   deps.log[news ? 'info' : 'debug'](
     {
       callId: asked.callId,

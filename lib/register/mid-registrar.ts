@@ -79,7 +79,10 @@ const ourOptions = new Set(['path', 'outbound', 'gruu']);
 function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
   const { headers: received } = asked.transaction.request;
   const headers = Headers.empty();
-  for (const [name, value, key] of received.entries()) if (!notUpstream.has(key)) headers.add(name, value);
+  for (const [name, value, key] of received.entries()) {
+    // some phones write their push parameters into From and To as well; digest does not cover these
+    if (!notUpstream.has(key)) headers.add(name, key === 'from' || key === 'to' ? stripPushParams(value) : value);
+  }
   for (const name of ['Supported', 'Require']) {
     const options = received.list(name).filter((option) => !ourOptions.has(option.toLowerCase()));
     if (options.length > 0) headers.add(name, options.join(', '));
@@ -91,8 +94,12 @@ function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
     if (ours.length > 0) headers.add('Contact', ours.join(', ')).add('Expires', '0');
     return headers;
   }
-  for (const one of asked.contacts) headers.add('Contact', upstreamContact(asked, one, deps));
-  const first = asked.contacts[0];
+  // the old address of a phone that moved and the new one are the same Contact at the PBX: the removal must not undo the rest
+  const kept = new Set(asked.contacts.filter(({ expires }) => expires > 0).map(({ id }) => id));
+  for (const one of asked.contacts) {
+    if (one.expires > 0 || !kept.has(one.id)) headers.add('Contact', upstreamContact(asked, one, deps));
+  }
+  const first = asked.contacts.find(({ expires }) => expires > 0) ?? asked.contacts[0];
   if (first !== undefined) headers.add('Expires', String(first.expires));
   return headers;
 }
