@@ -85,6 +85,9 @@ async function assemble(
     ...engine.control,
     engineId: engine.id,
     clock: systemClock,
+    // the embedded engine takes what UDP can carry; drachtio-server goes deaf above 12 kB, which is the adapter's default
+    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000 } : {}),
+    onTrouble: (what, err) => log.error({ outcome: what, err }, 'trouble with the SIP engine'),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);

@@ -331,7 +331,7 @@ export class Uas implements ServerHost {
       app.notOk(msgId, unknownTransaction);
       return;
     }
-    app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
+    app.responseSent(msgId, text, peerOf(flow), id, dialog?.id ?? dialogIdOf);
     if (provisional !== undefined) {
       transaction.reliable?.stop();
       transaction.reliable = provisional;
@@ -375,7 +375,7 @@ export class Uas implements ServerHost {
       alongFlow:
         flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
     });
-    if (!this.#core.dialogs.add(dialog)) return undefined;
+    if (!this.#core.dialogs.add(dialog, false)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
     transaction.dialog = dialog;
     dialog.invite = transaction;
