@@ -17,9 +17,10 @@ import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
 import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import { unquote } from '../sip/auth.ts';
 import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { findParam, parseUri, printUri } from '../sip/uri.ts';
+import { findParam, parseUri, printUri, unescape } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
 
@@ -280,8 +281,15 @@ function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, dep
           params: findParam(target.params, 'transport') === undefined && flow.transport !== 'udp' ? [...target.params, { name: 'transport', value: flow.transport }] : target.params,
           headers: undefined,
         });
-  const { headers, body } = transaction.request;
-  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { to: `<sip:${binding.aor}>`, from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+  const { headers, body, uri: called } = transaction.request;
+  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+}
+
+/** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR. */
+function toOf(to: string | undefined, called: string, binding: Binding): { readonly to?: string } {
+  const named = parseUri(parseNameAddr(to ?? '')?.uri ?? '');
+  const opaque = named?.user === parseUri(called)?.user && !binding.aor.startsWith(`${unescape(named?.user ?? '')}@`);
+  return named?.user === undefined || opaque ? { to: `<sip:${binding.aor}>` } : {};
 }
 
 async function pushDevice(
@@ -303,7 +311,7 @@ async function pushDevice(
       tokens: push.tokens,
       instanceId: binding.instanceId,
       callId: headers.get('Call-ID') ?? '',
-      from: { uri: from?.uri ?? '', display: from?.display },
+      from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
       to: `sip:${binding.aor}`,
       hasVideo: body.includes('\nm=video '),
       deadline: startedAt + deps.policy.pushDeadlineMs,
