@@ -98,6 +98,20 @@ describe('lmdb store', () => {
     await expect(openLmdbStore({ path: join(path, 'file') })).rejects.toMatchObject({ code: 'EDGE_STORE_UNAVAILABLE' });
   });
 
+  it('reads but does not write when the disk is nearly full', async () => {
+    const before = await openLmdbStore({ path });
+    await before.swap('alice@example.com', 0, [aBinding()], Date.now() + 3_600_000);
+    await before.close();
+    const store = await openLmdbStore({ path, minFree: Number.MAX_SAFE_INTEGER });
+    const { version, bindings } = await store.read('alice@example.com');
+    expect(bindings).toEqual([aBinding()]);
+    const full = { code: 'EDGE_STORE_UNAVAILABLE', message: expect.stringContaining('MiB are free') };
+    await expect(store.swap('alice@example.com', version, [], 0)).rejects.toMatchObject(full);
+    await expect(store.shared('name', () => 'value')).rejects.toMatchObject(full);
+    await expect(store.ping()).rejects.toMatchObject(full);
+    await store.close();
+  });
+
   it('refuses a store of another format and leaves it alone', async () => {
     const root = open<string, string>({ path, noSubdir: false, encoding: 'string', maxDbs: 8 });
     await root.openDB({ name: 'meta', encoding: 'string' }).put('format', '99');

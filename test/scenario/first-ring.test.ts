@@ -26,7 +26,7 @@ describe.each(['udp', 'tcp'] as const)('a phone and a PBX on %s', (transport) =>
     const incoming = await phone.nextCall();
     expect(parseUri(incoming.request.uri)).toMatchObject({
       user: 'alice',
-      host: places.phones,
+      host: phone.options.address,
       port: phone.ua.local.port,
     });
     expect(incoming.request.body).toBe(anOffer());

@@ -253,25 +253,3 @@ describe('query, fetch and removal', () => {
     await call.answer();
   }, 60_000);
 });
-
-describe('an edge that refuses unknown push services', () => {
-  let strict: Bed;
-  beforeAll(async () => {
-    strict = await Bed.open({ config: { registration: { min_expires: 300, unsupported_push: 'reject' } } });
-  });
-  afterAll(() => strict.close());
-
-  it('[PN-REG-05] [PN-555-02] [PN-555-05] answers 555 with its own phrase and changes no binding', async () => {
-    const phone = await strict.sleeper('alice');
-    const apns = phone.push;
-    phone.push = { provider: 'acme', param: 'x', prid: 'unknown-service-token' };
-    const answer = await phone.register();
-    expect([answer.status, answer.reason]).toEqual([555, 'Push Notification Service Not Supported']);
-    await phone.sleep();
-    phone.push = apns;
-    const call = strict.pbx.call('alice', { body: anOffer() });
-    await strict.nextPush(phone);
-    call.cancel();
-    await call.answer();
-  });
-});

@@ -136,7 +136,7 @@ export class Bed {
       user,
       domain,
       password,
-      address: places.phones,
+      address: anAddress(),
       instanceId: `urn:uuid:${randomUUID()}`,
       ...(plain ? {} : { push: { provider: 'apns', param: this.pushParam, prid } }),
       ...rest,
@@ -220,6 +220,14 @@ export class Bed {
     const crash = this.edge.process.noise.find((line) => /error|exception/i.test(line));
     if (crash !== undefined) throw new Error(`the edge printed: ${crash}`);
   }
+}
+
+let addresses = 0;
+
+/** Phones live at addresses of their own, as they do in the world; what happens where they share one is a test of its own. */
+function anAddress(): string {
+  addresses += 1;
+  return `127.0.30.${50 + (addresses % 200)}`;
 }
 
 /** An SDP offer that is recognisable, with lines of its own. */
