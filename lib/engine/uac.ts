@@ -321,7 +321,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
       sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
     }
-    sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, sent.dialogId);
+    const id = sent.begun?.id ?? sent.dialogId;
+    sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, id);
   }
 
   /** Keeps the dialog of an INVITE or SUBSCRIBE up to date; false when the app must not hear of this answer. */
@@ -437,7 +438,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       callId: parts.callId,
       cseq: `${parts.seq} ${parts.method}`,
     });
-    sent.app?.received(text, 0, { protocol, address: '', port: 0 }, sent.txn, sent.dialogId);
+    sent.app?.received(text, 0, { protocol, address: '', port: 0 }, sent.txn, sent.begun?.id ?? sent.dialogId);
   }
 
   ackFor(transaction: Transaction, response: Response): string {

@@ -293,10 +293,11 @@ export class Uas implements ServerHost {
       return;
     }
     const { flow, memo = noMemo, id } = transaction;
-    const dialogIdOf = transaction.dialog?.id ?? dialogId(transaction.callId, transaction.fromTag);
+    const usualId = dialogId(transaction.callId, transaction.fromTag);
     if (status === 100) {
       const text = transaction.trying();
-      if (transaction.answer(status, text)) app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
+      if (transaction.answer(status, text))
+        app.responseSent(msgId, text, peerOf(flow), id, transaction.dialog?.id ?? usualId);
       else app.notOk(msgId, unknownTransaction);
       return;
     }
@@ -327,7 +328,7 @@ export class Uas implements ServerHost {
       app.notOk(msgId, unknownTransaction);
       return;
     }
-    app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
+    app.responseSent(msgId, text, peerOf(flow), id, dialog?.id ?? usualId);
     if (provisional !== undefined) {
       transaction.reliable?.stop();
       transaction.reliable = provisional;

@@ -34,7 +34,13 @@ describe.skipIf(why !== undefined).each([
     });
     world.atEnd(() => registrar.stop());
     register = (phone, options) =>
-      sipp({ phone, scenario: 'phone-registers', keys: { password, ...phone.keys }, transport: phoneTransport, ...options });
+      sipp({
+        phone,
+        scenario: 'phone-registers',
+        keys: { password, ...phone.keys },
+        transport: phoneTransport,
+        ...options,
+      });
   });
   afterEach(async () => {
     await Promise.all(phones.map((one) => one.stop()));
@@ -53,7 +59,11 @@ describe.skipIf(why !== undefined).each([
   }
   let register: (phone: FakePhone, options?: Run) => Promise<Sipp>;
 
-  async function sipp({ phone, stays = false, ...rest }: Run & {
+  async function sipp({
+    phone,
+    stays = false,
+    ...rest
+  }: Run & {
     readonly phone: FakePhone;
     readonly scenario: string;
     readonly keys: Readonly<Record<string, string>>;
@@ -85,8 +95,8 @@ describe.skipIf(why !== undefined).each([
 
   /** Its next push starts this phone anew; what it started. */
   function wakes(phone: FakePhone, options: Run): Promise<Sipp> {
-    return new Promise((done, fail) => {
-      world.onPush(phone.token, () => void register(phone, { stays: true, ...options }).then(done, fail));
+    return new Promise((done) => {
+      world.onPush(phone.token, () => done(register(phone, { stays: true, ...options })));
     });
   }
 

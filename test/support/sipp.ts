@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Remote } from '../../apps/demo/wire.ts';
-import { Program } from './program.ts';
+import { Program } from './foreign-program.ts';
 
 export interface SippOptions {
   /** name of a file in test/scenario/sipp, without .xml */
@@ -37,12 +37,33 @@ export class Sipp {
   readonly #dir: string;
 
   constructor(options: SippOptions) {
-    const { scenario, address, port, transport, to, keys = {}, whenCalled, calls = 1, rate = 500, pauseMs = 0, timeoutSeconds = 30 } = options;
+    const {
+      scenario,
+      address,
+      port,
+      transport,
+      to,
+      keys = {},
+      whenCalled,
+      calls = 1,
+      rate = 500,
+      pauseMs = 0,
+      timeoutSeconds = 30,
+    } = options;
     this.#dir = mkdtempSync(join(options.dir, `sipp-${scenario}-`));
     const file = (name: string): string => join(this.#dir, name);
     this.program = new Program('sipp', [
       ...(to === undefined ? [] : [`${to.address}:${to.port}`]),
-      ...['-sf', `${folder}${scenario}.xml`, '-i', address, '-p', String(port), '-t', transport === 'udp' ? 'u1' : 't1'],
+      ...[
+        '-sf',
+        `${folder}${scenario}.xml`,
+        '-i',
+        address,
+        '-p',
+        String(port),
+        '-t',
+        transport === 'udp' ? 'u1' : 't1',
+      ],
       ...(whenCalled === undefined ? [] : ['-oocsf', `${folder}${whenCalled}.xml`]),
       ...(calls === 0 ? [] : ['-m', String(calls)]),
       ...['-r', String(rate), '-rp', '1000', '-deadcall_wait', '0', '-d', String(pauseMs)],
@@ -71,13 +92,17 @@ export class Sipp {
 
   /** What the scenarios said with `log`. */
   get said(): readonly string[] {
-    return this.#read('log').split('\n').filter((line) => line !== '');
+    return this.#read('log')
+      .split('\n')
+      .filter((line) => line !== '');
   }
 
   /** Every message that crossed its socket, retransmissions included: first lines, with the direction in front. */
   get messages(): readonly string[] {
     const first = /message (sent|received)[^\n]*\n\n(\S[^\r\n]*)/g;
-    return [...this.#read('messages').matchAll(first)].map(([, way, line]) => `${way === 'sent' ? '>' : '<'} ${line ?? ''}`);
+    return [...this.#read('messages').matchAll(first)].map(
+      ([, way, line]) => `${way === 'sent' ? '>' : '<'} ${line ?? ''}`,
+    );
   }
 
   /** Waits until its scenarios have said this with `log`, so many times. */

@@ -32,7 +32,10 @@ export interface DialogStart {
 }
 
 export class Dialog {
-  readonly id: string;
+  /** the id drachtio-server would give it */
+  readonly usualId: string;
+  /** the usual one, or with a number behind it when another dialog has that (see Dialogs) */
+  id: string;
   readonly callId: string;
   readonly owner: AppLink;
   readonly local: string;
@@ -65,7 +68,8 @@ export class Dialog {
   sessionExpiry: { stop(): void } | undefined;
 
   constructor(start: DialogStart) {
-    this.id = flat(start.id);
+    this.usualId = flat(start.id);
+    this.id = this.usualId;
     this.callId = flat(start.callId);
     this.owner = start.owner;
     this.local = flat(start.local);

@@ -14,8 +14,18 @@ interface Waiter {
 
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  for (const child of running) end(child, 'SIGKILL');
 });
+
+/** The program and what it has started: some are several processes. */
+function end(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // gone between the question and the signal
+  }
+}
 
 export class Program {
   readonly name: string;
@@ -31,6 +41,8 @@ export class Program {
     this.name = program;
     this.#child = spawn(pathOf(program) ?? program, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
+      // the leader of a group of its own
+      detached: true,
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
@@ -44,7 +56,7 @@ export class Program {
       });
     }
     this.exited = new Promise((done) => {
-      const end = (code: number, why = ''): void => {
+      const ended = (code: number, why = ''): void => {
         this.#code = code;
         running.delete(this.#child);
         this.output += why;
@@ -54,9 +66,9 @@ export class Program {
         this.#waiters.clear();
         done(code);
       };
-      this.#child.once('error', (error) => end(127, error.message));
+      this.#child.once('error', (error) => ended(127, error.message));
       // after the streams, so that nobody misses last words
-      this.#child.once('close', (code) => end(code ?? 137));
+      this.#child.once('close', (code) => ended(code ?? 137));
     });
   }
 
@@ -108,14 +120,15 @@ export class Program {
 
   /** As the system does it with an app that it suspends for good. */
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    end(this.#child, 'SIGKILL');
     await this.exited;
   }
 
   /** Asks it to end and makes it when it does not; gives the exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM', graceMs = 3000): Promise<number> {
+    // the leader tells the others how it wants them to end
     this.#child.kill(signal);
-    const force = setTimeout(() => this.#child.kill('SIGKILL'), graceMs);
+    const force = setTimeout(() => end(this.#child, 'SIGKILL'), graceMs);
     const code = await this.exited;
     clearTimeout(force);
     return code;
