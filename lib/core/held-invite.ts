@@ -291,7 +291,13 @@ class Draft {
     const device = this.devices.get(id);
     if (device?.push !== 'running') return;
     this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false });
-    if (!accepted && device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+    if (accepted) return;
+    if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+    // its flow is silent and nothing will wake it: that is both of the ways there are
+    const [legId, leg] = this.#legOf(id);
+    if (leg?.silent !== true) return;
+    this.#cancel(legId, leg, 'timeout');
+    this.#change(id, { state: 'down', awaited: false });
   }
 
   progress(legId: LegId, status: number): void {

@@ -320,6 +320,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       this.#core.dialogs.remove(sent.dialog);
     if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
       sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
+      if (status >= 200) this.#core.agreeSession(sent.dialog, response.headers, 'uas');
     }
     sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, sent.dialogId);
   }
@@ -361,6 +362,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         if (sent.begun === dialog) return false;
         sent.begun = dialog;
         dialog.invited = sent.parts.seq;
+        this.#core.agreeSession(dialog, response.headers, 'uas');
       }
       return true;
     }

@@ -8,13 +8,13 @@ import { type Core, ownContact } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
 import { PendingAck } from './dialog/pending-ack.ts';
 import { ReliableProvisional } from './dialog/reliable-provisional.ts';
-import { endsSubscription, sessionExpiryOf } from './dialog/session-expiry.ts';
+import { endsSubscription } from './dialog/session-expiry.ts';
 import { newTag, uuid } from './ids.ts';
 import { appLines, linesOf, printResponse } from './printing.ts';
 import type { Read, Request } from './reading.ts';
 import { expiryIn, memoOf, noMemo, takeTag, transactionKey } from './request-memo.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
-import { type RequestMemo, type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
+import { type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
 import type { Flow } from './transport/flow.ts';
 
 /** Methods that get 503 while no app wants them; anything else is 405 or 501. */
@@ -273,6 +273,9 @@ export class Uas implements ServerHost {
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
       if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
+    // a target refresh needs the target of both sides (RFC 3311 5.2)
+    if (method === 'UPDATE' && success && !headers.has('contact'))
+      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
     const text = printResponse(status, reason, transaction, lines, body);
@@ -283,6 +286,7 @@ export class Uas implements ServerHost {
       return;
     }
     app.responseSent(msgId, text, peer, id, method === 'BYE' ? '' : (dialog?.id ?? ''));
+    if (method === 'UPDATE' && success && dialog?.confirmed === true) this.#core.agreeSession(dialog, headers, 'uac');
   }
 
   #answerInvite(app: AppLink, msgId: string, transaction: ServerTransaction, response: SipResponse): void {
@@ -334,18 +338,11 @@ export class Uas implements ServerHost {
       provisional.start(text);
     }
     if (status >= 300 && dialog !== undefined && !dialog.confirmed) this.#end(dialog);
-    if (status >= 200 && status < 300 && dialog !== undefined)
-      this.#answered2xx(dialog, transaction, response, memo, text);
+    if (status >= 200 && status < 300 && dialog !== undefined) this.#answered2xx(dialog, transaction, response, text);
   }
 
   /** The dialog is up: repeat the 2xx until its ACK, and end the dialog when none comes (RFC 3261 13.3.1.4). */
-  #answered2xx(
-    dialog: Dialog,
-    transaction: ServerTransaction,
-    response: SipResponse,
-    memo: RequestMemo,
-    text: string,
-  ): void {
+  #answered2xx(dialog: Dialog, transaction: ServerTransaction, response: SipResponse, text: string): void {
     const initial = !dialog.confirmed;
     dialog.confirmed = true;
     dialog.invite = undefined;
@@ -356,14 +353,7 @@ export class Uas implements ServerHost {
       this.timers,
       () => this.#core.endDialog(dialog, 'ACK timeout'),
     );
-    dialog.sessionExpiry?.stop();
-    dialog.sessionExpiry = sessionExpiryOf(
-      response.headers,
-      memo.sessionExpires,
-      this.#core.settings.sessionSecondMs,
-      this.wheel,
-      () => this.#core.endDialog(dialog, 'Session timer expired'),
-    );
+    this.#core.agreeSession(dialog, response.headers, 'uac');
   }
 
   /** Makes the dialog of an answer; undefined when another one has its id. */

@@ -85,6 +85,7 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
           },
         }
       : {}),
+    ...(decision.is === 'plain' && ask.is === 'push' ? { unsupportedPush: ask.provider } : {}),
     registeredAt: now,
     expiresAt: now + granted.expires * 1000,
     ...(granted.upstreamExpires === undefined ? {} : { upstreamExpiresAt: now + granted.upstreamExpires * 1000 }),

@@ -91,6 +91,8 @@ export async function readRegister(
     if (expiresHeader !== 0) return refuse(400, 'rejected');
     return { transaction, domain, aor, callId, cseq, contacts: '*', stored: await readStored(aor, deps) };
   }
+  // more than could ever be stored, and each is compared with every other
+  if (parsed.length > 2 * deps.policy.maxBindings) return refuse(403, 'rejected');
   const stored = await readStored(aor, deps);
   const contacts: AskedContact[] = [];
   for (const contact of parsed) {

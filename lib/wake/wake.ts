@@ -20,6 +20,8 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { findParam, parseUri, printUri } from '../sip/uri.ts';
+import { pridHash } from '../telemetry/log-fields.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
 
 export interface WakeDeps extends RingDeps {
   readonly store: LocationStore;
@@ -166,7 +168,8 @@ class Waking {
     return {
       device: phoneOf(binding),
       flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
-      canPush: binding.push !== undefined && binding.push.deadSince === undefined,
+      // without credentials the push is refused, and log and metrics say why the phone was not woken
+      canPush: binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
     };
   }
 
@@ -224,11 +227,24 @@ class Waking {
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
     const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
-    if (binding?.push === undefined) return false;
+    if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#invitedAt) / 1000);
     return pushDevice(binding, binding.push, this.#transaction, this.#deps, signal);
+  }
+
+  /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
+  #cannotPush(device: string): false {
+    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.unsupportedPush !== undefined);
+    if (binding?.unsupportedPush === undefined) return false;
+    const provider = binding.unsupportedPush;
+    this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });
+    this.#deps.log.warn(
+      { callId: this.#callId, aor: binding.aor, bindingId: binding.id, provider, outcome: 'config-error', reason: 'no push credentials for this phone' },
+      'push refused',
+    );
+    return false;
   }
 }
 
@@ -243,6 +259,12 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<
   if (binding.registeredAt >= arrivedAt) return true;
   if (binding.flow.transport !== 'udp') return true;
   return now - binding.registeredAt < policy.udpAwakeMs;
+}
+
+/** Whether a call would have any way to this phone now: a flow to try or a token to push (PN-PROXY-33). */
+export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
+  if (binding.push !== undefined && binding.push.deadSince === undefined) return true;
+  return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
 }
 
 /** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */
@@ -289,7 +311,16 @@ async function pushDevice(
     },
     signal,
   );
-  const facts = { callId: headers.get('Call-ID'), bindingId: binding.id, provider: push.provider, app: push.app };
+  const token = push.tokens.find(({ kind }) => kind === 'voip') ?? push.tokens[0];
+  const facts = {
+    callId: headers.get('Call-ID'),
+    aor: binding.aor,
+    bindingId: binding.id,
+    provider: push.provider,
+    app: push.app,
+    pridHash: token === undefined ? undefined : pridHash(token.token),
+    outcome: outcome.is,
+  };
   switch (outcome.is) {
     case 'accepted':
       deps.log.info({ ...facts, pushId: outcome.id, ms: deps.clock.now() - startedAt }, 'push accepted');
@@ -307,7 +338,7 @@ async function pushDevice(
     default:
       outcome satisfies never;
   }
-  deps.log.warn({ ...facts, outcome: outcome.is, reason: outcome.reason }, 'push refused');
+  deps.log.warn({ ...facts, reason: outcome.reason }, 'push refused');
   return false;
 }
 

@@ -305,11 +305,19 @@ describe('a flow that may be dead', () => {
     expect(call.on({ is: 'silence', leg: 'm/1' })).toEqual([]);
   });
 
-  test('a push that was refused is not tried again in this call', () => {
+  test('[PN-PROXY-11] a silent phone whose push is refused for good is given up at once', () => {
     const call = new Call([awake('m')]);
     call.on({ is: 'silence', leg: 'm/1' });
-    call.pushEnded('m', false);
-    expect(call.failed('m/1', 408, true)).toEqual(['refuse 480', 'stop-bucket-timer', 'over unreachable push-service']);
+    expect(call.pushEnded('m', false)).toEqual(['cancel-leg m/1 timeout', 'refuse 480', 'stop-bucket-timer']);
+    expect(call.failed('m/1', 487)).toEqual(['over unreachable push-service']);
+  });
+
+  test('[PN-PROXY-11] a phone that gave a sign of life keeps ringing whatever the push service says', () => {
+    const call = new Call([awake('m')]);
+    call.on({ is: 'silence', leg: 'm/1' });
+    call.progress('m/1', 180);
+    expect(call.pushEnded('m', false)).toEqual([]);
+    expect(call.answered('m/1')).toContain('relay-answer m/1');
   });
 });
 

@@ -27,7 +27,12 @@ export function composeRequest(method: string, uri: string, headers: Headers, bo
   return compose(`${method} ${uri} SIP/2.0`, headers, body, engineOwned);
 }
 
-export function composeResponse(status: number, reason: string | undefined, headers: Headers | undefined, body: string): string {
+export function composeResponse(
+  status: number,
+  reason: string | undefined,
+  headers: Headers | undefined,
+  body: string,
+): string {
   const phrase = clean(reason === undefined || reason === '' ? reasonPhrase(status) : reason);
   return compose(`SIP/2.0 ${status} ${phrase}`, headers, body, copiedOnResponses);
 }
@@ -37,15 +42,17 @@ function compose(startLine: string, headers: Headers | undefined, body: string, 
   let typed = false;
   let pathWritten = false;
   if (headers !== undefined) {
-    for (const [name, value, key] of headers.entries()) {
+    for (let at = 0; at < headers.size; at++) {
+      const key = headers.keyAt(at);
       if (leftOut.has(key)) continue;
+      const name = headers.nameAt(at);
       if (key === 'content-type') typed = true;
       if (key === 'path') {
         // drachtio-server turns the order of Path lines round, and their order is the way back to the phone (RFC 3327)
         if (pathWritten) continue;
         pathWritten = true;
         head += `${name}: ${clean(headers.lines('path').join(', '))}\r\n`;
-      } else head += `${name}: ${clean(value)}\r\n`;
+      } else head += `${name}: ${clean(headers.valueAt(at))}\r\n`;
     }
   }
   if (body === '') return toOctets(`${head}Content-Length: 0\r\n\r\n`);

@@ -219,7 +219,6 @@ export interface RequestMemo {
   readonly routes: readonly string[];
   /** the peer takes reliable 1xx (RFC 3262) */
   readonly takesReliable: boolean;
-  readonly sessionExpires: string;
   /** user@host a REGISTER or SUBSCRIBE binds, '' for others */
   readonly binding: string;
 }

@@ -131,6 +131,21 @@ describe('an INVITE for a phone', () => {
     expect(edge.pushes).toHaveLength(1);
   });
 
+  it('[PN-PROXY-11] says that there are no credentials when a phone that wanted pushes keeps silent', async () => {
+    const edge = anEdge(openMemoryStore());
+    const { push: _push, ...plain } = aPhone(1000, edge.clock.now() - 10_000);
+    await edge.register({ ...plain, unsupportedPush: 'apns' });
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    expect(edge.legs.started).toHaveLength(1);
+    edge.clock.move(1500);
+    await settled();
+    expect(invite.finals).toEqual([480]);
+    expect(edge.pushes).toEqual([]);
+    expect((edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' })).toBe(1);
+    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain('warn push refused');
+  });
+
   it('[PN-PROXY-20] is over when the caller gives up: a later refresh rings nobody', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
