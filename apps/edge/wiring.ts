@@ -84,9 +84,10 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
-    // drachtio goes deaf at 12,228 octets; ours takes what a datagram takes
-    ...(engine.handle === undefined ? {} : { maxFrame: 65_000 }),
+    remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
+    // the embedded engine takes what UDP can carry; drachtio-server goes deaf above 12 kB, which is the adapter's default
+    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000 } : {}),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
