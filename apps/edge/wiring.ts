@@ -86,10 +86,10 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
     // the embedded engine takes what UDP can carry; drachtio-server goes deaf above 12 kB, which is the adapter's default
     ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000 } : {}),
-    onTrouble: (what, err) => log.error({ outcome: what, err }, 'trouble with the SIP engine'),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
@@ -102,6 +102,10 @@ async function assemble(
       connected = false;
       telemetry.gauge('controlUp', 0);
       log.error({ kind: config.engine.kind }, 'connection to the SIP engine lost');
+    },
+    onTrouble: (what, err) => {
+      if (what === 'connect-failed') log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
+      else log.error({ err }, 'a message was lost to a fault of the edge; please report it');
     },
   });
   connected = true;

@@ -251,6 +251,8 @@ export class Ring {
   }
 
   #bye(dialog: Dialog, reason: string): void {
+    // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
+    dialog.onRequest((transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }));
     void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
   }
 

@@ -18,9 +18,9 @@ import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { unquote } from '../sip/auth.ts';
-import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
+import { flowUri, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { findParam, parseUri, printUri, unescape } from '../sip/uri.ts';
+import { parseUri, printUri, unescape } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
 
@@ -227,7 +227,7 @@ class Waking {
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
+    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
     if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
@@ -268,19 +268,10 @@ export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineI
   return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
 }
 
-/** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */
+/** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
 function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
-  const uri =
-    target === undefined
-      ? flowUri(flow)
-      : printUri({
-          ...target,
-          host: target.host.toLowerCase().endsWith('.invalid') ? target.host : hostOf(flow.address),
-          port: target.host.toLowerCase().endsWith('.invalid') ? target.port : flow.port,
-          params: findParam(target.params, 'transport') === undefined && flow.transport !== 'udp' ? [...target.params, { name: 'transport', value: flow.transport }] : target.params,
-          headers: undefined,
-        });
+  const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
   const { headers, body, uri: called } = transaction.request;
   return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
 }

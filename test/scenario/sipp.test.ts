@@ -25,6 +25,7 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('SIPp on
   });
   afterAll(async () => {
     await bed.close();
+    await Program.stopAll();
     rmSync(dir, { recursive: true, force: true });
   });
 

@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { pathOf } from './needs.ts';
 
+const running = new Set<Program>();
+
 export class Program {
   readonly #child: ChildProcess;
   /** stdout and stderr */
@@ -25,13 +27,20 @@ export class Program {
     this.#child.stdin?.on('error', () => undefined);
     const endWithUs = (): void => void this.#child.kill('SIGKILL');
     process.once('exit', endWithUs);
+    running.add(this);
     this.ended = new Promise((done) => {
       this.#child.once('error', () => done(127));
       this.#child.once('exit', (code) => {
         process.off('exit', endWithUs);
+        running.delete(this);
         done(code ?? 128);
       });
     });
+  }
+
+  /** Ends what a failed test has left. */
+  static async stopAll(): Promise<void> {
+    await Promise.all([...running].map((program) => program.stop('SIGKILL')));
   }
 
   type(line: string): void {
