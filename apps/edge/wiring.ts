@@ -30,6 +30,7 @@ import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import { startCensus } from './census.ts';
+import { countStoreErrors } from './count-store-errors.ts';
 import type { KnownDomain } from './middleware/classify.ts';
 import { requestCounter } from './middleware/count.ts';
 import { appFinder } from './push-apps.ts';
@@ -65,7 +66,8 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store, bus } = await openStore(config);
+  const { store: opened, bus } = await openStore(config);
+  const store = countStoreErrors(opened, telemetry);
   closers.push(() => bus.close(), () => store.close());
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
