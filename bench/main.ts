@@ -1,12 +1,13 @@
 /** Measures the edge beside its yardsticks: `npm run bench -- NAME ...`. Plans runs, starts each in its own process, reports. */
 import { fork } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { drawCharts } from './chart.ts';
 import type { Job, Result, RunMessage, RunOrder } from './job.ts';
 import { groups, planOf, type Group, type GroupPlan, type Sizes } from './plan.ts';
+import { printProfile } from './profile.ts';
 import { judge, summarise, tableOf, type Report, type Row } from './report.ts';
 import { projectRoot } from './servers/place.ts';
 import { loadCore, pinned, serverCore } from './servers/server.ts';
@@ -33,9 +34,11 @@ Options
   --call-rate N      calls a second (100)
   --held N           INVITEs held at once (5000)
   --settle N         seconds from the last 487 to the last reading of memory (45)
+  --rounds N         rounds of holding and cancelling on the same servers (2)
   --seed N           of the random bursts (1)
   --net A.B.C        loopback addresses to use (127.0.40)
   --cpu-prof DIR     CPU profiles of the edge, one folder for each run
+  --node-args=TEXT   further arguments for the node of the edge, as in --node-args=--trace-deopt
   --keep DIR         keep configs and logs of the runs here
   --json             one JSON object on stdout instead of tables
   --svg FILE         a picture of the figures
@@ -56,9 +59,11 @@ const options = {
   'call-rate': { type: 'string', default: '100' },
   held: { type: 'string', default: '5000' },
   settle: { type: 'string', default: '45' },
+  rounds: { type: 'string', default: '2' },
   seed: { type: 'string', default: '1' },
   net: { type: 'string', default: '127.0.40' },
   'cpu-prof': { type: 'string' },
+  'node-args': { type: 'string', default: '' },
   keep: { type: 'string' },
   json: { type: 'boolean', default: false },
   svg: { type: 'string' },
@@ -90,6 +95,7 @@ async function main(): Promise<void> {
     callRate: number('call-rate'),
     held: number('held'),
     settleSeconds: number('settle'),
+    rounds: number('rounds'),
     seed: number('seed'),
   };
   const only = values.only === undefined ? undefined : new RegExp(values.only, 'i');
@@ -97,7 +103,14 @@ async function main(): Promise<void> {
   const started = new Date();
   const rows: Row[] = [];
   for (const plan of plans) {
-    rows.push(...(await runGroup(plan, values.net, values['cpu-prof'], values.keep)));
+    rows.push(
+      ...(await runGroup(plan, {
+        net: values.net,
+        profiles: values['cpu-prof'],
+        keep: values.keep,
+        nodeArgs: values['node-args'].split(' ').filter((arg) => arg !== ''),
+      })),
+    );
   }
   const report: Report = {
     started: started.toISOString(),
@@ -116,28 +129,37 @@ async function main(): Promise<void> {
   if (broken || (values.check && report.limits.some(({ met }) => !met))) process.exitCode = 1;
 }
 
+interface Surroundings {
+  readonly net: string;
+  readonly profiles: string | undefined;
+  readonly keep: string | undefined;
+  readonly nodeArgs: readonly string[];
+}
+
 /** Runs all rows once, then all again: whatever slows the machine for a while slows them all. */
-async function runGroup(
-  plan: GroupPlan,
-  net: string,
-  profiles: string | undefined,
-  keep: string | undefined,
-): Promise<Row[]> {
+async function runGroup(plan: GroupPlan, { net, profiles, keep, nodeArgs }: Surroundings): Promise<Row[]> {
   const results = new Map<Job, (Result | string)[]>(plan.jobs.map((job) => [job, []]));
   for (let run = 1; run <= plan.runs; run++) {
     for (const job of plan.jobs) {
       const label = `[${plan.group} ${run}/${plan.runs}] ${job.name}`;
       const folder = `${plan.group}-${job.name.replaceAll(/[^A-Za-z0-9]+/g, '-')}-${run}`;
-      const nodeArgs = profiles === undefined ? [] : profilerArgs(resolve(profiles, folder));
+      const profiling = profiles === undefined ? [] : profilerArgs(resolve(profiles, folder));
       const kept = keep === undefined ? undefined : resolve(keep, folder);
-      const outcome = await runOne({ job, net, nodeArgs, keep: kept }, (text) =>
+      const outcome = await runOne({ job, net, nodeArgs: [...nodeArgs, ...profiling], keep: kept }, (text) =>
         process.stderr.write(`${label}: ${text}\n`),
       );
       if (typeof outcome === 'string') process.stderr.write(`${label}: FAILED, ${outcome}\n`);
       results.get(job)?.push(outcome);
+      if (profiles !== undefined) process.stderr.write(profilesIn(resolve(profiles, folder)));
     }
   }
   return summarise(plan.group, results);
+}
+
+/** What the profiles of one run say; start and warm-up, about a third, are left out. */
+function profilesIn(folder: string): string {
+  const files = readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'));
+  return files.map((name) => printProfile(join(folder, name), 0.35)).join('\n');
 }
 
 function profilerArgs(folder: string): string[] {

@@ -1,6 +1,6 @@
 /**
  * Speed and size of the location stores: read+swap pairs (one REGISTER each) with 100 in flight, bytes per binding, and the
- * longest time the event loop stood still while expired sets were swept. `node dist/bench/store.js [sets] [pairs]`
+ * longest time the event loop stood still while expired sets were swept. `node dist/bench/store.js [sets] [pairs] [memory,lmdb,redis]`
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -93,49 +93,59 @@ async function measure(name: string, store: LocationStore, bytes: () => Promise<
 }
 
 async function sweepLmdb(path: string): Promise<void> {
-  const store = await openLmdbStore({ path, sweepEveryMs: 1 });
-  const setsLeft = async (): Promise<boolean> => (await store.scan('', 1)).aors.length > 0;
   const past = Date.now() - 1;
+  const writer = await openLmdbStore({ path });
   await concurrently(sets, async (n) => {
-    const { version, bindings } = await store.read(aorOf(n));
-    if (version !== 0) await store.swap(aorOf(n), version, bindings, past);
+    const { version, bindings } = await writer.read(aorOf(n));
+    await writer.swap(aorOf(n), version, bindings, past);
   });
+  await writer.close();
+
+  const store = await openLmdbStore({ path, sweepEveryMs: 1000 });
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const start = performance.now();
   const cpu = process.cpuUsage();
-  while (await setsLeft()) await new Promise((resolve) => setTimeout(resolve, 100));
+  while ((await store.scan('', 1)).aors.length > 0) await new Promise((resolve) => setTimeout(resolve, 100));
   const used = process.cpuUsage(cpu);
   delay.disable();
   const seconds = (performance.now() - start) / 1000;
   console.log(
-    `lmdb sweep of what was left of ${sets} expired sets: ${seconds.toFixed(1)} s, ` +
+    `lmdb sweep of ${sets} expired sets: ${seconds.toFixed(1)} s, ` +
       `${((used.user + used.system) / 1e4 / seconds).toFixed(0)} % CPU, longest stall ${(delay.max / 1e6).toFixed(1)} ms`,
   );
   await store.close();
 }
 
-const memory = openMemoryStore();
-await measure('memory', memory, async () => process.memoryUsage().heapUsed);
-await memory.close();
+async function benchMemory(): Promise<void> {
+  const store = openMemoryStore();
+  await measure('memory', store, async () => process.memoryUsage().heapUsed);
+  await store.close();
+}
 
-const path = mkdtempSync(join(tmpdir(), 'reveille-bench-'));
-const lmdb = await openLmdbStore({ path });
-await measure('lmdb', lmdb, async () => statSync(join(path, 'data.mdb')).size);
-await lmdb.close();
-await sweepLmdb(path);
-rmSync(path, { recursive: true });
+async function benchLmdb(): Promise<void> {
+  const path = mkdtempSync(join(tmpdir(), 'reveille-bench-'));
+  const store = await openLmdbStore({ path });
+  await measure('lmdb', store, async () => statSync(join(path, 'data.mdb')).size);
+  await store.close();
+  await sweepLmdb(path);
+  rmSync(path, { recursive: true });
+}
 
-const missing = needs('redis-server');
-if (missing !== undefined) {
-  console.log(`redis: skipped (${missing})`);
-} else {
+async function benchRedis(): Promise<void> {
+  const missing = needs('redis-server');
+  if (missing !== undefined) return console.log(`redis: skipped (${missing})`);
   const server = await startRedis();
   const { store, bus } = await openRedis({ url: server.url, keyPrefix: 'bench:' });
-  const probe = new Redis(server.url);
-  await measure('redis', store, async () => Number(/used_memory:(\d+)/.exec(await probe.info('memory'))?.[1]));
-  await probe.quit();
+  const operator = new Redis(server.url);
+  await measure('redis', store, async () => Number(/used_memory:(\d+)/.exec(await operator.info('memory'))?.[1]));
+  await operator.quit();
   await bus.close();
   await store.close();
-  await server.stop();
+  return server.stop();
+}
+
+const benches = { memory: benchMemory, lmdb: benchLmdb, redis: benchRedis };
+for (const [name, bench] of Object.entries(benches)) {
+  if ((process.argv[4] ?? name).split(',').includes(name)) await bench();
 }

@@ -127,7 +127,7 @@ export class Ring {
       case 'push':
         return this.#push(effect.device);
       case 'stop-push':
-        this.#pushes.get(effect.device)?.abort();
+        this.#pushes.get(effect.device)?.abort(over);
         this.#pushes.delete(effect.device);
         return;
       case 'start-leg':
@@ -160,7 +160,7 @@ export class Ring {
       case 'over':
         for (const stop of this.#timers.values()) stop();
         this.#timers.clear();
-        for (const push of this.#pushes.values()) push.abort();
+        for (const push of this.#pushes.values()) push.abort(over);
         this.#pushes.clear();
         this.#plan.onOver(effect, this.#story);
         return;
@@ -173,6 +173,7 @@ export class Ring {
     const controller = new AbortController();
     this.#pushes.set(device, controller);
     void this.#plan.push(device, controller.signal).then((accepted) => {
+      if (this.#pushes.get(device) === controller) this.#pushes.delete(device);
       if (!controller.signal.aborted) this.tell({ is: 'push-ended', device, accepted });
     });
   }
@@ -251,6 +252,8 @@ export class Ring {
   }
 
   #bye(dialog: Dialog, reason: string): void {
+    // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
+    dialog.onRequest((transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }));
     void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
   }
 
@@ -287,6 +290,9 @@ export class Ring {
     if (this.#story.length < 100) this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
   }
 }
+
+/** A reason of our own: the default one is an Error with a stack, made for every call and read by nobody. */
+const over = 'over';
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
 const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {

@@ -23,7 +23,8 @@ interface Sent {
   /** who hears the answers; nobody for CANCEL and the engine's own BYE */
   readonly app: AppLink | undefined;
   readonly txn: string;
-  readonly dialogId: string;
+  /** the id of the dialog it may begin or is in; '' for none */
+  dialogId: string;
   /** the dialog it was sent in */
   readonly dialog: Dialog | undefined;
   readonly parts: RequestParts;
@@ -234,6 +235,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const branch = via.slice(via.indexOf('branch=') + 7);
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
     this.#byBranch.set(`${branch} ${method}`, transaction);
+    if (sent.dialog === undefined) this.#core.dialogs.claim(sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
     transaction.start();
     return transaction;
@@ -320,6 +322,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       this.#core.dialogs.remove(sent.dialog);
     if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
       sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
+      if (status >= 200) this.#core.agreeSession(sent.dialog, response.headers, 'uas');
     }
     sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, sent.dialogId);
   }
@@ -361,6 +364,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         if (sent.begun === dialog) return false;
         sent.begun = dialog;
         dialog.invited = sent.parts.seq;
+        this.#core.agreeSession(dialog, response.headers, 'uas');
       }
       return true;
     }
@@ -392,7 +396,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       alongFlow: true,
     });
     adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
-    this.#core.dialogs.add(dialog);
+    this.#core.dialogs.add(dialog, true);
+    sent.dialogId = dialog.id;
     return dialog;
   }
 
@@ -453,6 +458,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
     this.#invites.delete(transaction.sent.txn);
+    if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }
 

@@ -17,9 +17,12 @@ import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
 import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
+import { unquote } from '../sip/auth.ts';
 import { flowUri, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { parseUri, printUri } from '../sip/uri.ts';
+import { parseUri, printUri, unescape } from '../sip/uri.ts';
+import { pridHash } from '../telemetry/log-fields.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
 
 export interface WakeDeps extends RingDeps {
   readonly store: LocationStore;
@@ -71,6 +74,8 @@ class Waking {
   readonly #arrivedAt: number;
   /** by binding id; the newest we know */
   readonly #bindings = new Map<string, Binding>();
+  /** device by binding id, as first seen: an app that was installed anew keeps its binding (same token) under a new instance-id */
+  readonly #devices = new Map<string, string>();
   /** by the key that core/held-invite knows a flow by */
   readonly #flows = new Map<string, KnownFlow>();
   /** by device */
@@ -100,7 +105,7 @@ class Waking {
       throw error;
     });
     for (const binding of found) this.#bindings.set(binding.id, binding);
-    const release = calls.hold(found.map(phoneOf), () => this.#ring?.tell({ is: 'drain' }));
+    const release = calls.hold(found.map((binding) => this.#deviceOf(binding)), () => this.#ring?.tell({ is: 'drain' }));
     if (release === undefined) {
       unsubscribe();
       telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
@@ -162,11 +167,20 @@ class Waking {
     return bindingId === undefined ? live : live.filter(({ id }) => id === bindingId);
   }
 
+  #deviceOf(binding: Binding): string {
+    const known = this.#devices.get(binding.id);
+    if (known !== undefined) return known;
+    const device = phoneOf(binding);
+    this.#devices.set(binding.id, device);
+    return device;
+  }
+
   #target(binding: Binding): Target {
     return {
-      device: phoneOf(binding),
+      device: this.#deviceOf(binding),
       flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
-      canPush: binding.push !== undefined && binding.push.deadSince === undefined,
+      // without credentials the push is refused, and log and metrics say why the phone was not woken
+      canPush: binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
     };
   }
 
@@ -185,9 +199,9 @@ class Waking {
         const lost = this.#bindings.get(news.bindingId);
         if (lost === undefined) return;
         if (news.is === 'removed') this.#bindings.delete(news.bindingId);
-        const device = phoneOf(lost);
+        const device = this.#deviceOf(lost);
         // another flow of the same phone still stands
-        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => phoneOf(other) === device)) return;
+        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => this.#deviceOf(other) === device)) return;
         this.#ring?.tell(news.is === 'removed' ? { is: 'binding-removed', device } : { is: 'refresh-rejected', device, status: news.status });
         return;
       }
@@ -205,7 +219,7 @@ class Waking {
   }
 
   #refreshed(binding: Binding): void {
-    const device = phoneOf(binding);
+    const device = this.#deviceOf(binding);
     const now = this.#deps.precise();
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
@@ -223,12 +237,25 @@ class Waking {
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
-    if (binding?.push === undefined) return false;
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
+    if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#invitedAt) / 1000);
     return pushDevice(binding, binding.push, this.#transaction, this.#deps, signal);
+  }
+
+  /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
+  #cannotPush(device: string): false {
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.unsupportedPush !== undefined);
+    if (binding?.unsupportedPush === undefined) return false;
+    const provider = binding.unsupportedPush;
+    this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });
+    this.#deps.log.warn(
+      { callId: this.#callId, aor: binding.aor, bindingId: binding.id, provider, outcome: 'config-error', reason: 'no push credentials for this phone' },
+      'push refused',
+    );
+    return false;
   }
 }
 
@@ -245,12 +272,25 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<
   return now - binding.registeredAt < policy.udpAwakeMs;
 }
 
+/** Whether a call would have any way to this phone now: a flow to try or a token to push (PN-PROXY-33). */
+export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
+  if (binding.push !== undefined && binding.push.deadSince === undefined) return true;
+  return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
+}
+
 /** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
 function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
   const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
-  const { headers, body } = transaction.request;
-  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { to: `<sip:${binding.aor}>`, from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+  const { headers, body, uri: called } = transaction.request;
+  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+}
+
+/** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR. */
+function toOf(to: string | undefined, called: string, binding: Binding): { readonly to?: string } {
+  const named = parseUri(parseNameAddr(to ?? '')?.uri ?? '');
+  const opaque = named?.user === parseUri(called)?.user && !binding.aor.startsWith(`${unescape(named?.user ?? '')}@`);
+  return named?.user === undefined || opaque ? { to: `<sip:${binding.aor}>` } : {};
 }
 
 async function pushDevice(
@@ -272,7 +312,7 @@ async function pushDevice(
       tokens: push.tokens,
       instanceId: binding.instanceId,
       callId: headers.get('Call-ID') ?? '',
-      from: { uri: from?.uri ?? '', display: from?.display },
+      from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
       to: `sip:${binding.aor}`,
       hasVideo: body.includes('\nm=video '),
       deadline: startedAt + deps.policy.pushDeadlineMs,
@@ -280,7 +320,16 @@ async function pushDevice(
     },
     signal,
   );
-  const facts = { callId: headers.get('Call-ID'), bindingId: binding.id, provider: push.provider, app: push.app };
+  const token = push.tokens.find(({ kind }) => kind === 'voip') ?? push.tokens[0];
+  const facts = {
+    callId: headers.get('Call-ID'),
+    aor: binding.aor,
+    bindingId: binding.id,
+    provider: push.provider,
+    app: push.app,
+    pridHash: token === undefined ? undefined : pridHash(token.token),
+    outcome: outcome.is,
+  };
   switch (outcome.is) {
     case 'accepted':
       deps.log.info({ ...facts, pushId: outcome.id, ms: deps.clock.now() - startedAt }, 'push accepted');
@@ -298,7 +347,7 @@ async function pushDevice(
     default:
       outcome satisfies never;
   }
-  deps.log.warn({ ...facts, outcome: outcome.is, reason: outcome.reason }, 'push refused');
+  deps.log.warn({ ...facts, reason: outcome.reason }, 'push refused');
   return false;
 }
 

@@ -94,8 +94,26 @@ describe('lmdb store', () => {
   });
 
   it('refuses a folder that cannot be one', async () => {
+    // /proc takes no folders, and Node's recursive mkdir would try for ever
+    if (process.platform === 'linux') {
+      await expect(openLmdbStore({ path: '/proc/reveille/data' })).rejects.toMatchObject({ code: 'EDGE_STORE_UNAVAILABLE' });
+    }
     writeFileSync(join(path, 'file'), '');
     await expect(openLmdbStore({ path: join(path, 'file') })).rejects.toMatchObject({ code: 'EDGE_STORE_UNAVAILABLE' });
+  });
+
+  it('reads but does not write when the disk is nearly full', async () => {
+    const before = await openLmdbStore({ path });
+    await before.swap('alice@example.com', 0, [aBinding()], Date.now() + 3_600_000);
+    await before.close();
+    const store = await openLmdbStore({ path, minFree: Number.MAX_SAFE_INTEGER });
+    const { version, bindings } = await store.read('alice@example.com');
+    expect(bindings).toEqual([aBinding()]);
+    const full = { code: 'EDGE_STORE_UNAVAILABLE', message: expect.stringContaining('MiB are free') };
+    await expect(store.swap('alice@example.com', version, [], 0)).rejects.toMatchObject(full);
+    await expect(store.shared('name', () => 'value')).rejects.toMatchObject(full);
+    await expect(store.ping()).rejects.toMatchObject(full);
+    await store.close();
   });
 
   it('refuses a store of another format and leaves it alone', async () => {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Binding } from '../../lib/core/binding.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import { aBinding } from '../support/a-binding.ts';
+import { titled } from '../support/needs.ts';
 
 export interface StoreUnderTest {
   /** empty but for `knownSecrets`; forgets within a second of keepUntil */
@@ -55,8 +56,7 @@ const soon = (): number => Date.now() + 3_600_000;
 const aor = 'alice@example.com';
 
 export function locationStoreContract(name: string, make: () => Promise<StoreUnderTest>, skip?: string): void {
-  const title = `LocationStore contract: ${name}${skip === undefined ? '' : ` (skipped: ${skip})`}`;
-  describe.skipIf(skip !== undefined)(title, () => {
+  describe.skipIf(skip !== undefined)(titled(`LocationStore contract: ${name}`, skip), () => {
     let under: StoreUnderTest;
     let store: LocationStore;
 

@@ -66,7 +66,7 @@ describe.skipIf(missing !== undefined)(titled('Redis that fails', missing), { ti
     });
     await Promise.all(asked);
     expect(performance.now() - begun).toBeGreaterThan(1000);
-    expect(Math.max(...late)).toBeLessThan(1300);
+    expect(Math.max(...late)).toBeLessThan(1600); // 1 s and a busy machine; waiting in line would make it 2 s
     server.thaw();
     await heals(store);
     expect((await store.read(aor)).bindings).toEqual([aBinding()]);
@@ -173,10 +173,10 @@ describe.skipIf(missing !== undefined)(titled('Redis that fails', missing), { ti
       server.freeze();
       const begun = performance.now();
       await bus.subscribe(aor, (news) => heard.push(news));
-      expect(performance.now() - begun).toBeLessThan(1300);
+      expect(performance.now() - begun).toBeLessThan(1600);
       const before = performance.now();
       await bus.publish(refreshOf(aor));
-      expect(performance.now() - before).toBeLessThan(100);
+      expect(performance.now() - before).toBeLessThan(500);
       expect(heard).toEqual([refreshOf(aor)]);
       server.thaw();
       await expect.poll(() => heard.at(-1), patience).toEqual({ is: 'gap', aor });

@@ -54,7 +54,7 @@ describe.each([
 describe('several calls', () => {
   let bed: Bed;
   beforeAll(async () => {
-    bed = await Bed.open();
+    bed = await Bed.open({ config: { wake: { max_held_per_device: 4 } } });
   });
   afterAll(() => bed.close());
 

@@ -70,6 +70,15 @@ describe.each(['udp', 'tcp'] as const)('a call on %s', (transport) => {
     }
   });
 
+  it.skipIf(onDrachtio)('carries a body as large as a datagram takes', async () => {
+    const body = 'x'.repeat(30_000);
+    const transaction = atPbx.request('MESSAGE', Headers.of([['Content-Type', 'text/plain']]), body);
+    const arrived = await atPhone.next('MESSAGE', 3000);
+    expect(arrived.request.body).toBe(body);
+    arrived.respond(200);
+    expect((await transaction.answer(3000)).status).toBe(200);
+  });
+
   it('carries INFO, MESSAGE, UPDATE, NOTIFY and REFER both ways with bodies and headers it does not know', async () => {
     for (const [way, from, to] of ways()) {
       for (const method of ['INFO', 'MESSAGE', 'UPDATE', 'NOTIFY', 'REFER']) {

@@ -175,6 +175,17 @@ describe('query, fetch and removal', () => {
     expect(bed.lab.pushes()).toHaveLength(before);
   });
 
+  it('[PN-REG-16] judges two Contacts of one REGISTER one by one, and the PBX gets both', async () => {
+    const phone = bed.phone('olga');
+    const agent = await phone.open();
+    const answer = await phone.register({ contact: `${phone.contact(agent)}, <sip:olga@192.0.2.77>` });
+    expect(answer.headers.lines('Feature-Caps')).toEqual(['*;+sip.pns="apns"']);
+    expect(answer.headers.list('Contact')).toHaveLength(2);
+    expect(bed.pbx.bindings('olga')).toHaveLength(2);
+    await phone.register({ contact: '*', expires: 0 });
+    expect(bed.pbx.bindings('olga')).toHaveLength(0);
+  });
+
   it('[PN-FC-06] lists the bindings for a REGISTER without Contact, without Feature-Caps', async () => {
     const phone = bed.phone('bella');
     await phone.register();
@@ -252,26 +263,4 @@ describe('query, fetch and removal', () => {
     call.cancel();
     await call.answer();
   }, 60_000);
-});
-
-describe('an edge that refuses unknown push services', () => {
-  let strict: Bed;
-  beforeAll(async () => {
-    strict = await Bed.open({ config: { registration: { min_expires: 300, unsupported_push: 'reject' } } });
-  });
-  afterAll(() => strict.close());
-
-  it('[PN-REG-05] [PN-555-02] [PN-555-05] answers 555 with its own phrase and changes no binding', async () => {
-    const phone = await strict.sleeper('alice');
-    const apns = phone.push;
-    phone.push = { provider: 'acme', param: 'x', prid: 'unknown-service-token' };
-    const answer = await phone.register();
-    expect([answer.status, answer.reason]).toEqual([555, 'Push Notification Service Not Supported']);
-    await phone.sleep();
-    phone.push = apns;
-    const call = strict.pbx.call('alice', { body: anOffer() });
-    await strict.nextPush(phone);
-    call.cancel();
-    await call.answer();
-  });
 });

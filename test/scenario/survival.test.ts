@@ -130,6 +130,27 @@ describe('a graceful stop', () => {
     expect(await stopped).toBe(0);
     await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
   });
+
+  it('comes once although npm and the terminal both signal: a call goes on and ends in peace', async () => {
+    const bed = await Bed.open({ config: { shutdown: { call_seconds: 20 } } });
+    const phone = bed.phone('alice', { transport: 'tcp' });
+    await phone.register();
+    const call = bed.pbx.call('alice', { body: anOffer() });
+    const incoming = await phone.nextCall();
+    incoming.answer(answerSdp);
+    expect((await call.answer()).status).toBe(200);
+    await incoming.transaction.ack();
+    const { child } = bed.edge.process;
+    child.signal('SIGINT');
+    await child.next(({ msg }) => msg === 'stopping: no new calls', 3000, 'the stop');
+    child.signal('SIGINT');
+    call.dialog?.request('INFO');
+    (await incoming.dialog.next('INFO', 3000)).respond(200);
+    expect((await incoming.dialog.bye()).status).toBe(200);
+    expect(await child.exited).toBe(0);
+    expect(bed.edge.process.logs.at(-1)?.['msg']).toBe('stopped');
+    await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
+  });
 });
 
 describe('octets that are no SIP', () => {

@@ -20,14 +20,14 @@ export interface AuthenticateDeps {
 
 const nonceLifeMs = 300_000;
 
-/** 'passed': the sender is the user of `aor`. 'answered': it was challenged (401 or 407) or refused (403). */
+/** 'passed': the sender is the user of `aor`. Else it has been answered: 'challenged' with 401 or 407, 'forbidden' with 403. */
 export async function authenticate(
   transaction: ServerTransaction,
   domain: Domain,
   aor: Aor,
   status: 401 | 407,
   deps: AuthenticateDeps,
-): Promise<'passed' | 'answered'> {
+): Promise<'passed' | 'challenged' | 'forbidden'> {
   const { request } = transaction;
   const [asks, answers] = status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
   const offered = request.headers.lines(answers).flatMap((line) => parseAuth(line) ?? []);
@@ -42,7 +42,7 @@ export async function authenticate(
     if (right && nonce === 'fresh') {
       if (user === aor.slice(0, aor.lastIndexOf('@'))) return 'passed';
       await transaction.respond({ status: 403 });
-      return 'answered';
+      return 'forbidden';
     }
     stale = right && nonce === 'stale';
   }
@@ -54,7 +54,7 @@ export async function authenticate(
   const algorithms = known.length > 0 ? known : domain.algorithms;
   for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
   await transaction.respond({ status, headers });
-  return 'answered';
+  return 'challenged';
 }
 
 async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {

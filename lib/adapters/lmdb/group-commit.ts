@@ -8,29 +8,51 @@
 const gapMs = 3;
 const worthIt = 20;
 const underWay = 2;
+/** After a failed commit lmdb may leave promises open for ever; no disk that works takes as long as this. */
+const patienceMs = 15_000;
 
-interface Waiting {
-  readonly write: () => Promise<unknown>;
-  readonly resolve: (value: never) => void;
+interface Write {
+  readonly start: () => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
   readonly reject: (reason: unknown) => void;
 }
 
+interface Group {
+  readonly since: number;
+  readonly open: Set<Write>;
+}
+
 export class GroupCommit {
-  #waiting: Waiting[] = [];
-  #groups = 0;
+  #waiting: Write[] = [];
+  readonly #groups = new Set<Group>();
   #lastStart = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #failure: { readonly reason: unknown } | undefined;
 
-  /** Calls `write`, which has to start one write, together with others; settles as it does. */
-  add<T>(write: () => Promise<T>): Promise<T> {
+  /** Calls `start`, which has to start one write, together with others; settles as it does, or as `fail` says. */
+  add<T>(start: () => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ write, resolve, reject });
-      this.#next();
+      if (this.#failure !== undefined) return reject(this.#failure.reason);
+      this.#waiting.push({ start, resolve: resolve as (value: unknown) => void, reject });
+      return this.#next();
     });
   }
 
+  /** Rejects everything that is open, waiting or yet to come. */
+  fail(reason: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = { reason };
+    clearTimeout(this.#timer);
+    clearTimeout(this.#watch);
+    for (const write of [...this.#waiting, ...[...this.#groups].flatMap((group) => [...group.open])])
+      write.reject(reason);
+    this.#waiting = [];
+    this.#groups.clear();
+  }
+
   #next(): void {
-    if (this.#groups >= underWay || this.#waiting.length === 0) return;
+    if (this.#groups.size >= underWay || this.#waiting.length === 0) return;
     const wait = this.#waiting.length >= worthIt ? 0 : this.#lastStart + gapMs - performance.now();
     if (wait <= 0) this.#start();
     else {
@@ -45,24 +67,33 @@ export class GroupCommit {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#lastStart = performance.now();
-    const group = this.#waiting;
+    const group: Group = { since: this.#lastStart, open: new Set(this.#waiting) };
+    this.#groups.add(group);
+    const writes = this.#waiting;
     this.#waiting = [];
-    this.#groups += 1;
-    let unfinished = group.length;
-    for (const { write, resolve, reject } of group) {
-      void attempt(write)
-        .then(resolve as (value: unknown) => void, reject)
+    this.#watch ??= setTimeout(() => this.#lookAtOldest(), patienceMs).unref();
+    for (const write of writes) {
+      void attempt(write.start)
+        .then(write.resolve, write.reject)
         .then(() => {
-          unfinished -= 1;
-          if (unfinished > 0) return;
-          this.#groups -= 1;
+          group.open.delete(write);
+          if (group.open.size > 0 || !this.#groups.delete(group)) return;
           this.#next();
         });
     }
   }
+
+  #lookAtOldest(): void {
+    this.#watch = undefined;
+    const [oldest] = this.#groups;
+    if (oldest === undefined) return;
+    const left = oldest.since + patienceMs - performance.now();
+    if (left <= 0) this.fail(new Error(`a write has not ended within ${patienceMs / 1000} s`));
+    else this.#watch = setTimeout(() => this.#lookAtOldest(), left).unref();
+  }
 }
 
-/** What `write` throws becomes a rejection, so that one bad write does not hold up its group. */
-async function attempt(write: () => Promise<unknown>): Promise<unknown> {
-  return write();
+/** What `start` throws becomes a rejection, so that one bad write does not hold up its group. */
+async function attempt(start: () => Promise<unknown>): Promise<unknown> {
+  return start();
 }

@@ -1,6 +1,7 @@
 /** LocationStore in one memory-mapped lmdb file: durable, zero-install, for an edge of one process. What it survives: README.md. */
-import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync, statfsSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { Aor, Binding } from '../../core/binding.ts';
@@ -19,6 +20,8 @@ export interface LmdbStoreOptions {
     readonly md5?: string;
     readonly sha256?: string;
   }[];
+  /** free octets on the disk below which nothing is written any more; 64 MiB when left out */
+  readonly minFree?: number;
   /** ms between the end of one look through all sets and the start of the next; 300,000 when left out */
   readonly sweepEveryMs?: number;
 }
@@ -29,6 +32,7 @@ const format = '1';
 const blockSize = 2 ** 20;
 /** lmdb's flags for "committed when it returns, flushed to the disk with the next flush" */
 const commitWithoutFlush: number = 0x10002;
+const spaceEveryMs = 1000;
 /** sets looked at in one go, and the rest between two goes: about a millisecond of work, some 12,000 sets a second */
 const sliceSize = 250;
 const sliceEveryMs = 20;
@@ -37,7 +41,7 @@ const sliceEveryMs = 20;
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<LocationStore> {
   let root: RootDatabase<string, string> | undefined;
   try {
-    mkdirSync(options.path, { recursive: true, mode: 0o700 });
+    makeFolder(resolve(options.path));
     mustBeLmdb(join(options.path, 'data.mdb'));
     root = open<string, string>({
       path: options.path,
@@ -60,6 +64,16 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Location
   }
 }
 
+/** Parents first, one by one: Node's own recursive way never comes back where a file system has no room for folders, such as /proc. */
+function makeFolder(path: string): void {
+  if (!existsSync(dirname(path))) makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!existsSync(path) || !statSync(path).isDirectory()) throw error;
+  }
+}
+
 class LmdbStore implements LocationStore {
   readonly #path: string;
   readonly #root: RootDatabase<string, string>;
@@ -72,8 +86,10 @@ class LmdbStore implements LocationStore {
   #nextVersion = 0;
   #endOfBlock = 0;
   #sweeper: NodeJS.Timeout;
-  /** the last write failed: ping has to prove that writing works again */
-  #writeFailed = false;
+  readonly #minFree: number;
+  readonly #spaceWatch: NodeJS.Timeout;
+  /** why nothing can be written now; reads go on */
+  #readOnlyBecause: string | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(root: RootDatabase<string, string>, options: LmdbStoreOptions) {
@@ -98,6 +114,14 @@ class LmdbStore implements LocationStore {
     for (const { user, realm, ...digests } of options.secrets ?? []) {
       this.#secrets.set(JSON.stringify([user, realm]), digests);
     }
+    this.#minFree = options.minFree ?? 64 * 2 ** 20;
+    this.#lookAtSpace(statfsSync(options.path));
+    this.#spaceWatch = setInterval(() => {
+      statfs(options.path).then(
+        (space) => this.#lookAtSpace(space),
+        () => undefined, // then writing tells
+      );
+    }, spaceEveryMs).unref();
     this.#sweepEveryMs = options.sweepEveryMs ?? 300_000;
     this.#sweeper = setTimeout(() => this.#sweep(undefined), this.#sweepEveryMs).unref();
   }
@@ -126,7 +150,6 @@ class LmdbStore implements LocationStore {
       const value = encode(aor, key, bindings, keepUntil);
       const only = expected === 0 ? null : expected;
       const stored = await this.#writes.add(() => this.#sets.put(key, value, version, only as number));
-      this.#writeFailed = false;
       return stored ? 'stored' : 'conflict';
     });
   }
@@ -171,17 +194,27 @@ class LmdbStore implements LocationStore {
   }
 
   async ping(): Promise<void> {
-    await this.#attempt('read', () => this.#meta.get('format'));
-    if (!this.#writeFailed) return;
-    await this.#attempt('written', () => this.#meta.put('ping', 'pong'));
-    this.#writeFailed = false;
+    // An empty write goes the way of the others, so it does not come back when that way is blocked.
+    await this.#attempt('written', () => this.#writes.add(async () => this.#meta.get('format')));
   }
 
   close(): Promise<void> {
     clearTimeout(this.#sweeper);
+    clearInterval(this.#spaceWatch);
     // The empty write ends when every write before it has been handed to lmdb, which waits for its own.
-    this.#closing ??= this.#writes.add(async () => undefined).then(() => this.#root.close());
+    this.#closing ??= this.#writes
+      .add(async () => undefined)
+      .then(
+        () => this.#root.close(),
+        () => undefined, // after a failed commit lmdb may never end to close; the process will
+      );
     return this.#closing;
+  }
+
+  #lookAtSpace({ bavail, bsize }: { readonly bavail: number; readonly bsize: number }): void {
+    const free = bavail * bsize;
+    const low = free < this.#minFree;
+    this.#readOnlyBecause = low ? `only ${Math.floor(free / 2 ** 20)} MiB are free on its disk` : undefined;
   }
 
   async #remove(key: string, expected: number): Promise<boolean> {
@@ -217,13 +250,15 @@ class LmdbStore implements LocationStore {
   #sweep(after: string | undefined): void {
     let last: string | undefined;
     try {
+      if (this.#readOnlyBecause !== undefined) throw new Error(this.#readOnlyBecause);
       const now = Date.now();
       for (const { key, value, version } of this.#sets.getRange({
         ...rangeAfter(after ?? '', sliceSize),
         versions: true,
       })) {
         last = key;
-        if (decodeKeepUntil(value) <= now && version !== undefined) this.#sets.remove(key, version).catch(disarm);
+        if (decodeKeepUntil(value) <= now && version !== undefined)
+          this.#writes.add(() => this.#sets.remove(key, version)).catch((cause: unknown) => this.#noteFailure(cause));
       }
     } catch {
       last = undefined; // reads and swaps of others will tell; we look again later
@@ -234,17 +269,32 @@ class LmdbStore implements LocationStore {
 
   async #attempt<T>(what: 'read' | 'written', task: () => T | Promise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new EdgeError('EDGE_STORE_UNAVAILABLE', 'The location store is closed.');
+    if (what === 'written' && this.#readOnlyBecause !== undefined) throw this.#unavailable(what, this.#readOnlyBecause);
     try {
       return await task();
     } catch (cause) {
-      disarm(cause);
-      if (what === 'written') this.#writeFailed = true;
-      throw new EdgeError(
-        'EDGE_STORE_UNAVAILABLE',
-        `The store in "${this.#path}" cannot be ${what} (${textOf(cause)}). Is the disk full or gone?`,
+      this.#noteFailure(cause);
+      throw this.#unavailable(
+        what,
+        isFailedCommit(cause) ? 'the commit failed, its disk is full or broken' : textOf(cause),
         cause,
       );
     }
+  }
+
+  /**
+   * After a failed commit (disk full, I/O error) lmdb 3.5.6 must not be written to any more: promises stay open and memory gets
+   * damaged. So reads go on and calls still find their phones, writes wait for a restart.
+   */
+  #noteFailure(cause: unknown): void {
+    if (!isFailedCommit(cause)) return;
+    clearInterval(this.#spaceWatch);
+    this.#readOnlyBecause = 'a commit has failed before; see to its disk, then restart';
+    this.#writes.fail(cause);
+  }
+
+  #unavailable(what: 'read' | 'written', why: string, cause?: unknown): EdgeError {
+    return new EdgeError('EDGE_STORE_UNAVAILABLE', `The store in "${this.#path}" cannot be ${what}: ${why}.`, cause);
   }
 }
 
@@ -271,10 +321,11 @@ function rangeAfter(key: string, limit: number): { start?: string; exclusiveStar
   return key === '' ? { limit } : { start: key, exclusiveStart: true, limit };
 }
 
-/** A failed commit carries a second promise with the reason; nobody else listens to it, and unheard it would end the process. */
-function disarm(cause: unknown): void {
-  if (typeof cause !== 'object' || cause === null || !('commitError' in cause)) return;
+/** The error carries a second promise with the reason; nobody else listens to it, and unheard it would end the process. */
+function isFailedCommit(cause: unknown): boolean {
+  if (typeof cause !== 'object' || cause === null || !('commitError' in cause)) return false;
   if (cause.commitError instanceof Promise) cause.commitError.catch(() => undefined);
+  return true;
 }
 
 function textOf(cause: unknown): string {

@@ -83,9 +83,13 @@ export async function endConnection(redis: Redis): Promise<void> {
 function becomesReady(redis: Redis): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), openMs);
-    redis.once('ready', () => {
+    const settle = (ready: boolean): void => {
       clearTimeout(timer);
-      resolve(true);
+      resolve(ready);
+    };
+    redis.once('ready', () => settle(true));
+    redis.on('error', (error: unknown) => {
+      if (/WRONGPASS|NOAUTH|NOPERM/.test(textOf(error))) settle(false); // waiting does not make a password right
     });
   });
 }

@@ -46,15 +46,17 @@ function compose(startLine: string, headers: Headers | undefined, body: string, 
   let typed = false;
   let pathWritten = false;
   if (headers !== undefined) {
-    for (const [name, value, key] of headers.entries()) {
+    for (let at = 0; at < headers.size; at++) {
+      const key = headers.keyAt(at);
       if (leftOut.has(key)) continue;
+      const name = headers.nameAt(at);
       if (key === 'content-type') typed = true;
       if (key === 'path') {
         // drachtio-server turns the order of Path lines round, and their order is the way back to the phone (RFC 3327)
         if (pathWritten) continue;
         pathWritten = true;
         head += `${name}: ${clean(headers.lines('path').join(', '))}\r\n`;
-      } else head += `${hidesContact && key === 'contact' ? 'm' : name}: ${clean(value)}\r\n`;
+      } else head += `${hidesContact && key === 'contact' ? 'm' : name}: ${clean(headers.valueAt(at))}\r\n`;
     }
   }
   if (body === '') return toOctets(`${head}Content-Length: 0\r\n\r\n`);

@@ -6,7 +6,8 @@ import { parseMessage } from '../../sip/message.ts';
 import { tagOf } from '../../sip/name-addr.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
 import { ackOnce, placeholder, SrfDialog } from './dialog.ts';
-import { localResponse, type EarlyParty, type Exchange, type Outgoing } from './exchange.ts';
+import type { EarlyParty, Exchange, Outgoing } from './exchange.ts';
+import { localResponse } from './local-response.ts';
 import type { Reply } from './link.ts';
 import { Pracks } from './pracks.ts';
 

@@ -103,6 +103,15 @@ describe('an INVITE for a phone', () => {
     expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
   });
 
+  it('goes to an app that was installed anew while it was held: same token and binding, another instance-id', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000, { instanceId: 'urn:uuid:before' }));
+    await wake(new FakeInvite(), called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now(), { instanceId: 'urn:uuid:after' }));
+    await settled();
+    expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
+  });
+
   it('[PN-PROXY-12] gets 480 when the bucket timer ends, and nothing is left', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
@@ -131,6 +140,21 @@ describe('an INVITE for a phone', () => {
     expect(edge.pushes).toHaveLength(1);
   });
 
+  it('[PN-PROXY-11] says that there are no credentials when a phone that wanted pushes keeps silent', async () => {
+    const edge = anEdge(openMemoryStore());
+    const { push: _push, ...plain } = aPhone(1000, edge.clock.now() - 10_000);
+    await edge.register({ ...plain, unsupportedPush: 'apns' });
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    expect(edge.legs.started).toHaveLength(1);
+    edge.clock.move(1500);
+    await settled();
+    expect(invite.finals).toEqual([480]);
+    expect(edge.pushes).toEqual([]);
+    expect((edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' })).toBe(1);
+    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain('warn push refused');
+  });
+
   it('[PN-PROXY-20] is over when the caller gives up: a later refresh rings nobody', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
@@ -151,6 +175,59 @@ describe('an INVITE for a phone', () => {
     const second = new FakeInvite('sip:1001@192.0.2.1', 'call-2');
     await wake(second, called, full);
     expect(second.finals).toEqual([480]);
+  });
+
+  it('is answered at a stop: at once while nobody rings, at the latest when the time for calls is over', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const [waits, rings] = [new FakeInvite(), new FakeInvite('sip:1001@192.0.2.1', 'call-2')];
+    await wake(rings, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    edge.legs.started[0]?.ring();
+    await edge.register(aPhone(2000, edge.clock.now() - 60_000));
+    await wake(waits, called, edge.deps);
+    edge.calls.drain();
+    expect([waits.finals, rings.finals]).toEqual([[503], []]);
+    edge.calls.hangUpAll();
+    expect(rings.finals).toEqual([503]);
+    expect(edge.legs.started[0]?.cancelled).toBe(1);
+    edge.legs.started[0]?.fail(487);
+    expect(edge.calls.held).toBe(0);
+  });
+
+  it('a phone that answers too late and hangs up in the same moment as we do gets its 200', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    const leg = edge.legs.started[0];
+    invite.cancel();
+    leg?.answer();
+    expect(leg?.dialog.methods).toEqual(['BYE']);
+    expect((await leg?.dialog.sends('BYE'))?.final?.status).toBe(200);
+    expect((await leg?.dialog.sends('INFO'))?.final?.status).toBe(481);
+    await leg?.dialog.last('BYE').answer(481);
+    expect(leg?.dialog.closed).toBe(1);
+  });
+
+  it('pushes the token that lives when a phone has two flows', async () => {
+    const edge = anEdge(openMemoryStore());
+    const now = edge.clock.now() - 60_000;
+    const { push } = aPhone(1, now);
+    if (push === undefined) throw new Error('no push');
+    const dead = aPhone(1000, now, { id: 'flow-1', instanceId: 'i', regId: 1, push: { ...push, deadSince: now } });
+    const alive = aPhone(1001, now, {
+      id: 'flow-2',
+      instanceId: 'i',
+      regId: 2,
+      push: { ...push, tokens: [{ kind: 'voip', token: 'cd' }] },
+    });
+    await edge.deps.store.swap(aor, 0, [dead, alive], dead.expiresAt);
+    await wake(new FakeInvite(), { aor, bindingId: undefined }, edge.deps);
+    expect(edge.pushes).toEqual(['cd']);
   });
 
   it('rejects and forgets its subscription when the store is down', async () => {

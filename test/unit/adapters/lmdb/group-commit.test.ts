@@ -34,4 +34,15 @@ describe('group commit', () => {
     await expect(groups.add(() => Promise.reject(new Error('rejected')))).rejects.toThrow('rejected');
     await expect(groups.add(async () => 'fine')).resolves.toBe('fine');
   });
+
+  it('rejects what is open, waiting and yet to come once it was told of a failure', async () => {
+    const groups = new GroupCommit();
+    const never = (): Promise<never> => new Promise(() => undefined);
+    const all = Array.from({ length: 200 }, () => groups.add(never));
+    groups.fail(new Error('disk gone'));
+    for (const settled of await Promise.allSettled(all)) {
+      expect(settled).toMatchObject({ status: 'rejected', reason: { message: 'disk gone' } });
+    }
+    await expect(groups.add(async () => 'late')).rejects.toThrow('disk gone');
+  });
 });
