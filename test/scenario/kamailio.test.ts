@@ -12,13 +12,15 @@ import { sessionDescription } from '../../apps/demo/media.ts';
 import type { UserAgent } from '../../apps/demo/ua.ts';
 import type { Remote } from '../../apps/demo/wire.ts';
 import { Headers } from '../../lib/sip/headers.ts';
-import { places } from '../support/edge.ts';
+import { onDrachtio, places } from '../support/edge.ts';
 import { needs, titled } from '../support/needs.ts';
 import { Program } from '../support/program.ts';
 import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
 const why = needs('kamailio');
+/** drachtio-server keeps one dialog for each Call-ID and From tag, and Kamailio, a proxy, keeps both (drachtio-protocol B.6) */
+const oneDialog = onDrachtio ? 'drachtio-server refuses a second dialog with one Call-ID and From tag' : undefined;
 
 describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Kamailio on %s', why), (transport) => {
   let bed: Bed;
@@ -137,7 +139,8 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Kamaili
     expect((await calls('cora').answer(3000)).status).toBe(404);
   });
 
-  it('takes a call of a phone after its 407 and brings it to another phone, which wakes for it', async () => {
+  const title = 'takes a call of a phone after its 407 and brings it to another phone, which wakes for it';
+  it.skipIf(oneDialog !== undefined)(titled(title, oneDialog), async () => {
     const callee = await bed.sleeper('dina', { transport, password });
     const caller = bed.phone('edda', { transport, password });
     await caller.register();

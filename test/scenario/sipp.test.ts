@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../apps/demo/edge-process.ts';
 import { sessionDescription } from '../../apps/demo/media.ts';
 import { parseUri } from '../../lib/sip/uri.ts';
-import { places } from '../support/edge.ts';
+import { onDrachtio, places } from '../support/edge.ts';
 import { needs, titled } from '../support/needs.ts';
 import { Program } from '../support/program.ts';
 import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
@@ -70,7 +70,10 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('SIPp on
 
   // two runs of SIPp, one that registers and one that answers, can share a UDP port but no TCP connection
   if (transport === 'tcp') return;
-  it('as the phone: registers with push parameters, wakes on the push, is rung once and answers', async () => {
+  // and between the runs nobody listens: drachtio-server hears ICMP say so, and the phone counts as gone until it registers again
+  const closed = onDrachtio ? 'its port is closed for a moment, which drachtio-server is told by ICMP' : undefined;
+  const title = 'as the phone: registers with push parameters, wakes on the push, is rung once and answers';
+  it.skipIf(closed !== undefined)(titled(title, closed), async () => {
     const phone = bed.phone('berta', { transport, instanceId: `urn:uuid:${randomUUID()}` });
     const port = await freePort(phone.options.address);
     const registers = (): Program =>
