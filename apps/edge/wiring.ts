@@ -88,8 +88,8 @@ async function assemble(
     engineId: engine.id,
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
-    // the embedded engine takes what UDP can carry; drachtio-server goes deaf above 12 kB, which is the adapter's default
-    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000 } : {}),
+    // the embedded engine takes what UDP can carry; the adapter's default is what drachtio-server takes
+    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000, maxHead: 1_000_000 } : {}),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);

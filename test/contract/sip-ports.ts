@@ -26,6 +26,15 @@ type LegLog = LegEvents & {
   ack?: (content?: { headers: Headers; body: string }) => void;
 };
 
+/** Where the engine takes SIP, on loopback when it has such an address. */
+export function listenerOf({ hostports }: SrfEdge, transport: 'udp' | 'tcp'): At {
+  const spoken = hostports.filter((hostport) => hostport.startsWith(`${transport}/`));
+  const found = spoken.find((hostport) => hostport.startsWith(`${transport}/127.`)) ?? spoken[0];
+  const [, address = '', port = ''] = /\/\[?([^\]]*)\]?:(\d+)$/.exec(found ?? '') ?? [];
+  if (address === '') throw new Error(`the engine does not listen on ${transport}: ${hostports.join(' ')}`);
+  return { address, port: Number(port) };
+}
+
 export function sipPortsContract(name: string, open: () => Promise<Engine>, known: Known = {}): void {
   describe(`SIP ports on ${name}`, () => {
     let engine: Engine;
@@ -86,11 +95,7 @@ export function sipPortsContract(name: string, open: () => Promise<Engine>, know
     }
 
     function listener(transport: 'udp' | 'tcp'): At {
-      const spoken = edge.hostports.filter((hostport) => hostport.startsWith(`${transport}/`));
-      const found = spoken.find((hostport) => hostport.startsWith(`${transport}/127.`)) ?? spoken[0];
-      const [, address = '', port = ''] = /\/\[?([^\]]*)\]?:(\d+)$/.exec(found ?? '') ?? [];
-      if (address === '') throw new Error(`the engine does not listen on ${transport}: ${edge.hostports.join(' ')}`);
-      return { address, port: Number(port) };
+      return listenerOf(edge, transport);
     }
 
     const until = (true_: () => boolean): Promise<void> =>
@@ -834,13 +839,49 @@ export function sipPortsContract(name: string, open: () => Promise<Engine>, know
       expect(bye).toMatchObject({ local: true });
     });
 
+    contract('header fields arrive whole or not at all', async () => {
+      const outcomes: string[] = [];
+      for (const length of [7600, 8600, 11_000]) {
+        const events = recorder();
+        edge.legs.start(
+          legTo(pbx, {
+            headers: [
+              ['X-Long', 'x'.repeat(length)],
+              ['X-Last', 'here'],
+            ],
+          }),
+          events,
+        );
+        const arrived = await Promise.race([
+          pbx.request('INVITE'),
+          until(() => events.log.length > 0).then(() => undefined),
+        ]);
+        if (arrived === undefined) {
+          outcomes.push(...events.log);
+          continue;
+        }
+        expect(arrived.headers.get('x-long')).toHaveLength(length);
+        outcomes.push(arrived.headers.get('x-last') ?? 'lost');
+        await pbx.send(pbx.answer(arrived, 486), arrived.source);
+        await until(() => events.log.length > 0);
+      }
+      expect(outcomes).toEqual(['here', '513 failed locally', '513 failed locally']);
+    });
+
     contract('two phones of one user and one address each get their own call, whoever registered last', async () => {
       const contact = '<sip:alice@10.9.8.7:5060;transport=tcp>';
       const phones = [await peer('tcp', '127.0.20.33'), await peer('tcp', '127.0.20.33')] as const;
       const flows: string[] = [];
       for (const one of phones) {
         const register = await incoming(one, one.draft('REGISTER', { contact, headers: [['Expires', '600']] }));
-        await register.respond({ status: 200, headers: Headers.of([['Contact', `${contact};expires=600`], ['Expires', '600'], ['X-Else', '1']]) });
+        await register.respond({
+          status: 200,
+          headers: Headers.of([
+            ['Contact', `${contact};expires=600`],
+            ['Expires', '600'],
+            ['X-Else', '1'],
+          ]),
+        });
         const ok = await one.response(200, 'REGISTER');
         expect(ok.headers.list('contact')).toEqual([`${contact};expires=600`]);
         expect(ok.headers.get('x-else')).toBe('1');

@@ -40,6 +40,8 @@ export interface SrfOptions {
   readonly methods?: readonly string[];
   /** largest frame the engine takes, in octets. drachtio-server: 12,228, beyond which it goes deaf (the default keeps below) */
   readonly maxFrame?: number;
+  /** most octets of header fields in it. drachtio-server: 8,400, and it cuts off the rest without a word (the default) */
+  readonly maxHead?: number;
   /** The engine prefers the connection a Contact was registered on to the next hop it is told, as drachtio-server does (the default). */
   readonly remembersConnections?: boolean;
   /** how long the first connection may take, in ms */
@@ -74,6 +76,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     clock,
     engineId: options.engineId,
     maxFrame: options.maxFrame ?? 12_200,
+    maxHead: options.maxHead ?? 8_400,
     remembersConnections: options.remembersConnections ?? true,
     onRequest: options.onRequest,
     counts,

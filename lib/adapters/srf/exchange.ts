@@ -30,6 +30,8 @@ export interface Surroundings {
   readonly engineId: string;
   /** largest frame the engine takes, in octets */
   readonly maxFrame: number;
+  /** most octets of header fields the engine takes */
+  readonly maxHead: number;
   /** see SrfOptions */
   readonly remembersConnections: boolean;
   /** requests outside the dialogs we hold */
@@ -82,7 +84,12 @@ export class Exchange {
   }
 
   fits(payload: string): boolean {
-    return payload.length + 48 <= this.surroundings.maxFrame;
+    const { maxFrame, maxHead } = this.surroundings;
+    if (payload.length + 48 > maxFrame) return false;
+    if (payload.length <= maxHead) return true;
+    // the header fields: between the start line, which follows the frame's own first line, and the body
+    const from = payload.indexOf('\r\n', payload.indexOf('\r\n') + 2) + 2;
+    return payload.indexOf('\r\n\r\n', from) + 2 - from <= maxHead;
   }
 
   /** Sends a request; `meta` is what stands between `sip|` and the message. */
