@@ -115,7 +115,7 @@ export class EdgeProcess {
 }
 
 /** Ours without what would win over the config file: whoever has an edge of his own in his environment still sees the demo. */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:REVEILLE|DRACHTIO)_/.test(name)));
 }
 
