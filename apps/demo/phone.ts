@@ -27,6 +27,8 @@ export interface PhoneOptions {
   readonly address: string;
   /** a fixed port, in UDP and for the local end of TCP */
   readonly port?: number;
+  /** `address:port` that it writes into its Contacts, when there is a NAT between it and the edge; its own when absent */
+  readonly behindNat?: string;
   /** where everything is sent; its transport is the phone's */
   readonly edge: Remote;
   /** none: a plain phone */
@@ -118,7 +120,7 @@ export class Phone {
     agent.take((incoming) => {
       if (incoming.request.method !== 'INVITE' || tagOf(incoming.request.headers.get('To') ?? '') !== undefined)
         return false;
-      const call = new IncomingCall(agent, incoming, `<${agent.uri(this.options.user)}>`, edge);
+      const call = new IncomingCall(agent, incoming, `<${this.#uri(agent)}>`, edge);
       this.invites.push(call);
       this.#calls.put(call);
       return true;
@@ -128,12 +130,18 @@ export class Phone {
     return agent;
   }
 
+  /** Where it thinks it is. */
+  #uri(agent: UserAgent): string {
+    const { user, behindNat, edge } = this.options;
+    return behindNat === undefined ? agent.uri(user) : `sip:${user}@${behindNat};transport=${edge.transport}`;
+  }
+
   /** The Contact value of a REGISTER. */
   contact(agent: UserAgent = this.ua, extra = ''): string {
     const { push } = this;
     const pn = push === undefined ? '' : `;pn-provider=${push.provider};pn-param=${push.param};pn-prid=${push.prid}`;
     const instance = this.options.instanceId === undefined ? '' : `;+sip.instance="<${this.options.instanceId}>"`;
-    return `<${agent.uri(this.options.user)}${pn}>${instance}${extra}`;
+    return `<${this.#uri(agent)}${pn}>${instance}${extra}`;
   }
 
   /** One registration, a challenge answered when it comes and we know the password. Gives the last answer. */
@@ -211,7 +219,7 @@ export class Phone {
     return new OutgoingCall(this.ua, uri, {
       from: `<${this.aor}>`,
       to: `<${uri}>`,
-      contact: options.contact ?? `<${this.ua.uri(this.options.user)}>`,
+      contact: options.contact ?? `<${this.#uri(this.ua)}>`,
       remote: edge,
       ...(options.body === undefined ? {} : { body: options.body }),
       ...(options.headers === undefined ? {} : { headers: options.headers }),
