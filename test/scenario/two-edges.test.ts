@@ -2,17 +2,12 @@
  * One SIP engine as a process of its own (`npm run engine`, or the drachtio-server that is named), one Redis, two edges: the INVITE
  * is held by one and the REGISTER that releases it comes to the other, fifty times; then one edge is killed.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { environment, freePort } from '../../apps/demo/edge-process.ts';
 import { sessionDescription } from '../../apps/demo/media.ts';
 import type { Phone } from '../../apps/demo/phone.ts';
-import { listen, onDrachtio, places } from '../support/edge.ts';
+import { onDrachtio, places } from '../support/edge.ts';
+import { startEngineProcess } from '../support/engine-process.ts';
 import { needs, titled } from '../support/needs.ts';
-import { Program } from '../support/program.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { anOffer, Bed } from '../support/test-bed.ts';
 
@@ -26,13 +21,12 @@ describe.skipIf(why !== undefined)(titled('two edges on one engine', why), () =>
 
   beforeAll(async () => {
     const redis = await startRedis();
-    ends.push(
-      () => redis.stop(),
-      () => Program.stopAll(),
-    );
+    ends.push(() => redis.stop());
+    const engine = onDrachtio ? undefined : await startEngineProcess();
+    ends.push(() => engine?.stop());
     const config = {
       store: { kind: 'redis', redis_url: redis.url },
-      ...(onDrachtio ? {} : { engine: await startEngine() }),
+      ...(engine === undefined ? {} : { engine: engine.config }),
     };
     // one REGISTER for each registration, so that the engine deals INVITEs and REGISTERs in step
     bed = await Bed.open({ config, pbx: { challenges: false } });
@@ -43,21 +37,6 @@ describe.skipIf(why !== undefined)(titled('two edges on one engine', why), () =>
   afterAll(async () => {
     for (const end of ends.reverse()) await end();
   });
-
-  async function startEngine(): Promise<Readonly<Record<string, unknown>>> {
-    const edges = {
-      kind: 'drachtio',
-      drachtio: { host: '127.0.0.1', port: await freePort('127.0.0.1'), secret: 'two-edges' },
-    };
-    const dir = mkdtempSync(join(tmpdir(), 'reveille-engine-'));
-    ends.push(() => rmSync(dir, { recursive: true, force: true }));
-    const file = join(dir, 'engine.yaml');
-    writeFileSync(file, JSON.stringify({ sip: listen(await freePort(places.edge)), engine: edges }));
-    const entry = fileURLToPath(new URL('../../dist/apps/engine/main.js', import.meta.url));
-    const engine = new Program('node', ['--enable-source-maps', entry, '--config', file], { env: environment() });
-    await engine.prints(/edges connect to/);
-    return edges;
-  }
 
   async function sleepers(name: string, count: number): Promise<readonly Phone[]> {
     const phones: Phone[] = [];
