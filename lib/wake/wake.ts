@@ -171,11 +171,11 @@ class Waking {
 
   /** For a refresh that was heard: a store that does not answer at this moment must not cost the call. */
   async #lookUntilFound(): Promise<readonly Binding[]> {
-    while (!this.#over) {
+    for (let attempt = 0; !this.#over; attempt++) {
       try {
         return await this.#look();
       } catch (error) {
-        this.#deps.log.warn({ callId: this.#callId, aor: this.#called.aor, err: error }, 'a phone has registered, and the store does not say where');
+        if (attempt === 0) this.#deps.log.warn({ callId: this.#callId, aor: this.#called.aor, err: error }, 'a phone has registered, and the store does not say where');
         await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
       }
     }
