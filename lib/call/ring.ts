@@ -173,6 +173,7 @@ export class Ring {
     const controller = new AbortController();
     this.#pushes.set(device, controller);
     void this.#plan.push(device, controller.signal).then((accepted) => {
+      if (this.#pushes.get(device) === controller) this.#pushes.delete(device);
       if (!controller.signal.aborted) this.tell({ is: 'push-ended', device, accepted });
     });
   }

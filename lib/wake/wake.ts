@@ -74,6 +74,8 @@ class Waking {
   readonly #arrivedAt: number;
   /** by binding id; the newest we know */
   readonly #bindings = new Map<string, Binding>();
+  /** device by binding id, as first seen: an app that was installed anew keeps its binding (same token) under a new instance-id */
+  readonly #devices = new Map<string, string>();
   /** by the key that core/held-invite knows a flow by */
   readonly #flows = new Map<string, KnownFlow>();
   /** by device */
@@ -103,7 +105,7 @@ class Waking {
       throw error;
     });
     for (const binding of found) this.#bindings.set(binding.id, binding);
-    const release = calls.hold(found.map(phoneOf), () => this.#ring?.tell({ is: 'drain' }));
+    const release = calls.hold(found.map((binding) => this.#deviceOf(binding)), () => this.#ring?.tell({ is: 'drain' }));
     if (release === undefined) {
       unsubscribe();
       telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
@@ -165,9 +167,17 @@ class Waking {
     return bindingId === undefined ? live : live.filter(({ id }) => id === bindingId);
   }
 
+  #deviceOf(binding: Binding): string {
+    const known = this.#devices.get(binding.id);
+    if (known !== undefined) return known;
+    const device = phoneOf(binding);
+    this.#devices.set(binding.id, device);
+    return device;
+  }
+
   #target(binding: Binding): Target {
     return {
-      device: phoneOf(binding),
+      device: this.#deviceOf(binding),
       flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
       // without credentials the push is refused, and log and metrics say why the phone was not woken
       canPush: binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
@@ -189,9 +199,9 @@ class Waking {
         const lost = this.#bindings.get(news.bindingId);
         if (lost === undefined) return;
         if (news.is === 'removed') this.#bindings.delete(news.bindingId);
-        const device = phoneOf(lost);
+        const device = this.#deviceOf(lost);
         // another flow of the same phone still stands
-        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => phoneOf(other) === device)) return;
+        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => this.#deviceOf(other) === device)) return;
         this.#ring?.tell(news.is === 'removed' ? { is: 'binding-removed', device } : { is: 'refresh-rejected', device, status: news.status });
         return;
       }
@@ -209,7 +219,7 @@ class Waking {
   }
 
   #refreshed(binding: Binding): void {
-    const device = phoneOf(binding);
+    const device = this.#deviceOf(binding);
     const now = this.#deps.precise();
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
@@ -227,7 +237,7 @@ class Waking {
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
     if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
@@ -237,7 +247,7 @@ class Waking {
 
   /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
   #cannotPush(device: string): false {
-    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.unsupportedPush !== undefined);
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.unsupportedPush !== undefined);
     if (binding?.unsupportedPush === undefined) return false;
     const provider = binding.unsupportedPush;
     this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });

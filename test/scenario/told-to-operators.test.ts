@@ -10,7 +10,8 @@ beforeAll(async () => {
 afterAll(() => bed.close());
 
 const hash = (token = '') => createHash('sha256').update(token).digest('hex').slice(0, 12);
-const lines = (msg: string, aor: string) => bed.edge.process.logs.filter((line) => line['msg'] === msg && line['aor'] === aor);
+const lines = (msg: string, aor: string) =>
+  bed.edge.process.logs.filter((line) => line['msg'] === msg && line['aor'] === aor);
 const registrations = (result: string) => bed.metric(`reveille_registrations_total{result="${result}"}`);
 
 describe('a REGISTER', () => {
@@ -56,11 +57,18 @@ describe('a REGISTER', () => {
 it('a push has a line with outcome and the hash of its token, and so has a refused one', async () => {
   const phone = await bed.sleeper('carla');
   const call = bed.pbx.call('carla', { body: anOffer() });
-  await bed.edge.process.child.next(({ msg, aor }) => msg === 'push accepted' && String(aor).startsWith('carla'), 3000, 'the push');
+  await bed.edge.process.child.next(
+    ({ msg, aor }) => msg === 'push accepted' && String(aor).startsWith('carla'),
+    3000,
+    'the push',
+  );
   call.cancel();
   await call.answer();
   const token = phone.push?.prid ?? '';
-  bed.lab.rules.add({ token, fault: { do: 'answer', status: 410, reason: 'Unregistered', timestamp: Date.now() + 60_000 } });
+  bed.lab.rules.add({
+    token,
+    fault: { do: 'answer', status: 410, reason: 'Unregistered', timestamp: Date.now() + 60_000 },
+  });
   expect((await bed.pbx.call('carla', { body: anOffer() }).answer(3000)).status).toBe(480);
   bed.lab.rules.clear();
   const told = [...lines('push accepted', 'carla@pbx.example.com'), ...lines('push refused', 'carla@pbx.example.com')];
