@@ -295,6 +295,22 @@ describe('an INVITE for a phone', () => {
   });
 });
 
+describe('a call that is being answered', () => {
+  it('is at every moment either held or talking, so that a stop finds it', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    await wake(new FakeInvite(), called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    edge.legs.started[0]?.answer();
+    for (let turn = 0; turn < 10; turn++) {
+      expect(edge.calls.held + edge.calls.talking).toBeGreaterThan(0);
+      await Promise.resolve();
+    }
+    expect([edge.calls.held, edge.calls.talking]).toEqual([0, 1]);
+  });
+});
+
 describe('no wake-up is lost', () => {
   it('whatever the order of subscribe, look-up, store and news', async () => {
     await fc.assert(
