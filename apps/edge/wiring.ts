@@ -31,8 +31,10 @@ import { followEngine } from './engine-metrics.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import { startCensus } from './census.ts';
 import { countStoreErrors } from './count-store-errors.ts';
+import { nonceLifeMs } from './middleware/authenticate.ts';
 import type { KnownDomain } from './middleware/classify.ts';
 import { requestCounter } from './middleware/count.ts';
+import { UsedNonces } from './middleware/used-nonces.ts';
 import { appFinder } from './push-apps.ts';
 import { route, type RouteDeps } from './routes.ts';
 
@@ -121,7 +123,7 @@ async function assemble(
   const shared = { dialogs, heartbeat, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
   deps = {
     classifier: { domains: domains.known, contactKey },
-    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },
+    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
       contactKey,

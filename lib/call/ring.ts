@@ -60,7 +60,14 @@ interface RunningLeg {
   last: SipResponse | undefined;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
+  /** the reliable provisional that carried the answer to the offer: the 2xx may then come without (RFC 3262 5) */
+  described: SipResponse | undefined;
 }
+
+const neverBegun: Step = [
+  { at: 'over', ending: 'cancelled', fault: 'none' },
+  [{ do: 'over', ending: 'cancelled', fault: 'none' }],
+];
 
 /** The runner of one call. `tell` is the only way in. */
 export class Ring {
@@ -87,17 +94,20 @@ export class Ring {
   /** Begins; events told before are kept and come after. */
   start(): void {
     this.#busy = true;
-    this.#take(hold(this.#plan.targets, this.#plan.policy));
-    const expires = inviteExpires(this.#plan.transaction.request.headers);
-    if (expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
-      this.#startTimer('expires', expires * 1000, { is: 'expires' });
-    }
-    this.#drainQueue();
+    let cancelled = false;
     this.#plan.transaction.onCancel((cancel) => {
       const reasons = cancel.headers.list('Reason');
       if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
+      cancelled = true;
       this.tell({ is: 'cancelled' });
     });
+    // given up while the phones were looked up: iOS ends an app that gets a push and no call
+    this.#take(cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy));
+    const expires = inviteExpires(this.#plan.transaction.request.headers);
+    if (this.#held?.at === 'open' && expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
+      this.#startTimer('expires', expires * 1000, { is: 'expires' });
+    }
+    this.#drainQueue();
   }
 
   /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
@@ -185,7 +195,11 @@ export class Ring {
       return;
     }
     const leg = this.#deps.legs.start(request, {
-      progress: (response) => this.#onResponse(id, response, () => ({ is: 'progress', leg: id, status: response.status })),
+      progress: (response, reliable) =>
+        this.#onResponse(id, response, (running) => {
+          if (reliable && response.body !== '') running.described = response;
+          return { is: 'progress', leg: id, status: response.status };
+        }),
       failed: (response, local) => this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
@@ -194,7 +208,7 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined });
+    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined, described: undefined });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
@@ -223,8 +237,10 @@ export class Ring {
   async #relayAnswer(id: string): Promise<void> {
     const running = this.#legs.get(id);
     if (running?.last === undefined || running.dialog === undefined) return;
-    const { last, dialog: callee, ack } = running;
+    const { dialog: callee, ack } = running;
     const lateOffer = this.#plan.transaction.request.body === '';
+    // what the device has told reliably the caller has perhaps not heard
+    const last = lateOffer ? running.last : withDescription(running.last, running.described);
     if (!lateOffer) ack?.();
     const caller = await this.#plan.transaction.accept({
       status: last.status,
@@ -293,6 +309,16 @@ export class Ring {
 
 /** A reason of our own: the default one is an Error with a stack, made for every call and read by nobody. */
 const over = 'over';
+
+/** The answer with the session description of `described` when it has none of its own. */
+function withDescription(answer: SipResponse, described: SipResponse | undefined): SipResponse {
+  if (answer.body !== '' || described === undefined) return answer;
+  const headers = answer.headers.copy();
+  for (const [name, value, key] of described.headers.entries()) {
+    if (key.startsWith('content-') && key !== 'content-length' && !headers.has(key)) headers.add(name, value);
+  }
+  return { ...answer, headers, body: described.body };
+}
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
 const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {

@@ -59,6 +59,8 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   await new Waking(transaction, called, deps).start();
 }
 
+const lookAgainMs = 300;
+
 /** A flow on which a device may be rung, with the binding that brought it. */
 interface KnownFlow {
   readonly flow: Flow;
@@ -85,6 +87,7 @@ class Waking {
   readonly #refreshedAt = new Map<string, number>();
   #early: BindingNews[] | undefined = [];
   #ring: Ring | undefined;
+  #over = false;
 
   constructor(transaction: InviteTransaction, called: Called, deps: WakeDeps) {
     this.#transaction = transaction;
@@ -116,6 +119,7 @@ class Waking {
       return;
     }
     this.#ring = this.#makeRing(found, () => {
+      this.#over = true;
       unsubscribe();
       release();
     });
@@ -177,6 +181,19 @@ class Waking {
     return device;
   }
 
+  /** For a refresh that was heard: a store that does not answer at this moment must not cost the call. */
+  async #lookUntilFound(): Promise<readonly Binding[]> {
+    for (let attempt = 0; !this.#over; attempt++) {
+      try {
+        return await this.#look();
+      } catch (error) {
+        if (attempt === 0) this.#deps.log.warn({ callId: this.#callId, aor: this.#called.aor, err: error }, 'a phone has registered, and the store does not say where');
+        await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
+      }
+    }
+    return [];
+  }
+
   #target(binding: Binding): Target {
     return {
       device: this.#deviceOf(binding),
@@ -210,7 +227,7 @@ class Waking {
       case 'refresh-accepted':
       case 'gap':
         // after a gap whatever is fresher than what we know counts as heard
-        for (const binding of await this.#look().catch(() => [])) {
+        for (const binding of await this.#lookUntilFound()) {
           const isNews = news.is === 'gap' ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0) : binding.id === news.bindingId;
           if (isNews) this.#refreshed(binding);
         }

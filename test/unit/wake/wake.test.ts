@@ -8,6 +8,8 @@ import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
+import { Headers } from '../../../lib/sip/headers.ts';
+import { response } from '../../../lib/sip/message.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 import { FakeInvite, FakeLegs } from '../../support/fake-call.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
@@ -211,6 +213,61 @@ describe('an INVITE for a phone', () => {
     expect((await leg?.dialog.sends('INFO'))?.final?.status).toBe(481);
     await leg?.dialog.last('BYE').answer(481);
     expect(leg?.dialog.closed).toBe(1);
+  });
+
+  it('pushes and rings nobody when the caller gave up before the phone was found', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    const woken = wake(invite, called, edge.deps);
+    invite.cancel();
+    await woken;
+    await settled();
+    expect([edge.pushes, edge.legs.started.length]).toEqual([[], 0]);
+    expect([edge.calls.held, edge.clock.waiting]).toEqual([0, 0]);
+  });
+
+  it('rings although the store had no answer when the refresh was heard', async () => {
+    const memory = openMemoryStore();
+    let down = false;
+    const store: LocationStore = Object.assign(Object.create(memory) as LocationStore, {
+      read: (of: string) => (down ? Promise.reject(new Error('down')) : memory.read(of)),
+      swap: memory.swap.bind(memory),
+    });
+    const edge = anEdge(store);
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await memory.swap(aor, (await memory.read(aor)).version, [aPhone(2000, edge.clock.now())], edge.clock.now() + 3_600_000);
+    down = true;
+    await edge.bus.publish({ is: 'refresh-accepted', aor, bindingId: 'phone-1' });
+    await settled();
+    expect(edge.legs.started).toHaveLength(0);
+    edge.clock.move(400);
+    await settled();
+    down = false;
+    edge.clock.move(400);
+    await settled();
+    expect(edge.legs.started).toHaveLength(1);
+    invite.cancel();
+    edge.legs.started[0]?.fail(487);
+    expect(edge.clock.waiting).toBe(0);
+  });
+
+  it('gives the caller the session description that the phone told reliably before its 2xx', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    const leg = edge.legs.started[0];
+    const type: readonly (readonly [string, string])[] = [['Content-Type', 'application/sdp']];
+    leg?.events.progress(response(183, 'Session Progress', Headers.of(type), 'v=0 answer'), true);
+    leg?.events.answered(response(200, 'OK', Headers.empty()), leg.dialog, () => {});
+    await settled();
+    const final = invite.answers.at(-1);
+    expect([final?.status, final?.body, final?.headers?.get('Content-Type')]).toEqual([200, 'v=0 answer', 'application/sdp']);
   });
 
   it('pushes the token that lives when a phone has two flows', async () => {
