@@ -86,11 +86,11 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   if (deps.draining()) return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId }, deps.wake);
+      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId, from: 'upstream' }, deps.wake);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
       const registered = await bindingsOf(classified.aor, deps);
-      if (registered.length > 0) return wake(transaction, { aor: classified.aor, bindingId: undefined }, deps.wake);
+      if (registered.length > 0) return wake(transaction, { aor: classified.aor, bindingId: undefined, from: classified.trusted ? 'upstream' : 'phone' }, deps.wake);
       // a phone calls somebody we do not know: that is what the PBX is for; what the PBX itself sends here ends here
       if (!classified.trusted) return placeCall(transaction, classified.domain, deps.placeCall);
       return void (await transaction.respond({ status: (await isUser(classified.aor, classified.domain, deps)) ? 480 : 404 }));
@@ -128,7 +128,7 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream' }, deps.standalone);
+      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream', realm: classified.domain.registration === 'registrar' ? classified.domain.realm : undefined }, deps.standalone);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));

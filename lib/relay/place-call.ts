@@ -40,7 +40,12 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       legRequest: () => ({
         uri: request.uri,
         nextHop: domain.upstream,
-        headers: passInvite(request.headers, { from: 'phone', towards: 'upstream', translate: (names) => deps.dialogs.translate(names) }),
+        headers: passInvite(request.headers, {
+          from: 'phone',
+          towards: 'upstream',
+          realm: domain.registration === 'registrar' ? domain.realm : undefined,
+          translate: (names) => deps.dialogs.translate(names),
+        }),
         body: request.body,
       }),
       push: async () => false,
