@@ -8,10 +8,8 @@ import { places } from '../support/edge.ts';
 import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
-/** octets beyond ASCII, odd line ends, a NUL: nothing of a body is ours to touch */
-const strangeBody = Buffer.from('caf\u00e9 \u{1f514}\r\n\r\n--x\nlast line without end\u0000', 'utf8').toString(
-  'latin1',
-);
+/** text beyond ASCII, odd line ends, an empty line: nothing of a body is ours to touch */
+const strangeBody = Buffer.from('caf\u00e9 \u{1f514}\r\n\r\n--x\nlast line without end', 'utf8').toString('latin1');
 
 describe.each(['udp', 'tcp'] as const)('a call on %s', (transport) => {
   let bed: Bed;
