@@ -21,6 +21,9 @@ import type { SipRequest } from '../sip/message.ts';
 import type { BridgedDialogs } from './bridged-dialogs.ts';
 import { type Heartbeat, watch } from './heartbeat.ts';
 
+/** Of a subscription that shares the dialog, such as that of a transfer: a 408 or 481 ends that one, not the call (RFC 5057 5.1). */
+const ownUsage = new Set(['NOTIFY', 'SUBSCRIBE']);
+
 export interface BridgeOptions {
   readonly log: Log;
   /** Call-ID of the caller, for the log */
@@ -153,11 +156,11 @@ class Runner implements BridgedCall {
       headers: passRequest(headers, this.#border(from)),
       body,
     });
-    if (response.status === 408 || response.status === 481) {
+    if ((response.status === 408 || response.status === 481) && !ownUsage.has(method)) {
       // never a 408 to a non-INVITE (RFC 4320); this dialog is about to end anyway
       void transaction.respond({ status: 481 });
       this.#tell({ is: 'lost', side: to });
-    } else if (local) void transaction.respond({ status: 480 });
+    } else if (local || response.status === 408) void transaction.respond({ status: 480 });
     else {
       void transaction.respond({
         status: response.status,

@@ -23,7 +23,8 @@ interface Sent {
   /** who hears the answers; nobody for CANCEL and the engine's own BYE */
   readonly app: AppLink | undefined;
   readonly txn: string;
-  readonly dialogId: string;
+  /** the id of the dialog it may begin or is in; '' for none */
+  dialogId: string;
   /** the dialog it was sent in */
   readonly dialog: Dialog | undefined;
   readonly parts: RequestParts;
@@ -234,6 +235,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const branch = via.slice(via.indexOf('branch=') + 7);
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
     this.#byBranch.set(`${branch} ${method}`, transaction);
+    if (sent.dialog === undefined) this.#core.dialogs.claim(sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
     transaction.start();
     return transaction;
@@ -394,7 +396,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       alongFlow: true,
     });
     adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
-    this.#core.dialogs.add(dialog);
+    this.#core.dialogs.add(dialog, true);
+    sent.dialogId = dialog.id;
     return dialog;
   }
 
@@ -455,6 +458,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
     this.#invites.delete(transaction.sent.txn);
+    if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }
 

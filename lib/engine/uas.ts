@@ -30,10 +30,13 @@ export class Uas implements ServerHost {
   readonly #byKey = new Map<string, ServerTransaction>();
   readonly #byId = new Map<string, ServerTransaction>();
   readonly #answered: AnsweredRequests;
+  /** of all transactions together */
+  #octets = 0;
 
   constructor(core: Core) {
     this.#core = core;
-    this.#answered = new AnsweredRequests(core.wheel, 64 * core.settings.timers.t1Ms);
+    const { timers, limits } = core.settings;
+    this.#answered = new AnsweredRequests(core.wheel, 64 * timers.t1Ms, limits.answerBytes);
   }
 
   get wheel(): Core['wheel'] {
@@ -87,6 +90,12 @@ export class Uas implements ServerHost {
     }
   }
 
+  /** An INVITE that was refused lives for half a minute: a flood of them must not take all memory. */
+  get #isFull(): boolean {
+    const { transactions, transactionBytes } = this.#core.settings.limits;
+    return this.#byKey.size >= transactions || this.#octets >= transactionBytes;
+  }
+
   /** Answers what could be read but not be taken; never an ACK (RFC 3261 17.1.1.3 has no answer to it). */
   refuse(read: Read & { readonly is: 'refused' }, flow: Flow): void {
     const { headers, method, status, reason } = read;
@@ -105,8 +114,13 @@ export class Uas implements ServerHost {
   }
 
   #onNew(request: Request, key: string): void {
-    const { method } = request;
+    const { method, headers, flow } = request;
     const { routes, settings, counters } = this.#core;
+    if (this.#isFull) {
+      counters.overload++;
+      this.refuse({ is: 'refused', status: 503, reason: 'Service Unavailable', method, headers }, flow);
+      return;
+    }
     const transaction = this.#begin(request, key);
     if (method === 'INVITE') transaction.flow.send(transaction.trying());
     if (needDialog.has(method) && (method !== 'INVITE' || request.toTag !== '')) {
@@ -331,7 +345,7 @@ export class Uas implements ServerHost {
       app.notOk(msgId, unknownTransaction);
       return;
     }
-    app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
+    app.responseSent(msgId, text, peerOf(flow), id, dialog?.id ?? dialogIdOf);
     if (provisional !== undefined) {
       transaction.reliable?.stop();
       transaction.reliable = provisional;
@@ -375,7 +389,7 @@ export class Uas implements ServerHost {
       alongFlow:
         flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
     });
-    if (!this.#core.dialogs.add(dialog)) return undefined;
+    if (!this.#core.dialogs.add(dialog, false)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
     transaction.dialog = dialog;
     dialog.invite = transaction;
@@ -396,6 +410,7 @@ export class Uas implements ServerHost {
 
   forget(transaction: ServerTransaction): void {
     if (this.#byKey.get(transaction.key) === transaction) this.#byKey.delete(transaction.key);
+    this.#octets -= transaction.octets;
     this.#release(transaction);
     this.#core.counters.serverTransactions = this.#byKey.size;
   }
@@ -422,6 +437,7 @@ export class Uas implements ServerHost {
   #begin(request: Request, key: string): ServerTransaction {
     const transaction = new ServerTransaction(request, key, this);
     this.#byKey.set(key, transaction);
+    this.#octets += transaction.octets;
     this.#core.counters.serverTransactions = this.#byKey.size;
     return transaction;
   }

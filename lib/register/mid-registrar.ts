@@ -96,9 +96,9 @@ function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
   }
   // the old address of a phone that moved and the new one are the same Contact at the PBX: the removal must not undo the rest
   const kept = new Set(asked.contacts.filter(({ expires }) => expires > 0).map(({ id }) => id));
-  for (const one of asked.contacts) {
-    if (one.expires > 0 || !kept.has(one.id)) headers.add('Contact', upstreamContact(asked, one, deps));
-  }
+  const told = asked.contacts.filter((one) => one.expires > 0 || !kept.has(one.id));
+  // in one line: an engine may take the first one only
+  if (told.length > 0) headers.add('Contact', told.map((one) => upstreamContact(asked, one, deps)).join(', '));
   const first = asked.contacts.find(({ expires }) => expires > 0) ?? asked.contacts[0];
   if (first !== undefined) headers.add('Expires', String(first.expires));
   return headers;

@@ -20,11 +20,10 @@ const embedded = async (): Promise<Engine> => {
   };
 };
 
-sipPortsContract('the embedded engine', embedded, {
-  'two INVITEs of one Call-ID can both ring':
-    'it has one early dialog for a Call-ID and From tag and refuses the second with 480; drachtio-server lets both ring',
-});
-bridgedCallContract('the embedded engine', embedded);
+if (process.env['REVEILLE_TEST_ENGINE'] !== 'drachtio') {
+  sipPortsContract('the embedded engine', embedded, {});
+  bridgedCallContract('the embedded engine', embedded);
+}
 
 const { DRACHTIO_HOST: host, DRACHTIO_PORT: port = '9022', DRACHTIO_SECRET: secret = 'cymru' } = process.env;
 if (host !== undefined) {

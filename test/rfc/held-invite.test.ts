@@ -177,12 +177,18 @@ describe('one INVITE for one device', () => {
     expect(call.on({ is: 'silence', leg: 'm/1' })).toEqual([]);
   });
 
-  test('the answer of a leg that was moved is still an answer', () => {
+  test('a 199 ends the early dialog of one device and is kept from the caller, who has one for all', () => {
+    const call = new Call([awake('m', 'a')]);
+    expect(call.on({ is: 'progress', leg: 'm/1', status: 183 })).toEqual(['relay-progress m/1']);
+    expect(call.on({ is: 'progress', leg: 'm/1', status: 199 })).toEqual([]);
+  });
+
+  test('the answer of a leg that was moved is hung up, as the engine will do anyway, and the other one rings on', () => {
     const call = new Call([awake('m', 'a')]);
     call.on({ is: 'silence', leg: 'm/1' });
     call.refresh('m', 'b');
-    expect(call.answered('m/1')).toEqual(['relay-answer m/1', 'cancel-leg m/2 answered-elsewhere']);
-    expect(call.answered('m/2')).toEqual(['hang-up m/2', 'over answered none']);
+    expect(call.answered('m/1')).toEqual(['hang-up m/1']);
+    expect(call.answered('m/2')).toEqual(['relay-answer m/2', 'over answered none']);
   });
 
   test('a device that has declined or rung is not called again', () => {

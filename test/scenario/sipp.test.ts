@@ -76,23 +76,25 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('SIPp on
     const file = (name: string): string => fileURLToPath(new URL(`sipp/${name}`, import.meta.url));
     const { push, options } = phone;
     const start = (): Program =>
-      sipp([
-        ...[
-          '-sf',
-          file('register.xml'),
-          '-oocsf',
-          file('answer.xml'),
-          '-i',
-          options.address,
-          '-p',
-          String(port),
-          '-m',
-          '1',
-        ],
-        ...['-au', 'berta', '-ap', options.password ?? '', '-key', 'user', 'berta', '-key', 'domain', pbxDomain],
-        ...['-key', 'pn', `transport=${transport};pn-provider=apns;pn-param=${push?.param};pn-prid=${push?.prid}`],
-        ...['-key', 'instance', options.instanceId ?? ''],
-      ]);
+      sipp(
+        [
+          [
+            '-sf',
+            file('register.xml'),
+            '-oocsf',
+            file('answer.xml'),
+            '-i',
+            options.address,
+            '-p',
+            String(port),
+            '-m',
+            '1',
+          ],
+          ['-au', 'berta', '-ap', options.password ?? '', '-key', 'user', 'berta', '-key', 'domain', pbxDomain],
+          ['-key', 'pn', `transport=${transport};pn-provider=apns;pn-param=${push?.param};pn-prid=${push?.prid}`],
+          ['-key', 'instance', options.instanceId ?? ''],
+        ].flat(),
+      );
     const first = start();
     while (bed.pbx.bindings('berta').length === 0) await pause(20);
     await pause(100); // its 200 is on the way

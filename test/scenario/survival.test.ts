@@ -103,6 +103,18 @@ describe('a graceful stop', () => {
     await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
   });
 
+  it('answers held calls when there is nothing else to wait for', async () => {
+    const bed = await Bed.open();
+    const phone = await bed.sleeper('alice');
+    const held = [1, 2, 3].map((mark) => bed.pbx.call('alice', { body: anOffer(mark) }));
+    await bed.nextPush(phone);
+    await Promise.all(held.map((call) => call.provisional(100)));
+    const stopped = bed.edge.process.stop();
+    for (const call of held) expect([480, 503]).toContain((await call.answer(3000)).status);
+    expect(await stopped).toBe(0);
+    await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
+  });
+
   it('ends calls that outlast the limit, with a BYE to both sides', async () => {
     const bed = await Bed.open({ config: { shutdown: { call_seconds: 1 } } });
     const phone = bed.phone('alice', { transport: 'tcp' });

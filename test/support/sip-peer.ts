@@ -2,6 +2,7 @@
  * A small SIP endpoint on real sockets (UDP or TCP) for tests: it writes what it is told, octet for octet, keeps everything
  * it receives in order, and can answer by itself. No transactions, no timers: copies of a message are counted, not repeated.
  */
+import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -44,6 +45,8 @@ export interface Draft {
 }
 
 let serial = 0;
+/** A server that outlives the test knows the dialogs of the runs before. */
+const run = randomBytes(4).toString('hex');
 
 export class SipPeer {
   readonly transport: 'udp' | 'tcp';
@@ -133,7 +136,7 @@ export class SipPeer {
   }
 
   draft(method: string, draft: Draft = {}): SipRequest {
-    const n = ++serial;
+    const n = `${run}-${++serial}`;
     const body = draft.body ?? '';
     const headers = Headers.of([
       [

@@ -40,6 +40,8 @@ export interface SrfOptions {
   readonly methods?: readonly string[];
   /** largest frame the engine takes, in octets. drachtio-server: 12,228, beyond which it goes deaf (the default keeps below) */
   readonly maxFrame?: number;
+  /** The engine prefers the connection a Contact was registered on to the next hop it is told, as drachtio-server does (the default). */
+  readonly remembersConnections?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
   /** An INVITE is an InviteTransaction: `'accept' in transaction`. Must not throw. */
@@ -72,6 +74,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     clock,
     engineId: options.engineId,
     maxFrame: options.maxFrame ?? 12_200,
+    remembersConnections: options.remembersConnections ?? true,
     onRequest: options.onRequest,
     counts,
   };

@@ -30,6 +30,8 @@ export interface Surroundings {
   readonly engineId: string;
   /** largest frame the engine takes, in octets */
   readonly maxFrame: number;
+  /** see SrfOptions */
+  readonly remembersConnections: boolean;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;

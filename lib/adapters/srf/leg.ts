@@ -1,8 +1,4 @@
-/**
- * INVITEs of ours (RFC 3261 17.1.1). The caller of `start` chooses a request-URI whose user part is not the one the device
- * registered: a real drachtio-server prefers the connection it remembers for `user@host` to the next hop it is given
- * (drachtio-protocol C.3), and a call would ring the wrong phone.
- */
+/** INVITEs of ours (RFC 3261 17.1.1). The next hop says where one goes, whatever its request-URI (see SrfServerTransaction on REGISTER). */
 import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest, SipResponse } from '../../sip/message.ts';

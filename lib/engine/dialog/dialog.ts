@@ -32,7 +32,8 @@ export interface DialogStart {
 }
 
 export class Dialog {
-  readonly id: string;
+  /** changed once, by Dialogs, when another dialog has it */
+  id: string;
   readonly callId: string;
   readonly owner: AppLink;
   readonly local: string;

@@ -1,10 +1,18 @@
-/** All dialogs of the engine by dialog id. Two dialogs cannot share Call-ID and From tag (drachtio-protocol B.6). */
+/**
+ * All dialogs of the engine by the id the app knows them by, and by what the peers say (RFC 3261 12: Call-ID and both tags).
+ * The app's id names Call-ID and From tag only. A PBX that forks, or that sends a call of ours back to us, makes two dialogs
+ * with one such name; the second one gets an id of its own, where drachtio-server refuses it (drachtio-protocol B.6).
+ */
 import type { AppLink } from '../control/app-link.ts';
 import type { Counters } from '../counters.ts';
 import { type Dialog, dialogId } from './dialog.ts';
 
 export class Dialogs {
   readonly #byId = new Map<string, Dialog>();
+  /** only those whose id is not the usual one, by what peers say */
+  readonly #odd = new Map<string, Dialog>();
+  /** ids of dialogs that requests of ours on their way may begin: the app has been told them already */
+  readonly #claimed = new Map<string, number>();
   readonly #counters: Counters;
 
   constructor(counters: Counters) {
@@ -15,10 +23,25 @@ export class Dialogs {
     return this.#byId.get(id);
   }
 
-  /** False when another dialog has the id already. */
-  add(dialog: Dialog): boolean {
+  claim(id: string): void {
+    if (id !== '') this.#claimed.set(id, (this.#claimed.get(id) ?? 0) + 1);
+  }
+
+  release(id: string): void {
+    const left = (this.#claimed.get(id) ?? 0) - 1;
+    if (left > 0) this.#claimed.set(id, left);
+    else this.#claimed.delete(id);
+  }
+
+  /** False when the same dialog, with the same tags, stands already. `ours`: begun by a request of ours, which claimed its id. */
+  add(dialog: Dialog, ours: boolean): boolean {
     const standing = this.#byId.get(dialog.id);
-    if (standing !== undefined) return standing === dialog;
+    if (standing === dialog) return true;
+    if (standing !== undefined || (!ours && this.#claimed.has(dialog.id))) {
+      dialog.id = `${dialog.id};to-tag=${dialog.localTag}`;
+      if (this.#byId.has(dialog.id)) return false;
+      this.#odd.set(spoken(dialog.callId, dialog.localTag, dialog.remoteTag), dialog);
+    }
     this.#byId.set(dialog.id, dialog);
     this.#counters.dialogs = this.#byId.size;
     return true;
@@ -29,7 +52,8 @@ export class Dialogs {
     const theirs = this.#byId.get(dialogId(callId, fromTag));
     if (theirs !== undefined && theirs.localTag === toTag && theirs.remoteTag === fromTag) return theirs;
     const ours = this.#byId.get(dialogId(callId, toTag));
-    return ours !== undefined && ours.localTag === toTag && ours.remoteTag === fromTag ? ours : undefined;
+    if (ours !== undefined && ours.localTag === toTag && ours.remoteTag === fromTag) return ours;
+    return this.#odd.size === 0 ? undefined : this.#odd.get(spoken(callId, toTag, fromTag));
   }
 
   /** Takes a dialog away; its timers stop. */
@@ -39,6 +63,8 @@ export class Dialogs {
     dialog.pendingAck?.stop();
     dialog.sessionExpiry?.stop();
     if (this.#byId.get(dialog.id) === dialog) this.#byId.delete(dialog.id);
+    const said = spoken(dialog.callId, dialog.localTag, dialog.remoteTag);
+    if (this.#odd.get(said) === dialog) this.#odd.delete(said);
     this.#counters.dialogs = this.#byId.size;
   }
 
@@ -50,4 +76,9 @@ export class Dialogs {
   close(): void {
     for (const dialog of this.#byId.values()) this.remove(dialog);
   }
+}
+
+/** Tags and Call-IDs have no line breaks. */
+function spoken(callId: string, localTag: string, remoteTag: string): string {
+  return `${callId}\n${localTag}\n${remoteTag}`;
 }

@@ -221,6 +221,19 @@ test.each([408, 481])('a side that answers %i is gone: the other is told, and no
   expect([caller.closed, callee.closed, overs]).toEqual([1, 1, 1]);
 });
 
+test.each([
+  [481, 481],
+  [408, 480],
+])('a NOTIFY answered %i ends its subscription, not the call', async (status, passed) => {
+  const notify = await callee.sends('NOTIFY', { headers: [['Event', 'refer'], ['Subscription-State', 'terminated']] });
+  await caller.last('NOTIFY').answer(status, { local: status === 408 });
+  expect(notify.final).toMatchObject({ status: passed });
+  const info = await callee.sends('INFO');
+  await caller.last('INFO').answer(200);
+  expect(info.final).toMatchObject({ status: 200 });
+  expect(overs).toBe(0);
+});
+
 test('a re-INVITE answered 481 ends the call', async () => {
   const change = await callee.sends('INVITE', sdp);
   await caller.last('INVITE').answer(481);

@@ -27,6 +27,18 @@ test('Path lines become one, because drachtio-server would turn their order roun
   );
 });
 
+test('hides Contact and Expires from the server, not from who receives them', () => {
+  const headers = Headers.of([
+    ['Contact', '<sip:a@10.0.0.1>;expires=60'],
+    ['Expires', '60'],
+    ['Contact', '<sip:a@10.0.0.2>;expires=90'],
+  ]);
+  const text = composeResponse(200, undefined, headers, '', true);
+  expect(text).toBe('SIP/2.0 200 OK\r\nm: <sip:a@10.0.0.1>;expires=60\r\nm: <sip:a@10.0.0.2>;expires=90\r\nContent-Length: 0\r\n\r\n');
+  const read = parseMessage(text);
+  expect(read.kind === 'malformed' ? [] : read.headers.list('Contact')).toEqual(headers.list('Contact'));
+});
+
 test('no value can add a header, a line or a second message', () => {
   const hostile = fc.string({ unit: fc.constantFrom('\r', '\n', '\r\n', ':', ' ', 'a', '\0', '\u0085', '|') });
   fc.assert(
