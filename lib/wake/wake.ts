@@ -71,6 +71,8 @@ class Waking {
   readonly #arrivedAt: number;
   /** by binding id; the newest we know */
   readonly #bindings = new Map<string, Binding>();
+  /** devices by binding id, as they were named when the binding came into this call */
+  readonly #devices = new Map<string, string>();
   /** by the key that core/held-invite knows a flow by */
   readonly #flows = new Map<string, KnownFlow>();
   /** by device */
@@ -164,10 +166,17 @@ class Waking {
 
   #target(binding: Binding): Target {
     return {
-      device: phoneOf(binding),
+      device: this.#deviceOf(binding),
       flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
       canPush: binding.push !== undefined && binding.push.deadSince === undefined,
     };
+  }
+
+  /** An app that lost its settings comes back with its token and another instance-id: the same binding, so the same device. */
+  #deviceOf(binding: Binding): string {
+    const device = this.#devices.get(binding.id) ?? phoneOf(binding);
+    this.#devices.set(binding.id, device);
+    return device;
   }
 
   #keyOf(binding: Binding): string {
@@ -185,9 +194,9 @@ class Waking {
         const lost = this.#bindings.get(news.bindingId);
         if (lost === undefined) return;
         if (news.is === 'removed') this.#bindings.delete(news.bindingId);
-        const device = phoneOf(lost);
+        const device = this.#deviceOf(lost);
         // another flow of the same phone still stands
-        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => phoneOf(other) === device)) return;
+        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => this.#deviceOf(other) === device)) return;
         this.#ring?.tell(news.is === 'removed' ? { is: 'binding-removed', device } : { is: 'refresh-rejected', device, status: news.status });
         return;
       }
@@ -205,7 +214,7 @@ class Waking {
   }
 
   #refreshed(binding: Binding): void {
-    const device = phoneOf(binding);
+    const device = this.#deviceOf(binding);
     const now = this.#deps.precise();
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
@@ -223,7 +232,7 @@ class Waking {
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => phoneOf(one) === device && one.push !== undefined);
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.push !== undefined);
     if (binding?.push === undefined) return false;
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);

@@ -103,6 +103,15 @@ describe('an INVITE for a phone', () => {
     expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
   });
 
+  it('[PN-DEREG-04] goes out when the app comes back with its token and another instance-id', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000, { instanceId: 'urn:uuid:before' }));
+    await wake(new FakeInvite(), called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now(), { instanceId: 'urn:uuid:after' }));
+    await settled();
+    expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
+  });
+
   it('[PN-PROXY-12] gets 480 when the bucket timer ends, and nothing is left', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
