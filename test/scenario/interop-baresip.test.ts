@@ -59,7 +59,7 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip
     return { woken };
   }
 
-  it('[DIA-09] registers with push parameters outside the brackets, and rings on its living flow without a push', async () => {
+  it('[DIA-07] registers with push parameters outside the brackets, and rings on its living flow without a push', async () => {
     const token = world.token();
     const phone = await start('anna', token);
     await phone.registered();

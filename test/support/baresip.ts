@@ -1,17 +1,10 @@
-/** A real baresip as phone: headless, a tone for a microphone, told what to do over its control port. */
+/** A real baresip as phone: headless, a file for a microphone, told what to do over its control port. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort } from '../../apps/demo/edge-process.ts';
 import type { Remote } from '../../apps/demo/wire.ts';
 import { Program } from './foreign-program.ts';
-
-/** where Debian keeps them */
-const modules = [
-  '/usr/lib/baresip/modules',
-  '/usr/lib/x86_64-linux-gnu/baresip/modules',
-  '/usr/lib/aarch64-linux-gnu/baresip/modules',
-];
 
 export interface BaresipOptions {
   readonly user: string;
@@ -46,6 +39,7 @@ export class Baresip {
     writeFileSync(join(dir, 'config'), settings(address, control, dir));
     writeFileSync(join(dir, 'accounts'), account(options), { mode: 0o600 });
     writeFileSync(join(dir, 'contacts'), '');
+    writeFileSync(join(dir, 'said.wav'), silence(30));
     return new Baresip(new Program('baresip', ['-f', dir, '-s'], { cwd: dir }), address, control);
   }
 
@@ -79,15 +73,13 @@ export class Baresip {
 }
 
 function settings(address: string, control: number, dir: string): string {
-  const paths = modules.map((path) => `module_path ${path}`);
   return `sip_listen ${address}:0
-${paths.at(0)}
+module_path /usr/lib/baresip/modules
 audio_player aufile,${join(dir, 'heard.wav')}
 audio_alert aufile,${join(dir, 'rang.wav')}
-audio_source ausine,440
+audio_source aufile,${join(dir, 'said.wav')}
 ctrl_tcp_listen ${address}:${control}
 module g711.so
-module ausine.so
 module aufile.so
 module_tmp uuid.so
 module_tmp account.so
@@ -104,4 +96,29 @@ function account({ user, password, domain, edge, pushParameters, answers }: Bare
   const to = `transport=${edge.transport}`;
   const push = pushParameters === undefined ? '' : `;regq="1.0;${pushParameters}"`;
   return `<sip:${user}@${domain};${to}>;auth_user=${user};auth_pass=${password};outbound="sip:${edge.address}:${edge.port};${to}";regint=600;pubint=0;answermode=${answers}${push}\n`;
+}
+
+/** A WAV file: 8000 samples a second, 16 bit, one channel. */
+function silence(seconds: number): Buffer {
+  const samples = Buffer.alloc(seconds * 16_000);
+  const head = Buffer.alloc(44);
+  head.write('RIFF', 0, 'latin1');
+  head.writeUInt32LE(36 + samples.length, 4);
+  head.write('WAVEfmt ', 8, 'latin1');
+  for (const [at, value] of [
+    [16, 16],
+    [24, 8000],
+    [28, 16_000],
+    [40, samples.length],
+  ] as const)
+    head.writeUInt32LE(value, at);
+  for (const [at, value] of [
+    [20, 1],
+    [22, 1],
+    [32, 2],
+    [34, 16],
+  ] as const)
+    head.writeUInt16LE(value, at);
+  head.write('data', 36, 'latin1');
+  return Buffer.concat([head, samples]);
 }
