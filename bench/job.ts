@@ -55,6 +55,16 @@ export interface Memory {
   readonly pssKib: number;
 }
 
+/** Shares of one core in the measured window. */
+interface Shares {
+  /** all server processes */
+  readonly cpuShare: number;
+  /** everything else on the server core: above a few percent the figures are those of a shared machine */
+  readonly foreignShare: number;
+  /** the load with its push stand-in: near 1 the load was measured, not the server */
+  readonly loadShare: number;
+}
+
 interface Measured {
   readonly processes: number;
   readonly threads: number;
@@ -62,21 +72,18 @@ interface Measured {
   readonly memory: Memory;
 }
 
-export interface RegisterResult extends Measured, RegisterFigures {
+export interface RegisterResult extends Measured, Shares, RegisterFigures {
   readonly is: 'register';
   /** CPU of all server processes for one accepted registration, microseconds */
   readonly cpuMicros: number;
-  /** of one core, in the measured window */
-  readonly cpuShare: number;
   /** for each server process the CPU of its busiest threads for one operation, microseconds */
   readonly threadMicros: readonly (readonly number[])[];
 }
 
-export interface WakeResult extends Measured, WakeFigures {
+export interface WakeResult extends Measured, Shares, WakeFigures {
   readonly is: 'wake';
   /** CPU of all server processes for one woken call, milliseconds */
   readonly cpuMs: number;
-  readonly cpuShare: number;
   readonly threadMicros: readonly (readonly number[])[];
 }
 

@@ -34,6 +34,7 @@ Options
   --call-rate N      calls a second (100)
   --held N           INVITEs held at once (5000)
   --settle N         seconds from the last 487 to the last reading of memory (45)
+  --rounds N         rounds of holding and cancelling on the same servers (2)
   --seed N           of the random bursts (1)
   --net A.B.C        loopback addresses to use (127.0.40)
   --cpu-prof DIR     CPU profiles of the edge, one folder for each run
@@ -58,6 +59,7 @@ const options = {
   'call-rate': { type: 'string', default: '100' },
   held: { type: 'string', default: '5000' },
   settle: { type: 'string', default: '45' },
+  rounds: { type: 'string', default: '2' },
   seed: { type: 'string', default: '1' },
   net: { type: 'string', default: '127.0.40' },
   'cpu-prof': { type: 'string' },
@@ -93,6 +95,7 @@ async function main(): Promise<void> {
     callRate: number('call-rate'),
     held: number('held'),
     settleSeconds: number('settle'),
+    rounds: number('rounds'),
     seed: number('seed'),
   };
   const only = values.only === undefined ? undefined : new RegExp(values.only, 'i');

@@ -19,6 +19,8 @@ export interface Sizes {
   readonly callRate: number;
   readonly held: number;
   readonly settleSeconds: number;
+  /** of holding and cancelling, on the same servers */
+  readonly rounds: number;
   readonly seed: number;
 }
 
@@ -78,7 +80,13 @@ function jobsOf(group: Group, sizes: Sizes): readonly Job[] {
       ];
     }
     case 'holds': {
-      const holds = { is: 'hold', held: sizes.held, rate: 400, settleSeconds: sizes.settleSeconds, rounds: 2 } as const;
+      const holds = {
+        is: 'hold',
+        held: sizes.held,
+        rate: 400,
+        settleSeconds: sizes.settleSeconds,
+        rounds: sizes.rounds,
+      } as const;
       return [
         { ...holds, name: 'edge, holds', server: edge, transport: 'udp' },
         { ...holds, name: 'edge + drachtio-server, holds', server: behindDrachtio, transport: 'udp' },

@@ -27,8 +27,8 @@ import { RegisterLoad } from './load/register-load.ts';
 import { registerSleepers, runWakes } from './load/wake-load.ts';
 import { startEdge, type PushAccess } from './servers/edge.ts';
 import { placeIn, type Place } from './servers/place.ts';
-import { cpuByThread, cpuSecondsOf, usageOf } from './servers/process-usage.ts';
-import { pause, type RunningServer } from './servers/server.ts';
+import { coreSeconds, cpuByThread, cpuSecondsOf, usageOf } from './servers/process-usage.ts';
+import { pause, serverCore, type RunningServer } from './servers/server.ts';
 import { startKamailio, startResponder } from './servers/yardsticks.ts';
 
 /** Before the push stand-in has told: an app that matches the phones and is never asked. */
@@ -123,7 +123,7 @@ async function registers(job: RegisterJob, place: Place, pids: readonly number[]
     ...figures,
     ...measured,
     cpuMicros: round((window.cpuSeconds() * 1e6) / Math.max(1, figures.accepted)),
-    cpuShare: window.share(),
+    ...window.shares(),
     threadMicros: window.threads(Math.max(1, figures.accepted)),
   };
 }
@@ -159,7 +159,7 @@ async function wakes(
     ...figures,
     ...measure(pids),
     cpuMs: round((window.cpuSeconds() * 1000) / job.calls),
-    cpuShare: window.share(),
+    ...window.shares(),
     threadMicros: window.threads(job.calls),
   };
 }
@@ -209,9 +209,9 @@ async function holds(
 }
 
 interface CpuWindow {
-  at(moment: 'begin' | 'end'): void;
+  readonly at: (moment: 'begin' | 'end') => void;
   cpuSeconds(): number;
-  share(): number;
+  shares(): { readonly cpuShare: number; readonly foreignShare: number; readonly loadShare: number };
   /** for each process microseconds of its busiest threads for one operation */
   threads(operations: number): readonly (readonly number[])[];
 }
@@ -219,25 +219,38 @@ interface CpuWindow {
 function cpuWindow(pids: readonly number[]): CpuWindow {
   let threadsBefore = new Map<string, number>();
   let threadsAfter = new Map<string, number>();
-  let cpu = 0;
-  let from = 0;
-  let spent = Number.NaN;
-  let seconds = Number.NaN;
+  const read = () => {
+    const servers = cpuSecondsOf(pids);
+    // the servers are children of this process
+    return {
+      servers,
+      core: coreSeconds(serverCore),
+      load: cpuSecondsOf([process.pid]) - servers,
+      at: performance.now() / 1000,
+    };
+  };
+  let before = read();
+  let after = before;
   return {
     at: (moment) => {
-      const now = cpuSecondsOf(pids);
       if (moment === 'begin') {
-        cpu = now;
         threadsBefore = cpuByThread(pids);
-        from = performance.now();
+        before = read();
       } else {
-        spent = now - cpu;
+        after = read();
         threadsAfter = cpuByThread(pids);
-        seconds = (performance.now() - from) / 1000;
       }
     },
-    cpuSeconds: () => spent,
-    share: () => round(spent / seconds),
+    cpuSeconds: () => after.servers - before.servers,
+    shares: () => {
+      const seconds = after.at - before.at;
+      const servers = after.servers - before.servers;
+      return {
+        cpuShare: round(servers / seconds),
+        foreignShare: round(Math.max(0, after.core - before.core - servers) / seconds),
+        loadShare: round((after.load - before.load) / seconds),
+      };
+    },
     threads: (operations) =>
       pids.map((pid) =>
         [...threadsAfter]

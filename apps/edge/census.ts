@@ -36,7 +36,7 @@ export function startCensus(store: LocationStore, telemetry: Telemetry, isAwake:
       }
       for (const [state, value] of Object.entries(found)) telemetry.gauge('bindings', value, { state: state as State });
     } catch {
-      telemetry.count('storeErrors', { operation: 'scan' });
+      // counted where the store is; the next census may see more
     }
     rest(Math.max(restMs, (performance.now() - startedAt) * share));
   };

@@ -5,6 +5,9 @@ import { EdgeError } from '../../lib/errors.ts';
 import { usage } from './usage.ts';
 import { startEdge } from './wiring.ts';
 
+/** One Ctrl-C or one signal to the process group comes twice under npm, which passes on what we already have. */
+const sameSignalMs = 1000;
+
 async function main(): Promise<void> {
   const asked = parseArguments(process.argv.slice(2));
   if (asked.is === 'help') return void process.stdout.write(usage);
@@ -19,13 +22,16 @@ async function main(): Promise<void> {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   });
-  let stopping = false;
+  let stoppingSince: number | undefined;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      // a second signal does not wait for anybody
-      if (stopping) process.exit(1);
-      stopping = true;
-      void edge.stop().then(() => process.exit(0));
+      if (stoppingSince === undefined) {
+        stoppingSince = performance.now();
+        void edge.stop().then(() => process.exit(0));
+      } else if (performance.now() - stoppingSince > sameSignalMs) {
+        // a second signal does not wait for anybody
+        process.exit(1);
+      }
     });
   }
 }

@@ -18,7 +18,7 @@ import { aorOf } from '../../lib/sip/aor.ts';
 import { flowUri } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { parseNameAddr } from '../../lib/sip/name-addr.ts';
-import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
+import { canBeReached, wake, type WakeDeps } from '../../lib/wake/wake.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
 import { classify, domainOf, type Classified, type Classifier } from './middleware/classify.ts';
 import { screen } from './middleware/screen.ts';
@@ -58,6 +58,7 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
   } catch (error) {
     const code = error instanceof EdgeError ? error.code : 'EDGE_INTERNAL';
     deps.log[errorTable[code].log]({ method, code, err: error, callId: transaction.request.headers.get('Call-ID') }, 'request failed');
+    if (method === 'REGISTER') deps.telemetry.count('registrations', { result: 'failed' });
     const status = errorTable[code].sip ?? 500;
     await transaction.respond(status === 503 ? { status, headers: Headers.of([['Retry-After', '5']]) } : { status });
   }
@@ -67,9 +68,15 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
   const to = parseNameAddr(transaction.request.headers.get('To') ?? '');
   const aor = aorOf(to?.uri ?? '');
   const known = aor === undefined ? undefined : domainOf(deps.classifier.domains, aor.slice(aor.lastIndexOf('@') + 1));
-  if (aor === undefined || known === undefined) return void (await transaction.respond({ status: aor === undefined ? 400 : 404 }));
+  if (aor === undefined || known === undefined) {
+    deps.telemetry.count('registrations', { result: 'rejected' });
+    return void (await transaction.respond({ status: aor === undefined ? 400 : 404 }));
+  }
   const { domain } = known;
-  if (domain.registration === 'registrar' && (await authenticate(transaction, domain, aor, 401, deps.authenticate)) === 'answered') return;
+  if (domain.registration === 'registrar') {
+    const sender = await authenticate(transaction, domain, aor, 401, deps.authenticate);
+    if (sender !== 'passed') return deps.telemetry.count('registrations', { result: sender === 'challenged' ? 'challenged' : 'rejected' });
+  }
   const asked = await readRegister(transaction, domain, aor, deps.register);
   if (asked === undefined) return;
   await (domain.registration === 'registrar' ? registerHere(asked, deps.register) : registerUpstream(asked, deps.register));
@@ -104,7 +111,8 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
   const headers = Headers.of([['Allow', allow], ['Accept', 'application/sdp']]);
   if (classified.is !== 'to-device' && classified.is !== 'to-user') return void (await transaction.respond({ status: 200, headers }));
   const bindings = await bindingsOf(classified.aor, deps);
-  const wakeable = classified.is === 'to-device' ? bindings.some(({ id }) => id === classified.bindingId) : bindings.length > 0;
+  const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
+  const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
 
@@ -145,7 +153,7 @@ async function authenticateCaller(transaction: ServerTransaction, domain: Domain
     await transaction.respond({ status: 400, reason: 'Bad From' });
     return 'answered';
   }
-  return authenticate(transaction, domain, from, 407, deps.authenticate);
+  return (await authenticate(transaction, domain, from, 407, deps.authenticate)) === 'passed' ? 'passed' : 'answered';
 }
 
 async function bindingsOf(aor: string, deps: RouteDeps) {

@@ -30,8 +30,11 @@ import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
 import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import { startCensus } from './census.ts';
+import { countStoreErrors } from './count-store-errors.ts';
+import { nonceLifeMs } from './middleware/authenticate.ts';
 import type { KnownDomain } from './middleware/classify.ts';
 import { requestCounter } from './middleware/count.ts';
+import { UsedNonces } from './middleware/used-nonces.ts';
 import { appFinder } from './push-apps.ts';
 import { route, type RouteDeps } from './routes.ts';
 
@@ -65,7 +68,8 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store, bus } = await openStore(config);
+  const { store: opened, bus } = await openStore(config);
+  const store = countStoreErrors(opened, telemetry);
   closers.push(() => bus.close(), () => store.close());
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
@@ -84,7 +88,10 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
+    // the embedded engine takes what UDP can carry; drachtio-server goes deaf above 12 kB, which is the adapter's default
+    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000 } : {}),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
@@ -97,6 +104,10 @@ async function assemble(
       connected = false;
       telemetry.gauge('controlUp', 0);
       log.error({ kind: config.engine.kind }, 'connection to the SIP engine lost');
+    },
+    onTrouble: (what, err) => {
+      if (what === 'connect-failed') log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
+      else log.error({ err }, 'a message was lost to a fault of the edge; please report it');
     },
   });
   connected = true;
@@ -112,7 +123,7 @@ async function assemble(
   const shared = { dialogs, heartbeat, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
   deps = {
     classifier: { domains: domains.known, contactKey },
-    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },
+    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
       contactKey,

@@ -24,7 +24,13 @@ async function main(): Promise<void> {
   const control = controlOf(config);
   if (asked.is === 'check') return void process.stdout.write('The configuration is right.\n');
   const { listen, externalAddress } = config.sip;
-  const engine = await startEngine({ listen, control, ...(externalAddress === undefined ? {} : { externalAddress }) });
+  const engine = await startEngine({
+    listen,
+    control,
+    // edges name the flow with every request, and the cache would beat it for two phones of one address (drachtio-protocol C.3)
+    registrationCache: false,
+    ...(externalAddress === undefined ? {} : { externalAddress }),
+  });
   process.stdout.write(`SIP engine: edges connect to ${control.host}:${engine.controlPort}\n`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => void engine.close().then(() => process.exit(0)));

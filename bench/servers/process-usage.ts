@@ -56,6 +56,15 @@ export function cpuByThread(roots: readonly number[]): Map<string, number> {
   return seconds;
 }
 
+/** Busy seconds of one core since boot, whoever used it. */
+export function coreSeconds(core: number): number {
+  const line = read('/proc/stat')
+    .split('\n')
+    .find((one) => one.startsWith(`cpu${core} `));
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0] = (line ?? '').split(' ').slice(1).map(Number);
+  return (user + nice + system + irq + softIrq) / ticksPerSecond;
+}
+
 function cpuOf(pid: number): number {
   // the name in parentheses may hold spaces: count fields from behind it (utime is field 14, cstime 17)
   const stat = read(`/proc/${pid}/stat`);

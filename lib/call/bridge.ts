@@ -21,6 +21,9 @@ import type { SipRequest } from '../sip/message.ts';
 import type { BridgedDialogs } from './bridged-dialogs.ts';
 import { type Heartbeat, watch } from './heartbeat.ts';
 
+/** Of a subscription that shares the dialog, such as that of a transfer: a 408 or 481 ends that one, not the call (RFC 5057 5.1). */
+const ownUsage = new Set(['NOTIFY', 'SUBSCRIBE']);
+
 export interface BridgeOptions {
   readonly log: Log;
   /** Call-ID of the caller, for the log */
@@ -82,9 +85,12 @@ class Runner implements BridgedCall {
     this.#stopWatching =
       heartbeat === undefined
         ? []
-        : (['caller', 'callee'] as const).map((side) => watch(this.#dialogs[side], heartbeat, () => this.#tell({ is: 'lost', side })));
+        : (['caller', 'callee'] as const).map((side) =>
+            watch(this.#dialogs[side], heartbeat, () => this.#tell({ is: 'lost', side })),
+          );
     // an end above may have come already; requests then get their answer all the same
-    for (const end of ['caller', 'callee'] as const) this.#dialogs[end].onRequest((transaction) => this.#requested(end, transaction));
+    for (const end of ['caller', 'callee'] as const)
+      this.#dialogs[end].onRequest((transaction) => this.#requested(end, transaction));
   }
 
   end(why: string): void {
@@ -132,7 +138,10 @@ class Runner implements BridgedCall {
       case 'over':
         this.#forget?.();
         for (const stop of this.#stopWatching) stop();
-        this.#options.log.info({ callId: this.#options.callId, ending: effect.because, reason: this.#why }, 'call over');
+        this.#options.log.info(
+          { callId: this.#options.callId, ending: effect.because, reason: this.#why },
+          'call over',
+        );
         return this.#options.onOver();
       default:
         return effect satisfies never;
@@ -142,12 +151,16 @@ class Runner implements BridgedCall {
   async #relay(from: End, transaction: ServerTransaction): Promise<void> {
     const to = otherEnd(from);
     const { method, headers, body } = transaction.request;
-    const { response, local } = await this.#dialogs[to].request({ method, headers: passRequest(headers, this.#border(from)), body });
-    if (response.status === 408 || response.status === 481) {
+    const { response, local } = await this.#dialogs[to].request({
+      method,
+      headers: passRequest(headers, this.#border(from)),
+      body,
+    });
+    if ((response.status === 408 || response.status === 481) && !ownUsage.has(method)) {
       // never a 408 to a non-INVITE (RFC 4320); this dialog is about to end anyway
       void transaction.respond({ status: 481 });
       this.#tell({ is: 'lost', side: to });
-    } else if (local) void transaction.respond({ status: 480 });
+    } else if (local || response.status === 408) void transaction.respond({ status: 480 });
     else {
       void transaction.respond({
         status: response.status,
@@ -161,7 +174,12 @@ class Runner implements BridgedCall {
   async #relayChange(from: End, transaction: InviteTransaction): Promise<void> {
     const to = otherEnd(from);
     const { headers, body } = transaction.request;
-    const change: Change = { transaction, cancel: new AbortController(), cancelHeaders: Headers.empty(), ack: undefined };
+    const change: Change = {
+      transaction,
+      cancel: new AbortController(),
+      cancelHeaders: Headers.empty(),
+      ack: undefined,
+    };
     this.#change = change;
     transaction.onCancel((cancel) => {
       change.cancelHeaders = reasonsOf(cancel.headers);

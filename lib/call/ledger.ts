@@ -1,7 +1,10 @@
 /** The calls of this node: how many INVITEs are held (bounded, PN-PROXY-34), which calls talk, and how to end them at a stop. */
 
 export interface CallLedger {
-  /** Takes a place for an INVITE on these devices; undefined: no room. The function gives the place back. `drain` is called at a stop. */
+  /**
+   * Takes a place for an INVITE on these devices; undefined: no room. The function gives the place back. `drain` is called at a
+   * stop, and once more when the stop has waited long enough.
+   */
   hold(devices: readonly string[], drain: () => void): (() => void) | undefined;
   /** Enters a call that was answered; the function takes it out. `hangUp` is called when a stop has waited long enough. */
   talk(hangUp: () => void): () => void;
@@ -75,7 +78,9 @@ export class Calls implements CallLedger {
     for (const { drain } of this.#held) drain();
   }
 
+  /** The time is over for phones that still ring, too. */
   hangUpAll(): void {
+    for (const { drain } of this.#held) drain();
     for (const hangUp of this.#talking) hangUp();
   }
 }

@@ -60,7 +60,14 @@ interface RunningLeg {
   last: SipResponse | undefined;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
+  /** the reliable provisional that carried the answer to the offer: the 2xx may then come without (RFC 3262 5) */
+  described: SipResponse | undefined;
 }
+
+const neverBegun: Step = [
+  { at: 'over', ending: 'cancelled', fault: 'none' },
+  [{ do: 'over', ending: 'cancelled', fault: 'none' }],
+];
 
 /** The runner of one call. `tell` is the only way in. */
 export class Ring {
@@ -75,6 +82,7 @@ export class Ring {
   #held: HeldInvite | undefined;
   #busy = false;
   #earlyMediaLeg: string | undefined;
+  #answering: Promise<void> | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
 
@@ -87,17 +95,20 @@ export class Ring {
   /** Begins; events told before are kept and come after. */
   start(): void {
     this.#busy = true;
-    this.#take(hold(this.#plan.targets, this.#plan.policy));
-    const expires = inviteExpires(this.#plan.transaction.request.headers);
-    if (expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
-      this.#startTimer('expires', expires * 1000, { is: 'expires' });
-    }
-    this.#drainQueue();
+    let cancelled = false;
     this.#plan.transaction.onCancel((cancel) => {
       const reasons = cancel.headers.list('Reason');
       if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
+      cancelled = true;
       this.tell({ is: 'cancelled' });
     });
+    // given up while the phones were looked up: iOS ends an app that gets a push and no call
+    this.#take(cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy));
+    const expires = inviteExpires(this.#plan.transaction.request.headers);
+    if (this.#held?.at === 'open' && expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
+      this.#startTimer('expires', expires * 1000, { is: 'expires' });
+    }
+    this.#drainQueue();
   }
 
   /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
@@ -127,7 +138,7 @@ export class Ring {
       case 'push':
         return this.#push(effect.device);
       case 'stop-push':
-        this.#pushes.get(effect.device)?.abort();
+        this.#pushes.get(effect.device)?.abort(over);
         this.#pushes.delete(effect.device);
         return;
       case 'start-leg':
@@ -147,7 +158,8 @@ export class Ring {
       case 'relay-progress':
         return this.#relayProgress(effect.leg);
       case 'relay-answer':
-        return void this.#relayAnswer(effect.leg);
+        this.#answering = this.#relayAnswer(effect.leg);
+        return;
       case 'hang-up':
         return this.#hangUp(effect.leg, 'SIP;cause=487;text="Call is over"');
       case 'relay-failure':
@@ -160,9 +172,11 @@ export class Ring {
       case 'over':
         for (const stop of this.#timers.values()) stop();
         this.#timers.clear();
-        for (const push of this.#pushes.values()) push.abort();
+        for (const push of this.#pushes.values()) push.abort(over);
         this.#pushes.clear();
-        this.#plan.onOver(effect, this.#story);
+        // a call that is being answered is held until it talks: a stop in between must find it in one place or the other
+        if (this.#answering === undefined) this.#plan.onOver(effect, this.#story);
+        else void this.#answering.then(() => this.#plan.onOver(effect, this.#story));
         return;
       default:
         return effect satisfies never;
@@ -173,6 +187,7 @@ export class Ring {
     const controller = new AbortController();
     this.#pushes.set(device, controller);
     void this.#plan.push(device, controller.signal).then((accepted) => {
+      if (this.#pushes.get(device) === controller) this.#pushes.delete(device);
       if (!controller.signal.aborted) this.tell({ is: 'push-ended', device, accepted });
     });
   }
@@ -184,7 +199,11 @@ export class Ring {
       return;
     }
     const leg = this.#deps.legs.start(request, {
-      progress: (response) => this.#onResponse(id, response, () => ({ is: 'progress', leg: id, status: response.status })),
+      progress: (response, reliable) =>
+        this.#onResponse(id, response, (running) => {
+          if (reliable && response.body !== '') running.described = response;
+          return { is: 'progress', leg: id, status: response.status };
+        }),
       failed: (response, local) => this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
@@ -193,7 +212,7 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined });
+    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined, described: undefined });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
@@ -222,8 +241,10 @@ export class Ring {
   async #relayAnswer(id: string): Promise<void> {
     const running = this.#legs.get(id);
     if (running?.last === undefined || running.dialog === undefined) return;
-    const { last, dialog: callee, ack } = running;
+    const { dialog: callee, ack } = running;
     const lateOffer = this.#plan.transaction.request.body === '';
+    // what the device has told reliably the caller has perhaps not heard
+    const last = lateOffer ? running.last : withDescription(running.last, running.described);
     if (!lateOffer) ack?.();
     const caller = await this.#plan.transaction.accept({
       status: last.status,
@@ -251,6 +272,8 @@ export class Ring {
   }
 
   #bye(dialog: Dialog, reason: string): void {
+    // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
+    dialog.onRequest((transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }));
     void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
   }
 
@@ -286,6 +309,19 @@ export class Ring {
     const status = 'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
     if (this.#story.length < 100) this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
   }
+}
+
+/** A reason of our own: the default one is an Error with a stack, made for every call and read by nobody. */
+const over = 'over';
+
+/** The answer with the session description of `described` when it has none of its own. */
+function withDescription(answer: SipResponse, described: SipResponse | undefined): SipResponse {
+  if (answer.body !== '' || described === undefined) return answer;
+  const headers = answer.headers.copy();
+  for (const [name, value, key] of described.headers.entries()) {
+    if (key.startsWith('content-') && key !== 'content-length' && !headers.has(key)) headers.add(name, value);
+  }
+  return { ...answer, headers, body: described.body };
 }
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */

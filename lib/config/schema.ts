@@ -170,7 +170,7 @@ const domain = z
 const registration = z
   .strictObject({
     min_expires: fallback(integer(1, 3599, 'seconds'), 600, {
-      doc: 'Shorter registrations are refused with 423 (RFC 3261 10.3); plain phones behind NAT that register each minute need less.',
+      doc: 'Shortest registration of a phone that asks for pushes; a shorter one is refused with 423 (RFC 3261 10.3). Plain phones may register for less.',
     }),
     default_expires: fallback(integer(60, 604_800, 'seconds'), 3600, { doc: 'Granted when a phone names no expiry.' }),
     max_expires: fallback(integer(3600, 31_536_000, 'seconds'), 604_800, { doc: 'Longest expiry granted to a phone.' }),
@@ -182,7 +182,7 @@ const registration = z
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
     }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
-      doc: 'How early the edge pushes a phone that cannot wake itself so that it refreshes.',
+      doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
     }),
   })
   .check((context) => {

@@ -171,7 +171,10 @@ export function acceptRegister(
   const before = new Map(live.map((binding) => [binding.id, binding]));
   const set = new Map(before);
   const touched = new Set<string>();
-  for (const { binding: candidate, expires } of register.contacts) {
+  // what stays comes first: a phone that moved names its old address with expires=0 in the same REGISTER (PJSIP does), on
+  // whichever side of the new one, and by instance-id or token both are one device
+  const contacts = [...register.contacts.filter(stays), ...register.contacts.filter((contact) => !stays(contact))];
+  for (const { binding: candidate, expires } of contacts) {
     const known = [...set.values()];
     const device = deviceOfBinding(candidate);
     const matched = match(known, device, register.callId, touched) ?? set.get(candidate.id);
@@ -181,7 +184,7 @@ export function acceptRegister(
       continue;
     }
     if (expires <= 0) {
-      if (matched !== undefined) set.delete(matched.id);
+      if (matched !== undefined && !touched.has(matched.id)) set.delete(matched.id);
       continue;
     }
     const id = matched?.id ?? candidate.id;
@@ -197,6 +200,10 @@ export function acceptRegister(
   const removed = [...before.keys()].filter((id) => !set.has(id));
   if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
   return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
+}
+
+function stays({ expires }: AcceptedContact): boolean {
+  return expires > 0;
 }
 
 /** `Contact: *` (RFC 3261 10.3 step 6): all or, when one of them may not be changed by this request, none. */

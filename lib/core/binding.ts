@@ -49,6 +49,8 @@ export interface Binding {
   readonly path: readonly string[];
   /** present when the edge has told the phone that it will push (sip.pns in the 2xx), PN-PROXY-01 */
   readonly push?: PushRecord;
+  /** the provider when the phone asked for pushes that no configured app can send: a call that needs one says so */
+  readonly unsupportedPush?: string;
   /** when the last accepted REGISTER came, ms since the epoch */
   readonly registeredAt: number;
   /** when it ends for the phone, ms since the epoch */

@@ -89,9 +89,15 @@ function whileTalking(bridge: Talking, event: BridgeEvent): BridgeStep {
     }
     case 'reinvite':
       if (changing !== undefined) {
-        return [bridge, [{ do: 'refuse-reinvite', from: event.from, status: changing.from === event.from ? 500 : 491 }]];
+        return [
+          bridge,
+          [{ do: 'refuse-reinvite', from: event.from, status: changing.from === event.from ? 500 : 491 }],
+        ];
       }
-      return [{ at: 'talking', changing: { from: event.from, answered: false } }, [{ do: 'relay-reinvite', from: event.from }]];
+      return [
+        { at: 'talking', changing: { from: event.from, answered: false } },
+        [{ do: 'relay-reinvite', from: event.from }],
+      ];
     case 'reinvite-answered':
       if (changing?.from !== event.from) return [bridge, []];
       return [{ at: 'talking', changing: { from: event.from, answered: true } }, []];
@@ -104,7 +110,11 @@ function whileTalking(bridge: Talking, event: BridgeEvent): BridgeStep {
       // the BYE to a side that is gone frees what the engine keeps of it
       return [
         { at: 'ending', open: [event.side, other], because: `${event.side}-lost` },
-        [...drop(bridge), { do: 'send-bye', to: event.side, because: 'lost' }, { do: 'send-bye', to: other, because: 'other-lost' }],
+        [
+          ...drop(bridge),
+          { do: 'send-bye', to: event.side, because: 'lost' },
+          { do: 'send-bye', to: other, because: 'other-lost' },
+        ],
       ];
     }
     case 'ended': {
@@ -117,7 +127,11 @@ function whileTalking(bridge: Talking, event: BridgeEvent): BridgeStep {
     case 'hang-up':
       return [
         { at: 'ending', open: ['caller', 'callee'], because: 'stopped' },
-        [...drop(bridge), { do: 'send-bye', to: 'caller', because: 'stopping' }, { do: 'send-bye', to: 'callee', because: 'stopping' }],
+        [
+          ...drop(bridge),
+          { do: 'send-bye', to: 'caller', because: 'stopping' },
+          { do: 'send-bye', to: 'callee', because: 'stopping' },
+        ],
       ];
     case 'bye-over':
       return [bridge, []];

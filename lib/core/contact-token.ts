@@ -18,8 +18,12 @@ const longest = 400;
 
 /** Lower-case base32 after one letter; 8 characters for every 5 octets of 13, the id (10) and the AOR. */
 export function sealContact(key: Buffer, name: DeviceName): string {
+  const { mac, cipher, sealed } = keysOf(key);
+  return remembered(sealed, `${name.bindingId} ${name.aor}`, () => seal(mac, cipher, name));
+}
+
+function seal(mac: Buffer, cipher: Buffer, name: DeviceName): string {
   const plain = pack(name);
-  const { mac, cipher } = keysOf(key);
   const iv = ivOf(mac, plain);
   const encryption = createCipheriv('aes-256-ctr', cipher, counterOf(iv));
   return prefix + toBase32(Buffer.concat([iv, encryption.update(plain), encryption.final()]));
@@ -29,9 +33,17 @@ export function sealContact(key: Buffer, name: DeviceName): string {
 export function openContact(key: Buffer, userPart: string): DeviceName | undefined {
   const text = userPart.toLowerCase();
   if (text.length > longest || !text.startsWith(prefix)) return undefined;
+  const { mac, cipher, opened } = keysOf(key);
+  const known = opened.get(text);
+  if (known !== undefined) return known;
+  const name = open(mac, cipher, text);
+  // what does not open is not remembered: it would push out what does
+  return name === undefined ? undefined : remembered(opened, text, () => name);
+}
+
+function open(mac: Buffer, cipher: Buffer, text: string): DeviceName | undefined {
   const sealed = fromBase32(text.slice(prefix.length));
   if (sealed === undefined || sealed.length <= ivOctets) return undefined;
-  const { mac, cipher } = keysOf(key);
   const iv = sealed.subarray(0, ivOctets);
   const decryption = createDecipheriv('aes-256-ctr', cipher, counterOf(iv));
   const plain = Buffer.concat([decryption.update(sealed.subarray(ivOctets)), decryption.final()]);
@@ -41,6 +53,22 @@ export function openContact(key: Buffer, userPart: string): DeviceName | undefin
 interface Keys {
   readonly mac: Buffer;
   readonly cipher: Buffer;
+  /** answers given before; both directions are functions of their input, and each costs more than the rest of a small REGISTER */
+  readonly sealed: Map<string, string>;
+  readonly opened: Map<string, DeviceName>;
+}
+
+/** About 5 MB when full. */
+const mostRemembered = 10_000;
+
+function remembered<T>(answers: Map<string, T>, question: string, work: () => T): T {
+  const known = answers.get(question);
+  if (known !== undefined) return known;
+  const answer = work();
+  const oldest = answers.size >= mostRemembered ? answers.keys().next() : undefined;
+  if (oldest?.done === false) answers.delete(oldest.value);
+  answers.set(question, answer);
+  return answer;
 }
 
 /** Derived once for every key object: this runs on every REGISTER. */
@@ -50,7 +78,12 @@ function keysOf(key: Buffer): Keys {
   let keys = derived.get(key);
   if (keys === undefined) {
     const derive = (use: string): Buffer => createHmac('sha256', key).update(use).digest();
-    keys = { mac: derive('contact-token mac'), cipher: derive('contact-token cipher') };
+    keys = {
+      mac: derive('contact-token mac'),
+      cipher: derive('contact-token cipher'),
+      sealed: new Map(),
+      opened: new Map(),
+    };
     derived.set(key, keys);
   }
   return keys;

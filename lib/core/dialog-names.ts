@@ -38,7 +38,10 @@ export function twinNames(names: DialogNames, side: BridgeSide, twin: BridgeSide
 export function translateReplaces(value: string, translate: (names: DialogNames) => DialogNames | undefined): string {
   const semicolon = value.indexOf(';');
   if (semicolon < 0) return value;
-  const params = parseParams(value.slice(semicolon)).map(({ name, value: text }) => ({ name: name.trim(), value: text?.trim() }));
+  const params = parseParams(value.slice(semicolon)).map(({ name, value: text }) => ({
+    name: name.trim(),
+    value: text?.trim(),
+  }));
   const toTag = findParam(params, 'to-tag')?.value;
   const fromTag = findParam(params, 'from-tag')?.value;
   if (toTag === undefined || fromTag === undefined) return value;

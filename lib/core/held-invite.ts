@@ -291,7 +291,13 @@ class Draft {
     const device = this.devices.get(id);
     if (device?.push !== 'running') return;
     this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false });
-    if (!accepted && device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+    if (accepted) return;
+    if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
+    // its flow is silent and nothing will wake it: that is both of the ways there are
+    const [legId, leg] = this.#legOf(id);
+    if (leg?.silent !== true) return;
+    this.#cancel(legId, leg, 'timeout');
+    this.#change(id, { state: 'down', awaited: false });
   }
 
   progress(legId: LegId, status: number): void {
@@ -302,12 +308,18 @@ class Draft {
       this.#stopPush(leg.device);
       this.#change(leg.device, { awaited: false, newerFlow: undefined });
     }
-    if (status > 100) this.#effects.push({ do: 'relay-progress', leg: legId });
+    // 199 ends an early dialog (RFC 6228), and the caller has one for all devices
+    if (status > 100 && status !== 199) this.#effects.push({ do: 'relay-progress', leg: legId });
   }
 
-  /** The first 2xx wins, even that of a leg we have cancelled: somebody has picked up. */
+  /**
+   * The first 2xx wins, but not that of a leg we have cancelled: engines end its dialog with a BYE right after our ACK
+   * (drachtio-protocol B.5), so the caller would be hung up on instead of reaching the phone that still rings.
+   */
   answered(legId: LegId): Step {
-    if (!this.#legs.delete(legId)) {
+    const leg = this.#legs.get(legId);
+    this.#legs.delete(legId);
+    if (leg === undefined || leg.cancelled) {
       this.#effects.push({ do: 'hang-up', leg: legId });
       return this.settle();
     }

@@ -26,17 +26,49 @@ export interface PassInviteOptions extends PassOptions {
 
 /** Of one hop or one dialog: each side of the bridge has its own. */
 const ownOfEachSide = new Set([
-  'via', 'route', 'record-route', 'path', 'service-route', 'max-forwards', 'from', 'to', 'call-id', 'cseq', 'contact',
-  'content-length', 'rseq', 'rack', 'proxy-require', 'feature-caps', 'x-mpush', 'flow-timer', 'min-expires',
+  'via',
+  'route',
+  'record-route',
+  'path',
+  'service-route',
+  'max-forwards',
+  'from',
+  'to',
+  'call-id',
+  'cseq',
+  'contact',
+  'content-length',
+  'rseq',
+  'rack',
+  'proxy-require',
+  'feature-caps',
+  'x-mpush',
+  'flow-timer',
+  'min-expires',
 ]);
 
 /** Set by networks about phones, never by phones. */
-const onlyFromUpstream = new Set(['p-asserted-identity', 'p-asserted-service', 'p-charging-vector', 'p-charging-function-addresses']);
+const onlyFromUpstream = new Set([
+  'p-asserted-identity',
+  'p-asserted-service',
+  'p-charging-vector',
+  'p-charging-function-addresses',
+]);
 
 /** Fields that hold URIs which may be copies of a registered Contact. */
 const holdUris = new Set([
-  'refer-to', 'referred-by', 'reply-to', 'p-asserted-identity', 'p-preferred-identity', 'p-called-party-id',
-  'remote-party-id', 'diversion', 'history-info', 'call-info', 'alert-info', 'error-info',
+  'refer-to',
+  'referred-by',
+  'reply-to',
+  'p-asserted-identity',
+  'p-preferred-identity',
+  'p-called-party-id',
+  'remote-party-id',
+  'diversion',
+  'history-info',
+  'call-info',
+  'alert-info',
+  'error-info',
 ]);
 
 /** Option tags of one hop: reliable provisionals are acknowledged on each side, the rest is between a device and its proxy. */
@@ -90,7 +122,8 @@ export function passProgress(headers: Headers, withBody: boolean, options: PassO
   const passed = Headers.empty();
   pass(headers, passed, options, (tag) => !hopTags.has(tag));
   if (withBody) return passed;
-  for (const key of ['content-type', 'content-disposition', 'content-encoding', 'content-language', 'mime-version']) passed.delete(key);
+  for (const key of ['content-type', 'content-disposition', 'content-encoding', 'content-language', 'mime-version'])
+    passed.delete(key);
   return passed;
 }
 
@@ -103,17 +136,24 @@ export function passAck(headers: Headers): Headers {
 }
 
 function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: string) => boolean): void {
-  const hidden = options.towards === 'phone' && from.list('privacy').some((value) => /(?:^|;)\s*id\s*(?:;|$)/i.test(value));
-  for (const [name, value, key] of from.entries()) {
+  const hidden =
+    options.towards === 'phone' && from.list('privacy').some((value) => /(?:^|;)\s*id\s*(?:;|$)/i.test(value));
+  for (let at = 0; at < from.size; at++) {
+    const key = from.keyAt(at);
     if (ownOfEachSide.has(key) || key.startsWith('pn-')) continue;
     if (onlyFromUpstream.has(key) && (options.from === 'phone' || hidden)) continue;
-    const passed = passValue(key, value, options, keepsTag);
-    if (passed !== undefined) to.add(name, passed);
+    const passed = passValue(key, from.valueAt(at), options, keepsTag);
+    if (passed !== undefined) to.add(from.nameAt(at), passed);
   }
 }
 
 /** undefined: nothing of it is left. */
-function passValue(key: string, value: string, options: PassOptions, keepsTag: (tag: string) => boolean): string | undefined {
+function passValue(
+  key: string,
+  value: string,
+  options: PassOptions,
+  keepsTag: (tag: string) => boolean,
+): string | undefined {
   switch (key) {
     case 'supported':
       return filterTags(value, keepsTag);

@@ -1,4 +1,5 @@
 /** What the UAS and UAC sides of one engine share. Built once by the engine; no decisions are made here. */
+import type { Headers } from '../sip/headers.ts';
 import type { AppLink } from './control/app-link.ts';
 import type { Routes } from './control/routes.ts';
 import type { Counters } from './counters.ts';
@@ -20,6 +21,8 @@ export interface Core {
   readonly registrations: RegistrationCache;
   /** A subscription was granted for so many seconds. */
   keepSubscription(dialog: Dialog, seconds: number): void;
+  /** A 2xx to an INVITE or UPDATE of this dialog; `peer` is the side the other end was on in this exchange. */
+  agreeSession(dialog: Dialog, answer: Headers, peer: 'uac' | 'uas'): void;
   /** Ends a dialog with a BYE of the engine's own and tells the app (`unsolicited`). */
   endDialog(dialog: Dialog, reason: string): void;
 }

@@ -5,7 +5,7 @@ import { Routes } from './control/routes.ts';
 import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
-import { subscriptionExpiry } from './dialog/session-expiry.ts';
+import { agreeSession, subscriptionExpiry } from './dialog/session-expiry.ts';
 import { type EngineOptions, settle, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
@@ -109,6 +109,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       dialog.sessionExpiry?.stop();
       dialog.sessionExpiry = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
     },
+    agreeSession: (dialog, answer, peer) =>
+      agreeSession(dialog, answer, peer, { wheel, secondMs: settings.sessionSecondMs }, () =>
+        uac?.endDialog(dialog, 'Session timer expired'),
+      ),
     endDialog: (dialog, reason) => uac?.endDialog(dialog, reason),
   };
   const serverSide = new Uas(core);

@@ -37,6 +37,11 @@ export interface Limits {
   readonly connectMs: number;
   /** requests waiting for an app; above it new ones get 503 */
   readonly parked: number;
+  /** requests of any age the engine still answers for; above it, and above their octets, new ones get 503 and are forgotten */
+  readonly transactions: number;
+  readonly transactionBytes: number;
+  /** answers kept for copies of their requests */
+  readonly answerBytes: number;
 }
 
 export interface EngineOptions {
@@ -75,6 +80,9 @@ const defaultLimits: Limits = {
   idleMs: 3_600_000,
   connectMs: 4000,
   parked: 100_000,
+  transactions: 200_000,
+  transactionBytes: 256 * 1_048_576,
+  answerBytes: 256 * 1_048_576,
 };
 
 export function settle(options: EngineOptions): Settings {

@@ -9,7 +9,7 @@ import type { Request } from './reading.ts';
 import { bindingOf } from './registration-cache.ts';
 import type { RequestMemo, ServerTransaction } from './transaction/server-transaction.ts';
 
-export const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, sessionExpires: '', binding: '' };
+export const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, binding: '' };
 
 /** RFC 3261 17.2.3: branch, sent-by and method; without the magic cookie what RFC 2543 compared. */
 export function transactionKey(request: Request, method: string): string {
@@ -36,7 +36,6 @@ export function memoOf(request: Request): RequestMemo | undefined {
     target,
     routes: headers.list('record-route').map(flat),
     takesReliable: extensions.includes('100rel'),
-    sessionExpires: flat(headers.get('session-expires') ?? ''),
     binding: method === 'SUBSCRIBE' && request.flow.listener.reliable ? flat(bindingOf(target)) : '',
   };
 }

@@ -34,8 +34,15 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
       resolve(closing ? undefined : (fault ?? new Error(`the SIP engine ended with code ${code}`))),
     );
   });
-  const asked = new Map<number, (counters: Counters) => void>();
+  const asked = new Map<number, { readonly resolve: (counters: Counters) => void; readonly reject: (why: Error) => void }>();
   let ids = 0;
+  let over = false;
+  // once for all: a handler for each question would stay with the promise until the engine ends
+  void ended.then(() => {
+    over = true;
+    for (const { reject } of asked.values()) reject(new Error('the SIP engine has ended'));
+    asked.clear();
+  });
 
   const ready = await new Promise<FromWorker & { readonly is: 'ready' }>((resolve, reject) => {
     worker.on('message', (message: FromWorker) => {
@@ -49,7 +56,7 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
           reject(new Error(message.why));
           return;
         case 'counters':
-          asked.get(message.id)?.(message.counters);
+          asked.get(message.id)?.resolve(message.counters);
           asked.delete(message.id);
           return;
         case 'closed':
@@ -66,10 +73,13 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
     listeners: ready.listeners,
     counters: () =>
       new Promise((resolve, reject) => {
+        if (over) {
+          reject(new Error('the SIP engine has ended'));
+          return;
+        }
         const id = ++ids;
-        asked.set(id, resolve);
+        asked.set(id, { resolve, reject });
         worker.postMessage({ ask: 'counters', id } satisfies ToWorker);
-        void ended.then(() => reject(new Error('the SIP engine has ended')));
       }),
     close: async () => {
       closing = true;

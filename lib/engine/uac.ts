@@ -23,7 +23,8 @@ interface Sent {
   /** who hears the answers; nobody for CANCEL and the engine's own BYE */
   readonly app: AppLink | undefined;
   readonly txn: string;
-  readonly dialogId: string;
+  /** the id of the dialog it may begin or is in; '' for none */
+  dialogId: string;
   /** the dialog it was sent in */
   readonly dialog: Dialog | undefined;
   readonly parts: RequestParts;
@@ -234,6 +235,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const branch = via.slice(via.indexOf('branch=') + 7);
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
     this.#byBranch.set(`${branch} ${method}`, transaction);
+    if (sent.dialog === undefined) this.#core.dialogs.claim(sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
     transaction.start();
     return transaction;
@@ -320,9 +322,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       this.#core.dialogs.remove(sent.dialog);
     if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
       sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
+      if (status >= 200) this.#core.agreeSession(sent.dialog, response.headers, 'uas');
     }
-    const id = sent.begun?.id ?? sent.dialogId;
-    sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, id);
+    sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, sent.dialogId);
   }
 
   /** Keeps the dialog of an INVITE or SUBSCRIBE up to date; false when the app must not hear of this answer. */
@@ -362,6 +364,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         if (sent.begun === dialog) return false;
         sent.begun = dialog;
         dialog.invited = sent.parts.seq;
+        this.#core.agreeSession(dialog, response.headers, 'uas');
       }
       return true;
     }
@@ -393,7 +396,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       alongFlow: true,
     });
     adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
-    this.#core.dialogs.add(dialog);
+    this.#core.dialogs.add(dialog, true);
+    sent.dialogId = dialog.id;
     return dialog;
   }
 
@@ -438,7 +442,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       callId: parts.callId,
       cseq: `${parts.seq} ${parts.method}`,
     });
-    sent.app?.received(text, 0, { protocol, address: '', port: 0 }, sent.txn, sent.begun?.id ?? sent.dialogId);
+    sent.app?.received(text, 0, { protocol, address: '', port: 0 }, sent.txn, sent.dialogId);
   }
 
   ackFor(transaction: Transaction, response: Response): string {
@@ -454,6 +458,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
     this.#invites.delete(transaction.sent.txn);
+    if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }
 

@@ -8,13 +8,13 @@ import { type Core, ownContact } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
 import { PendingAck } from './dialog/pending-ack.ts';
 import { ReliableProvisional } from './dialog/reliable-provisional.ts';
-import { endsSubscription, sessionExpiryOf } from './dialog/session-expiry.ts';
+import { endsSubscription } from './dialog/session-expiry.ts';
 import { newTag, uuid } from './ids.ts';
 import { appLines, linesOf, printResponse } from './printing.ts';
 import type { Read, Request } from './reading.ts';
 import { expiryIn, memoOf, noMemo, takeTag, transactionKey } from './request-memo.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
-import { type RequestMemo, type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
+import { type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
 import type { Flow } from './transport/flow.ts';
 
 /** Methods that get 503 while no app wants them; anything else is 405 or 501. */
@@ -30,10 +30,13 @@ export class Uas implements ServerHost {
   readonly #byKey = new Map<string, ServerTransaction>();
   readonly #byId = new Map<string, ServerTransaction>();
   readonly #answered: AnsweredRequests;
+  /** of all transactions together */
+  #octets = 0;
 
   constructor(core: Core) {
     this.#core = core;
-    this.#answered = new AnsweredRequests(core.wheel, 64 * core.settings.timers.t1Ms);
+    const { timers, limits } = core.settings;
+    this.#answered = new AnsweredRequests(core.wheel, 64 * timers.t1Ms, limits.answerBytes);
   }
 
   get wheel(): Core['wheel'] {
@@ -87,6 +90,12 @@ export class Uas implements ServerHost {
     }
   }
 
+  /** An INVITE that was refused lives for half a minute: a flood of them must not take all memory. */
+  get #isFull(): boolean {
+    const { transactions, transactionBytes } = this.#core.settings.limits;
+    return this.#byKey.size >= transactions || this.#octets >= transactionBytes;
+  }
+
   /** Answers what could be read but not be taken; never an ACK (RFC 3261 17.1.1.3 has no answer to it). */
   refuse(read: Read & { readonly is: 'refused' }, flow: Flow): void {
     const { headers, method, status, reason } = read;
@@ -105,8 +114,13 @@ export class Uas implements ServerHost {
   }
 
   #onNew(request: Request, key: string): void {
-    const { method } = request;
+    const { method, headers, flow } = request;
     const { routes, settings, counters } = this.#core;
+    if (this.#isFull) {
+      counters.overload++;
+      this.refuse({ is: 'refused', status: 503, reason: 'Service Unavailable', method, headers }, flow);
+      return;
+    }
     const transaction = this.#begin(request, key);
     if (method === 'INVITE') transaction.flow.send(transaction.trying());
     if (needDialog.has(method) && (method !== 'INVITE' || request.toTag !== '')) {
@@ -273,6 +287,9 @@ export class Uas implements ServerHost {
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
       if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
+    // a target refresh needs the target of both sides (RFC 3311 5.2)
+    if (method === 'UPDATE' && success && !headers.has('contact'))
+      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
     const text = printResponse(status, reason, transaction, lines, body);
@@ -283,6 +300,7 @@ export class Uas implements ServerHost {
       return;
     }
     app.responseSent(msgId, text, peer, id, method === 'BYE' ? '' : (dialog?.id ?? ''));
+    if (method === 'UPDATE' && success && dialog?.confirmed === true) this.#core.agreeSession(dialog, headers, 'uac');
   }
 
   #answerInvite(app: AppLink, msgId: string, transaction: ServerTransaction, response: SipResponse): void {
@@ -293,11 +311,10 @@ export class Uas implements ServerHost {
       return;
     }
     const { flow, memo = noMemo, id } = transaction;
-    const usualId = dialogId(transaction.callId, transaction.fromTag);
+    const dialogIdOf = transaction.dialog?.id ?? dialogId(transaction.callId, transaction.fromTag);
     if (status === 100) {
       const text = transaction.trying();
-      if (transaction.answer(status, text))
-        app.responseSent(msgId, text, peerOf(flow), id, transaction.dialog?.id ?? usualId);
+      if (transaction.answer(status, text)) app.responseSent(msgId, text, peerOf(flow), id, dialogIdOf);
       else app.notOk(msgId, unknownTransaction);
       return;
     }
@@ -328,25 +345,18 @@ export class Uas implements ServerHost {
       app.notOk(msgId, unknownTransaction);
       return;
     }
-    app.responseSent(msgId, text, peerOf(flow), id, dialog?.id ?? usualId);
+    app.responseSent(msgId, text, peerOf(flow), id, dialog?.id ?? dialogIdOf);
     if (provisional !== undefined) {
       transaction.reliable?.stop();
       transaction.reliable = provisional;
       provisional.start(text);
     }
     if (status >= 300 && dialog !== undefined && !dialog.confirmed) this.#end(dialog);
-    if (status >= 200 && status < 300 && dialog !== undefined)
-      this.#answered2xx(dialog, transaction, response, memo, text);
+    if (status >= 200 && status < 300 && dialog !== undefined) this.#answered2xx(dialog, transaction, response, text);
   }
 
   /** The dialog is up: repeat the 2xx until its ACK, and end the dialog when none comes (RFC 3261 13.3.1.4). */
-  #answered2xx(
-    dialog: Dialog,
-    transaction: ServerTransaction,
-    response: SipResponse,
-    memo: RequestMemo,
-    text: string,
-  ): void {
+  #answered2xx(dialog: Dialog, transaction: ServerTransaction, response: SipResponse, text: string): void {
     const initial = !dialog.confirmed;
     dialog.confirmed = true;
     dialog.invite = undefined;
@@ -357,14 +367,7 @@ export class Uas implements ServerHost {
       this.timers,
       () => this.#core.endDialog(dialog, 'ACK timeout'),
     );
-    dialog.sessionExpiry?.stop();
-    dialog.sessionExpiry = sessionExpiryOf(
-      response.headers,
-      memo.sessionExpires,
-      this.#core.settings.sessionSecondMs,
-      this.wheel,
-      () => this.#core.endDialog(dialog, 'Session timer expired'),
-    );
+    this.#core.agreeSession(dialog, response.headers, 'uac');
   }
 
   /** Makes the dialog of an answer; undefined when another one has its id. */
@@ -386,7 +389,7 @@ export class Uas implements ServerHost {
       alongFlow:
         flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
     });
-    if (!this.#core.dialogs.add(dialog)) return undefined;
+    if (!this.#core.dialogs.add(dialog, false)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
     transaction.dialog = dialog;
     dialog.invite = transaction;
@@ -407,6 +410,7 @@ export class Uas implements ServerHost {
 
   forget(transaction: ServerTransaction): void {
     if (this.#byKey.get(transaction.key) === transaction) this.#byKey.delete(transaction.key);
+    this.#octets -= transaction.octets;
     this.#release(transaction);
     this.#core.counters.serverTransactions = this.#byKey.size;
   }
@@ -433,6 +437,7 @@ export class Uas implements ServerHost {
   #begin(request: Request, key: string): ServerTransaction {
     const transaction = new ServerTransaction(request, key, this);
     this.#byKey.set(key, transaction);
+    this.#octets += transaction.octets;
     this.#core.counters.serverTransactions = this.#byKey.size;
     return transaction;
   }

@@ -10,6 +10,8 @@ export interface Log {
   info(fields: LogFields, message: string): void;
   /** For a developer; not written by default. */
   debug(fields: LogFields, message: string): void;
+  /** Whether debug lines are written at all: ask before making their fields on the path of every message. */
+  readonly debugging: boolean;
   /** A log that adds these fields to each of its lines. */
   child(fields: LogFields): Log;
 }

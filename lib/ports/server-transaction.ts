@@ -27,7 +27,10 @@ export interface ServerTransaction {
 }
 
 export interface InviteTransaction extends ServerTransaction {
-  /** The caller gave up; 200 and 487 are already sent. Called at most once, at once when it has already happened. */
+  /**
+   * The caller gave up, or nobody can answer him any more (the engine has answered by itself or is gone): whatever he was to be
+   * told is already sent. Called at most once, at once when it has already happened, never after a final answer of ours.
+   */
   onCancel(listener: (cancel: SipRequest) => void): void;
   /** Sends a 2xx and opens the dialog it makes; undefined when the transaction is gone. Never rejects. */
   accept(answer: Answer): Promise<Dialog | undefined>;

@@ -27,7 +27,8 @@ export function addRegistered(
     const seconds = Math.max(0, Math.round((binding.expiresAt - now) / 1000));
     headers.add('Contact', withExpires(stripPushParams(binding.contact), seconds));
   }
-  for (const contact of foreign) headers.add('Contact', contact);
+  // phones that registered past the edge may have tokens too, and this phone is somebody else
+  for (const contact of foreign) headers.add('Contact', stripPushParams(contact));
   // one line a service, above what the PBX says of itself (PN-FC-01, -05)
   for (const line of featureCaps(mine, deps).reverse()) headers.prepend('Feature-Caps', line);
   return headers;

@@ -29,14 +29,19 @@ export async function commit(asked: Asked, granted: readonly Granted[] | '*', de
   const contacts =
     granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now, deps), expires: one.expires }));
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const { version, bindings } = await deps.store.read(asked.aor);
+    // what was read before the registrar was asked is nearly always still true, and the swap fails where it is not
+    const { version, bindings } = attempt === 0 ? asked.read : await deps.store.read(asked.aor);
     const change = acceptRegister(
       bindings,
       { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts },
       now,
       { maxBindings: deps.policy.maxBindings },
     );
-    if (change.is !== 'changed') return change;
+    if (change.is !== 'changed') {
+      // no swap proves this one: look once more
+      if (attempt === 0) continue;
+      return change;
+    }
     const keepUntil = change.bindings.reduce((latest, binding) => Math.max(latest, binding.expiresAt), now);
     if ((await deps.store.swap(asked.aor, version, change.bindings, keepUntil)) === 'stored') return change;
   }
@@ -85,6 +90,7 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
           },
         }
       : {}),
+    ...(decision.is === 'plain' && ask.is === 'push' ? { unsupportedPush: ask.provider } : {}),
     registeredAt: now,
     expiresAt: now + granted.expires * 1000,
     ...(granted.upstreamExpires === undefined ? {} : { upstreamExpiresAt: now + granted.upstreamExpires * 1000 }),

@@ -8,6 +8,7 @@ import type { SipResponse } from '../sip/message.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { stripPushParams } from '../sip/push-params.ts';
 import { findParam, parseUri, printParams, printUri } from '../sip/uri.ts';
+import { account } from './account.ts';
 import { addRegistered } from './answer.ts';
 import { announce, commit, userPartOf, type Granted } from './commit.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
@@ -38,10 +39,11 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   const change = await commit(asked, granted, deps);
   if (change.is === 'stale' || change.is === 'full') {
     deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
+    deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: change.is }, 'REGISTER refused');
     await transaction.respond({ status: change.is === 'stale' ? 500 : 403 });
     return;
   }
-  deps.telemetry.count('registrations', { result: 'accepted' });
+  account(asked, granted, change, deps);
   const foreign = response.headers.list('Contact').filter((value) => openedBy(value, deps) === undefined);
   const headers = addRegistered(passedBack(response), granted, change.bindings, foreign, deps);
   const sent = transaction.respond({ status: response.status, reason: response.reason, headers });
@@ -52,6 +54,7 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 
 async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDeps): Promise<void> {
   deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
+  if (!tryAgain.has(response.status)) deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
   if (!tryAgain.has(response.status) && asked.contacts !== '*') {
     for (const { known } of asked.contacts) {
       if (known !== undefined) void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });
@@ -76,7 +79,10 @@ const ourOptions = new Set(['path', 'outbound', 'gruu']);
 function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
   const { headers: received } = asked.transaction.request;
   const headers = Headers.empty();
-  for (const [name, value, key] of received.entries()) if (!notUpstream.has(key)) headers.add(name, value);
+  for (const [name, value, key] of received.entries()) {
+    // some phones write their push parameters into From and To as well; digest does not cover these
+    if (!notUpstream.has(key)) headers.add(name, key === 'from' || key === 'to' ? stripPushParams(value) : value);
+  }
   for (const name of ['Supported', 'Require']) {
     const options = received.list(name).filter((option) => !ourOptions.has(option.toLowerCase()));
     if (options.length > 0) headers.add(name, options.join(', '));
@@ -88,8 +94,12 @@ function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
     if (ours.length > 0) headers.add('Contact', ours.join(', ')).add('Expires', '0');
     return headers;
   }
-  for (const one of asked.contacts) headers.add('Contact', upstreamContact(asked, one, deps));
-  const first = asked.contacts[0];
+  // the old address of a phone that moved and the new one are the same Contact at the PBX: the removal must not undo the rest
+  const kept = new Set(asked.contacts.filter(({ expires }) => expires > 0).map(({ id }) => id));
+  const told = asked.contacts.filter((one) => one.expires > 0 || !kept.has(one.id));
+  // in one line: an engine may take the first one only
+  if (told.length > 0) headers.add('Contact', told.map((one) => upstreamContact(asked, one, deps)).join(', '));
+  const first = asked.contacts.find(({ expires }) => expires > 0) ?? asked.contacts[0];
   if (first !== undefined) headers.add('Expires', String(first.expires));
   return headers;
 }

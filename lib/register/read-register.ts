@@ -8,7 +8,7 @@ import type { Domain } from '../core/domain.ts';
 import { decideRegister, type RegisterDecision, type RegisterPolicy as DecisionPolicy } from '../core/register-decision.ts';
 import type { Client } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { LocationStore } from '../ports/location-store.ts';
+import type { BindingSet, LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
 import type { NodeBus } from '../ports/node-bus.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
@@ -65,6 +65,8 @@ export interface Asked {
   /** empty: the phone only wants to see its bindings */
   readonly contacts: readonly AskedContact[] | '*';
   readonly stored: readonly Binding[];
+  /** the set these are from: the first try to store begins with it */
+  readonly read: BindingSet;
 }
 
 /** Reads the request against what is stored; undefined when it has been answered with an error. Rejects with EdgeError. */
@@ -89,9 +91,11 @@ export async function readRegister(
   if (parsed === '*') {
     // `*` stands alone and only removes (EDGE-REG-06)
     if (expiresHeader !== 0) return refuse(400, 'rejected');
-    return { transaction, domain, aor, callId, cseq, contacts: '*', stored: await readStored(aor, deps) };
+    return { transaction, domain, aor, callId, cseq, contacts: '*', ...(await readStored(aor, deps)) };
   }
-  const stored = await readStored(aor, deps);
+  // more than could ever be stored, and each is compared with every other
+  if (parsed.length > 2 * deps.policy.maxBindings) return refuse(403, 'rejected');
+  const { stored, read } = await readStored(aor, deps);
   const contacts: AskedContact[] = [];
   for (const contact of parsed) {
     const expires = contact.expires ?? expiresHeader ?? deps.policy.defaultExpires;
@@ -101,7 +105,7 @@ export async function readRegister(
     const known = matchDevice(stored, contact, ask, callId);
     contacts.push({ contact, ask, decision, expires, known, id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask) });
   }
-  return { transaction, domain, aor, callId, cseq, contacts, stored };
+  return { transaction, domain, aor, callId, cseq, contacts, stored, read };
 }
 
 async function answerRefusal(
@@ -119,9 +123,9 @@ async function answerRefusal(
   return undefined;
 }
 
-async function readStored(aor: Aor, deps: RegisterDeps): Promise<readonly Binding[]> {
-  const { bindings } = await deps.store.read(aor);
-  return liveBindings(bindings, deps.clock.now());
+async function readStored(aor: Aor, deps: RegisterDeps): Promise<Pick<Asked, 'stored' | 'read'>> {
+  const read = await deps.store.read(aor);
+  return { stored: liveBindings(read.bindings, deps.clock.now()), read };
 }
 
 /** Expires as seconds; a value that is no number of sane size counts as absent (torture scalar02). */

@@ -1,4 +1,5 @@
 /** Mode R: the edge is the registrar. Digest first (RFC 3261 22.1, RFC 8760), then the binding, then the answer. */
+import { account } from './account.ts';
 import { addRegistered } from './answer.ts';
 import { announce, commit, type Granted } from './commit.ts';
 import type { Asked, RegisterDeps } from './read-register.ts';
@@ -12,10 +13,11 @@ export async function registerHere(asked: Asked, deps: RegisterDeps): Promise<vo
   const change = await commit(asked, granted, deps);
   if (change.is === 'stale' || change.is === 'full') {
     deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
+    deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: change.is }, 'REGISTER refused');
     await asked.transaction.respond({ status: change.is === 'stale' ? 500 : 403 });
     return;
   }
-  deps.telemetry.count('registrations', { result: 'accepted' });
+  account(asked, granted, change, deps);
   const headers = Headers.of([['Date', new Date(deps.clock.now()).toUTCString()]]);
   const sent = asked.transaction.respond({ status: 200, headers: addRegistered(headers, granted, change.bindings, [], deps) });
   // written after the 2xx on the same control connection, so the phone sees its 2xx before the INVITE (PN-PROXY-17)

@@ -3,7 +3,7 @@
  * REGISTER has its own use-case. SUBSCRIBE and REFER would begin a dialog on each side with one name, which no engine allows
  * (drachtio-protocol B.6), so they are refused here until subscriptions are bridged like calls.
  */
-import { passAnswer, passStandalone, type Side } from '../core/pass-headers.ts';
+import { passAnswer, type PassOptions, passStandalone, type Side } from '../core/pass-headers.ts';
 import type { Client } from '../ports/client.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
@@ -28,10 +28,15 @@ export interface StandaloneTarget {
 const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK';
 
 /** Answers exactly once, except where no answer is the right one: a 408 to a non-INVITE does harm (EDGE-NIT-04, RFC 4320). Never rejects. */
-export async function relayStandalone(transaction: ServerTransaction, target: StandaloneTarget, deps: StandaloneDeps): Promise<void> {
+export async function relayStandalone(
+  transaction: ServerTransaction,
+  target: StandaloneTarget,
+  deps: StandaloneDeps,
+): Promise<void> {
   const { method, headers, body } = transaction.request;
   if (method === 'SUBSCRIBE') return void (await transaction.respond({ status: 489 }));
-  if (method === 'REFER') return void (await transaction.respond({ status: 405, headers: Headers.of([['Allow', allow]]) }));
+  if (method === 'REFER')
+    return void (await transaction.respond({ status: 405, headers: Headers.of([['Allow', allow]]) }));
   if (Number(headers.get('max-forwards') ?? 70) === 0) return void (await transaction.respond({ status: 483 }));
   const { response, local } = await deps.client.send({
     method,
@@ -50,7 +55,12 @@ export async function relayStandalone(transaction: ServerTransaction, target: St
   await transaction.respond({
     status: response.status,
     reason: response.reason,
-    headers: passAnswer(response.headers, response.status),
+    headers: passAnswer(response.headers, response.status, answerBorder(target)),
     body: response.body,
   });
+}
+
+/** The answer crosses the border of trust the other way. */
+function answerBorder({ from, towards }: StandaloneTarget): PassOptions {
+  return { ...(towards === undefined ? {} : { from: towards }), ...(from === undefined ? {} : { towards: from }) };
 }

@@ -144,7 +144,7 @@ export const metrics = {
   }),
   controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
   storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {
-    operation: ['read', 'swap', 'scan', 'secret', 'shared', 'ping', 'bus'],
+    operation: ['read', 'swap', 'scan', 'secret', 'shared', 'ping'],
   }),
 } as const;
 

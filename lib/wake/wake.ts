@@ -17,9 +17,12 @@ import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
 import type { PushService } from '../ports/push-service.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import { flowUri, hostOf, type Flow } from '../sip/flow.ts';
+import { unquote } from '../sip/auth.ts';
+import { flowUri, type Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { findParam, parseUri, printUri } from '../sip/uri.ts';
+import { parseUri, printUri, unescape } from '../sip/uri.ts';
+import { pridHash } from '../telemetry/log-fields.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
 
 export interface WakeDeps extends RingDeps {
   readonly store: LocationStore;
@@ -54,6 +57,8 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   await new Waking(transaction, called, deps).start();
 }
 
+const lookAgainMs = 300;
+
 /** A flow on which a device may be rung, with the binding that brought it. */
 interface KnownFlow {
   readonly flow: Flow;
@@ -71,7 +76,7 @@ class Waking {
   readonly #arrivedAt: number;
   /** by binding id; the newest we know */
   readonly #bindings = new Map<string, Binding>();
-  /** devices by binding id, as they were named when the binding came into this call */
+  /** device by binding id, as first seen: an app that was installed anew keeps its binding (same token) under a new instance-id */
   readonly #devices = new Map<string, string>();
   /** by the key that core/held-invite knows a flow by */
   readonly #flows = new Map<string, KnownFlow>();
@@ -80,6 +85,7 @@ class Waking {
   readonly #refreshedAt = new Map<string, number>();
   #early: BindingNews[] | undefined = [];
   #ring: Ring | undefined;
+  #over = false;
 
   constructor(transaction: InviteTransaction, called: Called, deps: WakeDeps) {
     this.#transaction = transaction;
@@ -102,7 +108,7 @@ class Waking {
       throw error;
     });
     for (const binding of found) this.#bindings.set(binding.id, binding);
-    const release = calls.hold(found.map(phoneOf), () => this.#ring?.tell({ is: 'drain' }));
+    const release = calls.hold(found.map((binding) => this.#deviceOf(binding)), () => this.#ring?.tell({ is: 'drain' }));
     if (release === undefined) {
       unsubscribe();
       telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
@@ -111,6 +117,7 @@ class Waking {
       return;
     }
     this.#ring = this.#makeRing(found, () => {
+      this.#over = true;
       unsubscribe();
       release();
     });
@@ -164,19 +171,34 @@ class Waking {
     return bindingId === undefined ? live : live.filter(({ id }) => id === bindingId);
   }
 
+  #deviceOf(binding: Binding): string {
+    const known = this.#devices.get(binding.id);
+    if (known !== undefined) return known;
+    const device = phoneOf(binding);
+    this.#devices.set(binding.id, device);
+    return device;
+  }
+
+  /** For a refresh that was heard: a store that does not answer at this moment must not cost the call. */
+  async #lookUntilFound(): Promise<readonly Binding[]> {
+    for (let attempt = 0; !this.#over; attempt++) {
+      try {
+        return await this.#look();
+      } catch (error) {
+        if (attempt === 0) this.#deps.log.warn({ callId: this.#callId, aor: this.#called.aor, err: error }, 'a phone has registered, and the store does not say where');
+        await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
+      }
+    }
+    return [];
+  }
+
   #target(binding: Binding): Target {
     return {
       device: this.#deviceOf(binding),
       flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
-      canPush: binding.push !== undefined && binding.push.deadSince === undefined,
+      // without credentials the push is refused, and log and metrics say why the phone was not woken
+      canPush: binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
     };
-  }
-
-  /** An app that lost its settings comes back with its token and another instance-id: the same binding, so the same device. */
-  #deviceOf(binding: Binding): string {
-    const device = this.#devices.get(binding.id) ?? phoneOf(binding);
-    this.#devices.set(binding.id, device);
-    return device;
   }
 
   #keyOf(binding: Binding): string {
@@ -203,7 +225,7 @@ class Waking {
       case 'refresh-accepted':
       case 'gap':
         // after a gap whatever is fresher than what we know counts as heard
-        for (const binding of await this.#look().catch(() => [])) {
+        for (const binding of await this.#lookUntilFound()) {
           const isNews = news.is === 'gap' ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0) : binding.id === news.bindingId;
           if (isNews) this.#refreshed(binding);
         }
@@ -232,12 +254,25 @@ class Waking {
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.push !== undefined);
-    if (binding?.push === undefined) return false;
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
+    if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#invitedAt) / 1000);
     return pushDevice(binding, binding.push, this.#transaction, this.#deps, signal);
+  }
+
+  /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
+  #cannotPush(device: string): false {
+    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.unsupportedPush !== undefined);
+    if (binding?.unsupportedPush === undefined) return false;
+    const provider = binding.unsupportedPush;
+    this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });
+    this.#deps.log.warn(
+      { callId: this.#callId, aor: binding.aor, bindingId: binding.id, provider, outcome: 'config-error', reason: 'no push credentials for this phone' },
+      'push refused',
+    );
+    return false;
   }
 }
 
@@ -254,21 +289,25 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<
   return now - binding.registeredAt < policy.udpAwakeMs;
 }
 
-/** The INVITE for one device: its own user, at the address of its flow, so that no cache of the engine picks another one (protocol C.3). */
+/** Whether a call would have any way to this phone now: a flow to try or a token to push (PN-PROXY-33). */
+export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
+  if (binding.push !== undefined && binding.push.deadSince === undefined) return true;
+  return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
+}
+
+/** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
 function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
-  const uri =
-    target === undefined
-      ? flowUri(flow)
-      : printUri({
-          ...target,
-          host: target.host.toLowerCase().endsWith('.invalid') ? target.host : hostOf(flow.address),
-          port: target.host.toLowerCase().endsWith('.invalid') ? target.port : flow.port,
-          params: findParam(target.params, 'transport') === undefined && flow.transport !== 'udp' ? [...target.params, { name: 'transport', value: flow.transport }] : target.params,
-          headers: undefined,
-        });
-  const { headers, body } = transaction.request;
-  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { to: `<sip:${binding.aor}>`, from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+  const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
+  const { headers, body, uri: called } = transaction.request;
+  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+}
+
+/** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR. */
+function toOf(to: string | undefined, called: string, binding: Binding): { readonly to?: string } {
+  const named = parseUri(parseNameAddr(to ?? '')?.uri ?? '');
+  const opaque = named?.user === parseUri(called)?.user && !binding.aor.startsWith(`${unescape(named?.user ?? '')}@`);
+  return named?.user === undefined || opaque ? { to: `<sip:${binding.aor}>` } : {};
 }
 
 async function pushDevice(
@@ -290,7 +329,7 @@ async function pushDevice(
       tokens: push.tokens,
       instanceId: binding.instanceId,
       callId: headers.get('Call-ID') ?? '',
-      from: { uri: from?.uri ?? '', display: from?.display },
+      from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
       to: `sip:${binding.aor}`,
       hasVideo: body.includes('\nm=video '),
       deadline: startedAt + deps.policy.pushDeadlineMs,
@@ -298,7 +337,16 @@ async function pushDevice(
     },
     signal,
   );
-  const facts = { callId: headers.get('Call-ID'), bindingId: binding.id, provider: push.provider, app: push.app };
+  const token = push.tokens.find(({ kind }) => kind === 'voip') ?? push.tokens[0];
+  const facts = {
+    callId: headers.get('Call-ID'),
+    aor: binding.aor,
+    bindingId: binding.id,
+    provider: push.provider,
+    app: push.app,
+    pridHash: token === undefined ? undefined : pridHash(token.token),
+    outcome: outcome.is,
+  };
   switch (outcome.is) {
     case 'accepted':
       deps.log.info({ ...facts, pushId: outcome.id, ms: deps.clock.now() - startedAt }, 'push accepted');
@@ -316,7 +364,7 @@ async function pushDevice(
     default:
       outcome satisfies never;
   }
-  deps.log.warn({ ...facts, outcome: outcome.is, reason: outcome.reason }, 'push refused');
+  deps.log.warn({ ...facts, reason: outcome.reason }, 'push refused');
   return false;
 }
 

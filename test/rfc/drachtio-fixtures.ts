@@ -169,7 +169,15 @@ export const fixtures: Readonly<Record<string, Fixture>> = {
   'uac-cancel-crosses-200': replayed,
   'uac-digest': replayed,
   'uac-rejected': replayed,
-  'uac-same-callid': replayed,
+  'uac-same-callid': {
+    is: 'replayed',
+    deliberate: [
+      {
+        difference: /./,
+        why: 'two dialogs with one Call-ID and From tag live side by side (a PBX that forks or sends our own call back needs it); the original refuses the second with 480',
+      },
+    ],
+  },
   'uac-silent-invite': replayed,
   'uac-subscribe': {
     is: 'replayed',

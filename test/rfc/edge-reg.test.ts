@@ -189,6 +189,23 @@ describe('one binding for one device', () => {
     ]);
   });
 
+  test.each(['new, old', 'old, new'])(
+    '[PN-INT-13] a phone that moved names its old address with expires=0 in the same REGISTER (%s)',
+    (order) => {
+      const more = ';+sip.instance="<urn:uuid:1>";reg-id=1';
+      for (const extra of [more, '']) {
+        const old = apns('10.0.0.1:1', 'aa', extra);
+        const fresh = apns('10.0.0.2:2', 'aa', extra);
+        const both: (readonly [string, number])[] = [
+          [fresh, 3600],
+          [old, 0],
+        ];
+        const set = after(register([old]), register(order === 'new, old' ? both : both.toReversed(), 'call-1', 2));
+        expect(set.map(({ contact, id }) => ({ contact, id }))).toEqual([{ contact: fresh, id: bindingOf(old).id }]);
+      }
+    },
+  );
+
   test('[PN-INT-03] the flows of one instance are one phone', () => {
     const flow = (regId: number): Binding =>
       bindingOf(`<sip:a@10.0.0.${regId}>;+sip.instance="<urn:uuid:1>";reg-id=${regId}`);

@@ -177,12 +177,18 @@ describe('one INVITE for one device', () => {
     expect(call.on({ is: 'silence', leg: 'm/1' })).toEqual([]);
   });
 
-  test('the answer of a leg that was moved is still an answer', () => {
+  test('a 199 ends the early dialog of one device and is kept from the caller, who has one for all', () => {
+    const call = new Call([awake('m', 'a')]);
+    expect(call.on({ is: 'progress', leg: 'm/1', status: 183 })).toEqual(['relay-progress m/1']);
+    expect(call.on({ is: 'progress', leg: 'm/1', status: 199 })).toEqual([]);
+  });
+
+  test('the answer of a leg that was moved is hung up, as the engine will do anyway, and the other one rings on', () => {
     const call = new Call([awake('m', 'a')]);
     call.on({ is: 'silence', leg: 'm/1' });
     call.refresh('m', 'b');
-    expect(call.answered('m/1')).toEqual(['relay-answer m/1', 'cancel-leg m/2 answered-elsewhere']);
-    expect(call.answered('m/2')).toEqual(['hang-up m/2', 'over answered none']);
+    expect(call.answered('m/1')).toEqual(['hang-up m/1']);
+    expect(call.answered('m/2')).toEqual(['relay-answer m/2', 'over answered none']);
   });
 
   test('a device that has declined or rung is not called again', () => {
@@ -305,11 +311,19 @@ describe('a flow that may be dead', () => {
     expect(call.on({ is: 'silence', leg: 'm/1' })).toEqual([]);
   });
 
-  test('a push that was refused is not tried again in this call', () => {
+  test('[PN-PROXY-11] a silent phone whose push is refused for good is given up at once', () => {
     const call = new Call([awake('m')]);
     call.on({ is: 'silence', leg: 'm/1' });
-    call.pushEnded('m', false);
-    expect(call.failed('m/1', 408, true)).toEqual(['refuse 480', 'stop-bucket-timer', 'over unreachable push-service']);
+    expect(call.pushEnded('m', false)).toEqual(['cancel-leg m/1 timeout', 'refuse 480', 'stop-bucket-timer']);
+    expect(call.failed('m/1', 487)).toEqual(['over unreachable push-service']);
+  });
+
+  test('[PN-PROXY-11] a phone that gave a sign of life keeps ringing whatever the push service says', () => {
+    const call = new Call([awake('m')]);
+    call.on({ is: 'silence', leg: 'm/1' });
+    call.progress('m/1', 180);
+    expect(call.pushEnded('m', false)).toEqual([]);
+    expect(call.answered('m/1')).toContain('relay-answer m/1');
   });
 });
 

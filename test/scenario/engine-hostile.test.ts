@@ -179,3 +179,33 @@ describe('hostile bytes', () => {
     await stillWorks();
   });
 });
+
+describe('a flood of INVITEs nobody acknowledges', () => {
+  test.each([{ transactions: 20 }, { transactionBytes: 20_000 }])(
+    'is bounded by %o; calls that are up do not notice',
+    async (limits) => {
+      const small = await startEngine({
+        listen: [{ transport: 'udp', address: '127.0.80.1', port: 0 }],
+        control: { port: 0, secret: 'secret' },
+        limits,
+      });
+      const refusing = await RawApp.ready(small.controlPort, 'secret', 'invite');
+      const at = small.listeners[0]!;
+      await phone.send(aRequest('INVITE', { callId: 'up' }), at);
+      const first = await refusing.next((payload) => payload.includes('\r\nINVITE '));
+      await refusing.ask(`sip|${first.split('|')[8]}|\r\nSIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n`);
+      const toTag = /tag=(.*)/.exec(headerOf(await phone.next('SIP/2.0 200'), 'To'))?.[1] as string;
+      await phone.send(aRequest('ACK', { callId: 'up', toTag }), at);
+
+      for (let count = 0; count < 100; count++) await phone.send(aRequest('INVITE', { callId: `flood${count}` }), at);
+      await phone.next('SIP/2.0 503');
+      await phone.send(aRequest('BYE', { callId: 'up', toTag, seq: 2 }), at);
+      await refusing.next((payload) => payload.includes('\r\nBYE '));
+      const { serverTransactions, overload, faults } = small.counters();
+      expect(serverTransactions).toBeLessThan(40);
+      expect([overload > 60, faults]).toEqual([true, 0]);
+      refusing.close();
+      await small.close();
+    },
+  );
+});

@@ -59,6 +59,21 @@ describe('SIP ports', () => {
     expect(headerOf(await tcp.next('SIP/2.0 200'), 'Via')).toContain(`rport=${tcp.port};received=127.0.0.1`);
   });
 
+  test('a listener on every IPv6 address answers IPv4 peers as well', async () => {
+    const engine = await anEngine([
+      { transport: 'udp', address: '::', port: 0 },
+      { transport: 'tcp', address: '::', port: 0 },
+    ]);
+    void (await anApp(engine, 'options')).answerAll();
+    const udp = await aUdpPeer('127.0.80.3');
+    await udp.send(aRequest('OPTIONS'), { address: '127.0.0.1', port: engine.listeners[0]!.port });
+    expect(headerOf(await udp.next('SIP/2.0 200'), 'Via')).toContain(`rport=${udp.port};received=127.0.80.3`);
+    const tcp = await TcpPeer.open({ address: '127.0.0.1', port: engine.listeners[1]!.port });
+    ends.push(() => tcp.stop());
+    tcp.send(aRequest('OPTIONS', { transport: 'TCP' }));
+    await tcp.next('SIP/2.0 200');
+  });
+
   test('[EDGE-TRN-03] takes a datagram of 20 kB', async () => {
     const engine = await anEngine([onUdp]);
     const app = await anApp(engine, 'message');

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Headers } from '../../lib/sip/headers.ts';
 import { parseUri } from '../../lib/sip/uri.ts';
-import { anOffer, Bed } from '../support/test-bed.ts';
+import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
 import { places } from '../support/edge.ts';
 import { sessionDescription } from '../../apps/demo/media.ts';
 
@@ -185,5 +185,23 @@ describe('a phone that may or may not be awake', () => {
     expect(push.expiration * 1000).toBeLessThanOrEqual(push.at + 6000);
     call.cancel();
     expect((await call.answer()).status).toBe(487);
+  });
+
+  it('[EDGE-PRX-06] shows the phone To as the PBX wrote it, and the caller by name in the push', async () => {
+    const phone = await bed.sleeper('gerda');
+    bed.wakesOnPush(phone);
+    const contact = bed.pbx.bindings('gerda')[0]?.contact ?? '';
+    const ring = async (to: string) => {
+      const call = bed.pbx.dial(contact, { body: anOffer(), to, from: '"Bob \\"B\\" Bee" <sip:bob@example.com>' });
+      const incoming = await phone.nextCall();
+      const push = await bed.nextPush(phone);
+      incoming.reject(486);
+      await call.answer();
+      return { to: incoming.request.headers.get('To'), name: push.payload['display-name'] };
+    };
+    const to = `"Gerda G" <sip:gerda@${pbxDomain};user=phone>`;
+    expect(await ring(to)).toEqual({ to, name: 'Bob "B" Bee' });
+    // some PBX copy the Contact they call into To: that is nobody's name
+    expect((await ring(`<${contact}>`)).to).toBe(`<sip:gerda@${pbxDomain}>`);
   });
 });

@@ -198,6 +198,8 @@ describe('a push that is refused', () => {
     expect(tookMs(call)).toBeLessThan(1000);
     expect((await bed.pbx.call('alice', { body: anOffer() }).answer(2000)).status).toBe(480);
     expect(bed.lab.stats().faults - before).toBe(1);
+    // nothing could wake it now, and the PBX is told so (PN-PROXY-33)
+    expect((await bed.pbx.qualify('alice')).status).toBe(480);
     bed.lab.rules.clear();
   });
 

@@ -4,14 +4,15 @@ import type { Dialog, IncomingCall, OutgoingCall } from '../../apps/demo/calls.t
 import { sessionDescription } from '../../apps/demo/media.ts';
 import type { Phone } from '../../apps/demo/phone.ts';
 import { Headers } from '../../lib/sip/headers.ts';
-import { places } from '../support/edge.ts';
+import { onDrachtio, places } from '../support/edge.ts';
 import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
-/** octets beyond ASCII, odd line ends, a NUL: nothing of a body is ours to touch */
-const strangeBody = Buffer.from('caf\u00e9 \u{1f514}\r\n\r\n--x\nlast line without end\u0000', 'utf8').toString(
-  'latin1',
-);
+/** octets beyond ASCII, odd line ends, a NUL (which drachtio-server refuses with 400): nothing of a body is ours to touch */
+const strangeBody = Buffer.from(
+  `caf\u00e9 \u{1f514}\r\n\r\n--x\nlast line without end${onDrachtio ? '' : '\u0000'}`,
+  'utf8',
+).toString('latin1');
 
 describe.each(['udp', 'tcp'] as const)('a call on %s', (transport) => {
   let bed: Bed;
@@ -67,6 +68,15 @@ describe.each(['udp', 'tcp'] as const)('a call on %s', (transport) => {
       (await to.next('INFO')).respond(200);
       await after.answer();
     }
+  });
+
+  it.skipIf(onDrachtio)('carries a body as large as a datagram takes', async () => {
+    const body = 'x'.repeat(30_000);
+    const transaction = atPbx.request('MESSAGE', Headers.of([['Content-Type', 'text/plain']]), body);
+    const arrived = await atPhone.next('MESSAGE', 3000);
+    expect(arrived.request.body).toBe(body);
+    arrived.respond(200);
+    expect((await transaction.answer(3000)).status).toBe(200);
   });
 
   it('carries INFO, MESSAGE, UPDATE, NOTIFY and REFER both ways with bodies and headers it does not know', async () => {

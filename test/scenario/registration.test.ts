@@ -175,6 +175,17 @@ describe('query, fetch and removal', () => {
     expect(bed.lab.pushes()).toHaveLength(before);
   });
 
+  it('[PN-REG-16] judges two Contacts of one REGISTER one by one, and the PBX gets both', async () => {
+    const phone = bed.phone('olga');
+    const agent = await phone.open();
+    const answer = await phone.register({ contact: `${phone.contact(agent)}, <sip:olga@192.0.2.77>` });
+    expect(answer.headers.lines('Feature-Caps')).toEqual(['*;+sip.pns="apns"']);
+    expect(answer.headers.list('Contact')).toHaveLength(2);
+    expect(bed.pbx.bindings('olga')).toHaveLength(2);
+    await phone.register({ contact: '*', expires: 0 });
+    expect(bed.pbx.bindings('olga')).toHaveLength(0);
+  });
+
   it('[PN-FC-06] lists the bindings for a REGISTER without Contact, without Feature-Caps', async () => {
     const phone = bed.phone('bella');
     await phone.register();

@@ -103,6 +103,18 @@ describe('a graceful stop', () => {
     await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
   });
 
+  it('answers held calls when there is nothing else to wait for', async () => {
+    const bed = await Bed.open();
+    const phone = await bed.sleeper('alice');
+    const held = [1, 2, 3].map((mark) => bed.pbx.call('alice', { body: anOffer(mark) }));
+    await bed.nextPush(phone);
+    await Promise.all(held.map((call) => call.provisional(100)));
+    const stopped = bed.edge.process.stop();
+    for (const call of held) expect([480, 503]).toContain((await call.answer(3000)).status);
+    expect(await stopped).toBe(0);
+    await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
+  });
+
   it('ends calls that outlast the limit, with a BYE to both sides', async () => {
     const bed = await Bed.open({ config: { shutdown: { call_seconds: 1 } } });
     const phone = bed.phone('alice', { transport: 'tcp' });
@@ -116,6 +128,27 @@ describe('a graceful stop', () => {
     expect((await call.dialog?.ended)?.method).toBe('BYE');
     expect((await incoming.dialog.ended)?.method).toBe('BYE');
     expect(await stopped).toBe(0);
+    await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
+  });
+
+  it('comes once although npm and the terminal both signal: a call goes on and ends in peace', async () => {
+    const bed = await Bed.open({ config: { shutdown: { call_seconds: 20 } } });
+    const phone = bed.phone('alice', { transport: 'tcp' });
+    await phone.register();
+    const call = bed.pbx.call('alice', { body: anOffer() });
+    const incoming = await phone.nextCall();
+    incoming.answer(answerSdp);
+    expect((await call.answer()).status).toBe(200);
+    await incoming.transaction.ack();
+    const { child } = bed.edge.process;
+    child.signal('SIGINT');
+    await child.next(({ msg }) => msg === 'stopping: no new calls', 3000, 'the stop');
+    child.signal('SIGINT');
+    call.dialog?.request('INFO');
+    (await incoming.dialog.next('INFO', 3000)).respond(200);
+    expect((await incoming.dialog.bye()).status).toBe(200);
+    expect(await child.exited).toBe(0);
+    expect(bed.edge.process.logs.at(-1)?.['msg']).toBe('stopped');
     await bed.close().catch((error: unknown) => expect(String(error)).toContain('ended with 0'));
   });
 });

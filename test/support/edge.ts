@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { afterAll, onTestFinished } from 'vitest';
 import { EdgeProcess, freePort } from '../../apps/demo/edge-process.ts';
 import type { Remote } from '../../apps/demo/wire.ts';
 
@@ -41,6 +42,39 @@ export interface EdgeOptions {
   readonly dir?: string;
 }
 
+/**
+ * Edges that run, oldest first. A server of somebody else has one place for an edge: a newer one puts the older to sleep until it
+ * has ended, or the server would send every second request to the wrong one. Whatever a failed test left behind is killed.
+ */
+const standing: EdgeProcess[] = [];
+afterAll(async () => {
+  for (const edge of standing.splice(0)) await edge.kill();
+});
+
+async function takePlace(): Promise<void> {
+  const older = standing.at(-1);
+  if (onDrachtio && older?.child.running === true) await older.stop();
+}
+
+async function leavePlace(edge: EdgeProcess): Promise<void> {
+  const at = standing.indexOf(edge);
+  if (at < 0) return;
+  standing.splice(at, 1);
+  const older = standing.at(-1);
+  if (onDrachtio && at === standing.length && older?.child.running === false) await older.restart();
+}
+
+function endWithTest(edge: EdgeProcess): void {
+  try {
+    onTestFinished(async () => {
+      if (edge.child.running) await edge.kill();
+      await leavePlace(edge);
+    });
+  } catch {
+    // started by a hook: whoever started it closes it
+  }
+}
+
 export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise<StartedEdge> {
   const entry = fileURLToPath(new URL('../../dist/apps/edge/main.js', import.meta.url));
   if (!existsSync(entry)) throw new Error('dist/apps/edge/main.js is not there: run npm run build first');
@@ -53,7 +87,10 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
     store: { kind: 'lmdb', path: join(dir, 'store') },
     ...config,
   };
+  await takePlace();
   const edge = await EdgeProcess.start({ entry, dir, http, config: full });
+  standing.push(edge);
+  endWithTest(edge);
   // the line may still be in the pipe when /readyz has answered
   while (edge.child.running && !edge.logs.some(isUp)) await nextTurn();
   return {
@@ -62,6 +99,7 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
     at: (transport) => placeOf(edge, transport),
     close: async () => {
       const code = edge.child.running ? await edge.stop() : await edge.child.exited;
+      await leavePlace(edge);
       if (givenDir === undefined) rmSync(dir, { recursive: true, force: true });
       return code;
     },
@@ -85,13 +123,15 @@ function isUp(line: Config): boolean {
   return line['msg'] === 'edge is up';
 }
 
-/** From DRACHTIO_SIP (`udp/10.0.0.1:5060,tcp/10.0.0.1:5060`) or from the addresses the engine told the edge. */
+/** From the addresses the engine told the edge. */
 function placeOf(edge: EdgeProcess, transport: 'udp' | 'tcp'): Remote {
   const up = edge.logs.findLast(isUp);
-  const told = onDrachtio ? (process.env['DRACHTIO_SIP'] ?? up?.['local']) : up?.['local'];
-  for (const one of String(told).split(/[\s,]+/)) {
-    const found = /^(udp|tcp)\/\[?([^\]]+)\]?:(\d+)$/.exec(one);
-    if (found?.[1] === transport) return { transport, address: found[2] ?? '', port: Number(found[3]) };
-  }
+  const told = up?.['local'];
+  const spoken = String(told)
+    .split(/[\s,]+/)
+    .map((one) => /^(udp|tcp)\/\[?([^\]]+)\]?:(\d+)$/.exec(one))
+    .filter((one) => one?.[1] === transport);
+  const found = spoken.find((one) => one?.[2]?.startsWith('127.')) ?? spoken[0];
+  if (found) return { transport, address: found[2] ?? '', port: Number(found[3]) };
   throw new Error(`the edge has no ${transport} listener: ${String(told)}`);
 }

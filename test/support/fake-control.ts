@@ -54,11 +54,17 @@ export class FakeControl {
     });
   }
 
-  static async open(options: { readonly secret?: string; readonly hostports?: string; readonly port?: number } = {}): Promise<FakeControl> {
-    const server = createServer();
+  static async open(
+    options: { readonly secret?: string; readonly hostports?: string; readonly port?: number } = {},
+  ): Promise<FakeControl> {
+    const server = createServer({ noDelay: true });
     server.listen(options.port ?? 0, '127.0.20.1');
     await once(server, 'listening');
-    return new FakeControl(server, options.secret ?? 'x', options.hostports ?? 'tcp/127.0.20.1:5060,udp/127.0.20.1:5060');
+    return new FakeControl(
+      server,
+      options.secret ?? 'x',
+      options.hostports ?? 'tcp/127.0.20.1:5060,udp/127.0.20.1:5060',
+    );
   }
 
   /** The next `sip` frame of the app. */
@@ -94,12 +100,22 @@ export class FakeControl {
   }
 
   sentResponse(of: AppFrame, dialogId = '', text = of.text): void {
-    this.reply(of.id, `OK|application|1|udp|127.0.20.9|5060|00:00:00.000000|${of.fields[1]}|${dialogId}||Msg sent:|`, text);
+    this.reply(
+      of.id,
+      `OK|application|1|udp|127.0.20.9|5060|00:00:00.000000|${of.fields[1]}|${dialogId}||Msg sent:|`,
+      text,
+    );
   }
 
   /** A request outside dialogs. */
-  request(txn: string, text: string, options: { readonly proto?: string; readonly on?: string; readonly from?: string } = {}): void {
-    this.send(`sip|network|1|${options.proto ?? 'udp'}|${options.from ?? '127.0.20.9|5070'}|00:00:00.000000|${txn}||${options.on ?? '127.0.20.1|5060'}|\r\n${text}`);
+  request(
+    txn: string,
+    text: string,
+    options: { readonly proto?: string; readonly on?: string; readonly from?: string } = {},
+  ): void {
+    this.send(
+      `sip|network|1|${options.proto ?? 'udp'}|${options.from ?? '127.0.20.9|5070'}|00:00:00.000000|${txn}||${options.on ?? '127.0.20.1|5060'}|\r\n${text}`,
+    );
   }
 
   inDialog(txn: string, dialogId: string, text: string): void {
@@ -108,7 +124,9 @@ export class FakeControl {
 
   response(txn: string, text: string, options: { readonly dialogId?: string; readonly local?: boolean } = {}): void {
     const source = options.local === true ? '|0' : '127.0.20.9|5060';
-    this.send(`sip|network|${options.local === true ? 0 : 1}|udp|${source}|00:00:00.000000|${txn}|${options.dialogId ?? ''}|\r\n${text}`);
+    this.send(
+      `sip|network|${options.local === true ? 0 : 1}|udp|${source}|00:00:00.000000|${txn}|${options.dialogId ?? ''}|\r\n${text}`,
+    );
   }
 
   unsolicited(dialogId: string, text: string): void {

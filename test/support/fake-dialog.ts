@@ -10,7 +10,10 @@ type Fields = readonly (readonly [string, string])[];
 export interface Asked {
   readonly request: DialogRequest;
   /** Answers it. A 2xx to an INVITE gets an ACK function. */
-  answer(status: number, options?: { readonly local?: boolean; readonly headers?: Fields; readonly body?: string; readonly reason?: string }): Promise<void>;
+  answer(
+    status: number,
+    options?: { readonly local?: boolean; readonly headers?: Fields; readonly body?: string; readonly reason?: string },
+  ): Promise<void>;
   /** ACKs sent for it */
   readonly acks: (AckContent | undefined)[];
 }
@@ -50,7 +53,11 @@ export class FakeDialog implements Dialog {
           );
           const message = response(status, reason, Headers.of(headers), body);
           const acknowledged = asked.method === 'INVITE' && status >= 200 && status < 300;
-          resolve(acknowledged ? { response: message, local, ack: (content) => acks.push(content) } : { response: message, local });
+          resolve(
+            acknowledged
+              ? { response: message, local, ack: (content) => acks.push(content) }
+              : { response: message, local },
+          );
           await settled();
         },
       });
@@ -82,8 +89,19 @@ export class FakeDialog implements Dialog {
 
   // ---- what the peer does ----
 
-  async sends(method: string, options: { readonly headers?: Fields; readonly body?: string } = {}): Promise<RecordedTransaction> {
-    const transaction = new RecordedTransaction(request(method, 'sip:edge', Headers.of([['CSeq', `${++this.#cseq} ${method}`], ...(options.headers ?? [])]), options.body ?? ''), this);
+  async sends(
+    method: string,
+    options: { readonly headers?: Fields; readonly body?: string } = {},
+  ): Promise<RecordedTransaction> {
+    const transaction = new RecordedTransaction(
+      request(
+        method,
+        'sip:edge',
+        Headers.of([['CSeq', `${++this.#cseq} ${method}`], ...(options.headers ?? [])]),
+        options.body ?? '',
+      ),
+      this,
+    );
     this.#onRequest?.(transaction);
     await settled();
     return transaction;

@@ -9,6 +9,7 @@ export interface LogLine {
 }
 
 export class QuietLog implements Log {
+  readonly debugging = true;
   readonly lines: LogLine[];
   readonly #added: LogFields;
 

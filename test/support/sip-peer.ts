@@ -2,11 +2,19 @@
  * A small SIP endpoint on real sockets (UDP or TCP) for tests: it writes what it is told, octet for octet, keeps everything
  * it receives in order, and can answer by itself. No transactions, no timers: copies of a message are counted, not repeated.
  */
+import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { Headers } from '../../lib/sip/headers.ts';
-import { parseMessage, printMessage, request, response, type SipRequest, type SipResponse } from '../../lib/sip/message.ts';
+import {
+  parseMessage,
+  printMessage,
+  request,
+  response,
+  type SipRequest,
+  type SipResponse,
+} from '../../lib/sip/message.ts';
 import { tagOf } from '../../lib/sip/name-addr.ts';
 
 export interface At {
@@ -37,6 +45,8 @@ export interface Draft {
 }
 
 let serial = 0;
+/** A server that outlives the test knows the dialogs of the runs before. */
+const run = randomBytes(4).toString('hex');
 
 export class SipPeer {
   readonly transport: 'udp' | 'tcp';
@@ -68,7 +78,9 @@ export class SipPeer {
       socket.bind(port, address);
       await once(socket, 'listening');
       const peer = new SipPeer('udp', { address, port: socket.address().port }, socket, undefined);
-      socket.on('message', (octets, from) => peer.#take(octets.toString('latin1'), { address: from.address, port: from.port }));
+      socket.on('message', (octets, from) =>
+        peer.#take(octets.toString('latin1'), { address: from.address, port: from.port }),
+      );
       socket.on('error', () => {});
       return peer;
     }
@@ -124,10 +136,13 @@ export class SipPeer {
   }
 
   draft(method: string, draft: Draft = {}): SipRequest {
-    const n = ++serial;
+    const n = `${run}-${++serial}`;
     const body = draft.body ?? '';
     const headers = Headers.of([
-      ['Via', `SIP/2.0/${this.transport.toUpperCase()} ${this.address}:${this.port};branch=${draft.branch ?? `z9hG4bK-peer-${n}`};rport`],
+      [
+        'Via',
+        `SIP/2.0/${this.transport.toUpperCase()} ${this.address}:${this.port};branch=${draft.branch ?? `z9hG4bK-peer-${n}`};rport`,
+      ],
       ['Max-Forwards', '70'],
       ['From', draft.from ?? `<sip:alice@edge.test>;tag=f${n}`],
       ['To', draft.to ?? '<sip:bob@edge.test>'],
@@ -169,13 +184,20 @@ export class SipPeer {
   }
 
   /** An answer to `to`, with the same Via, From, To (plus tag), Call-ID and CSeq. */
-  answer(to: SipRequest, status: number, draft: Draft & { readonly tag?: string; readonly reason?: string } = {}): SipResponse {
+  answer(
+    to: SipRequest,
+    status: number,
+    draft: Draft & { readonly tag?: string; readonly reason?: string } = {},
+  ): SipResponse {
     const headers = Headers.empty();
     for (const via of to.headers.lines('via')) headers.add('Via', via);
     for (const route of to.headers.lines('record-route')) headers.add('Record-Route', route);
     headers.add('From', to.headers.get('from') ?? '');
     const toValue = to.headers.get('to') ?? '';
-    headers.add('To', status === 100 || tagOf(toValue) !== undefined ? toValue : `${toValue};tag=${draft.tag ?? `t${this.port}`}`);
+    headers.add(
+      'To',
+      status === 100 || tagOf(toValue) !== undefined ? toValue : `${toValue};tag=${draft.tag ?? `t${this.port}`}`,
+    );
     headers.add('Call-ID', to.headers.get('call-id') ?? '');
     headers.add('CSeq', to.headers.get('cseq') ?? '');
     if (draft.contact !== null && (draft.contact !== undefined || (to.method === 'INVITE' && status < 300))) {
@@ -231,7 +253,9 @@ export class SipPeer {
       if (at >= 0) return this.#unread.splice(at, 1)[0] as Received;
       const left = deadline - performance.now();
       if (left <= 0) {
-        throw new Error(`no ${what}; ${this.address}:${this.port} got: ${this.received.map((one) => word(one.message)).join(', ') || 'nothing'}`);
+        throw new Error(
+          `no ${what}; ${this.address}:${this.port} got: ${this.received.map((one) => word(one.message)).join(', ') || 'nothing'}`,
+        );
       }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);

@@ -28,6 +28,8 @@ export interface BedOptions {
   readonly pbx?: Partial<PbxOptions>;
   /** seconds a call is held; 5 when absent, which is the shortest there is */
   readonly holdSeconds?: number;
+  /** another PBX than ours, as the config names it */
+  readonly upstream?: string;
   /** sections of the config merged over the usual ones, one level deep */
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** another edge of the same world: its stand-in and PBX are used, not new ones */
@@ -91,7 +93,7 @@ export class Bed {
     for (const line of privateKey.split('\n').filter((text) => text.length > 20)) secrets.set(line, 'the push key');
     writeFileSync(join(dir, 'ca.pem'), lab.ca);
     writeFileSync(join(dir, 'key.p8'), privateKey, { mode: 0o600 });
-    const upstream = `sip:${places.pbx}:${pbx.ua.local.port};transport=${transport}`;
+    const upstream = options.upstream ?? `sip:${places.pbx}:${pbx.ua.local.port};transport=${transport}`;
     const usual = {
       domains: [
         { name: pbxDomain, registration: 'mid-registrar', upstream },

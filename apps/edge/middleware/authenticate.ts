@@ -9,6 +9,7 @@ import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
 import { authParam, parseAuth } from '../../../lib/sip/auth.ts';
 import { Headers } from '../../../lib/sip/headers.ts';
+import type { UsedNonces } from './used-nonces.ts';
 
 export interface AuthenticateDeps {
   readonly store: Pick<LocationStore, 'readSecret'>;
@@ -16,18 +17,19 @@ export interface AuthenticateDeps {
   readonly secret: string;
   readonly now: () => number;
   readonly hex: (octets: number) => string;
+  readonly used: UsedNonces;
 }
 
-const nonceLifeMs = 300_000;
+export const nonceLifeMs = 300_000;
 
-/** 'passed': the sender is the user of `aor`. 'answered': it was challenged (401 or 407) or refused (403). */
+/** 'passed': the sender is the user of `aor`. Else it has been answered: 'challenged' with 401 or 407, 'forbidden' with 403. */
 export async function authenticate(
   transaction: ServerTransaction,
   domain: Domain,
   aor: Aor,
   status: 401 | 407,
   deps: AuthenticateDeps,
-): Promise<'passed' | 'answered'> {
+): Promise<'passed' | 'challenged' | 'forbidden'> {
   const { request } = transaction;
   const [asks, answers] = status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
   const offered = request.headers.lines(answers).flatMap((line) => parseAuth(line) ?? []);
@@ -39,12 +41,13 @@ export async function authenticate(
     const allowed = secret === undefined ? undefined : only(secret, domain.algorithms);
     const right = verifyDigest({ method: request.method, credentials, secret: allowed, body: request.body });
     const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
-    if (right && nonce === 'fresh') {
+    if (right && nonce === 'fresh' && deps.used.use(credentials, deps.now())) {
       if (user === aor.slice(0, aor.lastIndexOf('@'))) return 'passed';
       await transaction.respond({ status: 403 });
-      return 'answered';
+      return 'forbidden';
     }
-    stale = right && nonce === 'stale';
+    // used before: whoever has the password tries again with the new nonce
+    stale = right && nonce !== 'forged';
   }
   const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
   const headers = Headers.empty();
@@ -54,7 +57,7 @@ export async function authenticate(
   const algorithms = known.length > 0 ? known : domain.algorithms;
   for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
   await transaction.respond({ status, headers });
-  return 'answered';
+  return 'challenged';
 }
 
 async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {

@@ -1,7 +1,7 @@
 /** LocationStore in one memory-mapped lmdb file: durable, zero-install, for an edge of one process. What it survives: README.md. */
-import { closeSync, mkdirSync, openSync, readSync, statfsSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync, statfsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { Aor, Binding } from '../../core/binding.ts';
@@ -41,7 +41,7 @@ const sliceEveryMs = 20;
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<LocationStore> {
   let root: RootDatabase<string, string> | undefined;
   try {
-    mkdirSync(options.path, { recursive: true, mode: 0o700 });
+    makeFolder(resolve(options.path));
     mustBeLmdb(join(options.path, 'data.mdb'));
     root = open<string, string>({
       path: options.path,
@@ -61,6 +61,16 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<Location
         'local disk with free space, and its data.mdb, if there is one, must be a file of this program.',
       cause,
     );
+  }
+}
+
+/** Parents first, one by one: Node's own recursive way never comes back where a file system has no room for folders, such as /proc. */
+function makeFolder(path: string): void {
+  if (!existsSync(dirname(path))) makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!existsSync(path) || !statSync(path).isDirectory()) throw error;
   }
 }
 

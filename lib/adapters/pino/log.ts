@@ -32,6 +32,7 @@ function wrap(logger: Logger): Log {
     warn: (fields, message) => logger.warn(fields, message),
     info: (fields, message) => logger.info(fields, message),
     debug: (fields, message) => logger.debug(fields, message),
+    debugging: logger.isLevelEnabled('debug'),
     child: (fields) => wrap(logger.child(fields)),
   };
 }

@@ -86,7 +86,7 @@ class PushRouter implements PushService {
         if (shared.waiting > 0 || shared.settled !== undefined) return;
         // nobody wants it any more; a later request sends anew
         if (this.#shared.get(key) === shared) this.#shared.delete(key);
-        shared.stop.abort();
+        shared.stop.abort('nobody waits');
       };
       const stopTimer = this.#clock.after(Math.max(0, request.deadline - this.#clock.now()), () =>
         finish({ is: 'unreachable', reason: 'deadline passed' }),

@@ -1,7 +1,8 @@
 /** Requests of ours outside dialogs other than INVITE (RFC 3261 17.1.2). The time limit is ours: drachtio knows only its 32 s. */
 import type { Client, ClientAnswer, ClientRequest } from '../../ports/client.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
-import { localResponse, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import { localResponse } from './local-response.ts';
 
 export class SrfClient implements Client {
   readonly #current: () => Exchange | undefined;
@@ -16,7 +17,8 @@ export class SrfClient implements Client {
     if (text === undefined || !fitsMetaLine(request.nextHop ?? '')) {
       return Promise.resolve({ response: localResponse(400), local: true });
     }
-    if (exchange === undefined || !exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
+    if (exchange === undefined || !exchange.alive)
+      return Promise.resolve({ response: localResponse(503), local: true });
     return new Promise((resolve) => {
       let txn: string | undefined;
       let over = false;

@@ -11,6 +11,7 @@ import { toOctets } from './frames.ts';
 const engineOwned = new Set(['via', 'route', 'record-route', 'rseq', 'content-length']);
 /** On a response the engine copies these of the request as well. */
 const copiedOnResponses = new Set([...engineOwned, 'call-id', 'cseq', 'from', 'to']);
+const copiedAndExpires = new Set([...copiedOnResponses, 'expires']);
 
 // oxlint-disable-next-line no-control-regex -- these are what must not pass
 const control = /[\u0000-\u0008\u000a-\u001f\u007f]/;
@@ -27,25 +28,35 @@ export function composeRequest(method: string, uri: string, headers: Headers, bo
   return compose(`${method} ${uri} SIP/2.0`, headers, body, engineOwned);
 }
 
-export function composeResponse(status: number, reason: string | undefined, headers: Headers | undefined, body: string): string {
+/** `hidesContact`: the server shall not see that it is a Contact (nor an Expires); whoever receives it does. */
+export function composeResponse(
+  status: number,
+  reason: string | undefined,
+  headers: Headers | undefined,
+  body: string,
+  hidesContact = false,
+): string {
   const phrase = clean(reason === undefined || reason === '' ? reasonPhrase(status) : reason);
-  return compose(`SIP/2.0 ${status} ${phrase}`, headers, body, copiedOnResponses);
+  const leftOut = hidesContact ? copiedAndExpires : copiedOnResponses;
+  return compose(`SIP/2.0 ${status} ${phrase}`, headers, body, leftOut, hidesContact);
 }
 
-function compose(startLine: string, headers: Headers | undefined, body: string, leftOut: ReadonlySet<string>): string {
+function compose(startLine: string, headers: Headers | undefined, body: string, leftOut: ReadonlySet<string>, hidesContact = false): string {
   let head = `${startLine}\r\n`;
   let typed = false;
   let pathWritten = false;
   if (headers !== undefined) {
-    for (const [name, value, key] of headers.entries()) {
+    for (let at = 0; at < headers.size; at++) {
+      const key = headers.keyAt(at);
       if (leftOut.has(key)) continue;
+      const name = headers.nameAt(at);
       if (key === 'content-type') typed = true;
       if (key === 'path') {
         // drachtio-server turns the order of Path lines round, and their order is the way back to the phone (RFC 3327)
         if (pathWritten) continue;
         pathWritten = true;
         head += `${name}: ${clean(headers.lines('path').join(', '))}\r\n`;
-      } else head += `${name}: ${clean(value)}\r\n`;
+      } else head += `${hidesContact && key === 'contact' ? 'm' : name}: ${clean(headers.valueAt(at))}\r\n`;
     }
   }
   if (body === '') return toOctets(`${head}Content-Length: 0\r\n\r\n`);

@@ -15,7 +15,18 @@ import { Link, type Line } from './link.ts';
 
 /** Everything the library knows but ACK and CANCEL, which no engine offers to whoever is new. */
 export const routedMethods: readonly string[] = [
-  'INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO', 'REFER', 'UPDATE', 'BYE', 'PRACK',
+  'INVITE',
+  'REGISTER',
+  'OPTIONS',
+  'MESSAGE',
+  'SUBSCRIBE',
+  'NOTIFY',
+  'PUBLISH',
+  'INFO',
+  'REFER',
+  'UPDATE',
+  'BYE',
+  'PRACK',
 ];
 
 export interface SrfOptions {
@@ -29,6 +40,8 @@ export interface SrfOptions {
   readonly methods?: readonly string[];
   /** largest frame the engine takes, in octets. drachtio-server: 12,228, beyond which it goes deaf (the default keeps below) */
   readonly maxFrame?: number;
+  /** The engine prefers the connection a Contact was registered on to the next hop it is told, as drachtio-server does (the default). */
+  readonly remembersConnections?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
   /** An INVITE is an InviteTransaction: `'accept' in transaction`. Must not throw. */
@@ -61,6 +74,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     clock,
     engineId: options.engineId,
     maxFrame: options.maxFrame ?? 12_200,
+    remembersConnections: options.remembersConnections ?? true,
     onRequest: options.onRequest,
     counts,
   };
@@ -69,6 +83,8 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
   let hostports: readonly string[] = [];
   let closed = false;
   let whenEmpty: (() => void) | undefined;
+  /** INVITEs of lost lines, to be answered over the next one */
+  let unanswered: readonly string[] = [];
 
   const edge: SrfEdge = {
     legs: new SrfLegs(() => current),
@@ -99,6 +115,8 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       hostports = listeners;
       current = new Exchange(line, readListeners(listeners), surroundings);
       exchanges.set(line, current);
+      current.dismiss(unanswered);
+      unanswered = [];
       settle?.resolve(edge);
       if (settle === undefined) options.onUp?.(listeners);
       settle = undefined;
@@ -107,7 +125,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       const exchange = exchanges.get(line);
       exchanges.delete(line);
       if (current === exchange) current = undefined;
-      exchange?.end();
+      unanswered = [...unanswered, ...(exchange?.end() ?? [])];
       if (exchange !== undefined && !closed) options.onDown?.();
       if (exchanges.size === 0) whenEmpty?.();
     },

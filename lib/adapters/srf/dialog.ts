@@ -4,7 +4,8 @@ import type { ServerTransaction } from '../../ports/server-transaction.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest } from '../../sip/message.ts';
 import { composeRequest } from './compose.ts';
-import { localResponse, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import { localResponse } from './local-response.ts';
 import { Pracks } from './pracks.ts';
 
 /** The engine replaces it by the remote target (drachtio-protocol A.2). */
@@ -21,7 +22,11 @@ export class SrfDialog implements Dialog {
   readonly #ends = new Listener<string>();
   #over = false;
 
-  constructor(exchange: Exchange, id: string, names: { readonly callId: string; readonly localTag: string; readonly remoteTag: string }) {
+  constructor(
+    exchange: Exchange,
+    id: string,
+    names: { readonly callId: string; readonly localTag: string; readonly remoteTag: string },
+  ) {
     this.#exchange = exchange;
     this.#id = id;
     this.callId = names.callId;
@@ -94,7 +99,8 @@ export class SrfDialog implements Dialog {
       },
       response: (response, local) => {
         if (response.status < 200) pracks.take(response, this.#id);
-        else if (request.method === 'INVITE' && response.status < 300) end({ response, local, ack: ackOnce(this.#exchange, this.#id, placeholder) });
+        else if (request.method === 'INVITE' && response.status < 300)
+          end({ response, local, ack: ackOnce(this.#exchange, this.#id, placeholder) });
         else end({ response, local });
       },
     });

@@ -12,7 +12,7 @@ import type { SrfDialog } from './dialog.ts';
 import { readFlow, readReceivedOn, type Listeners } from './flow.ts';
 import { SrfInviteTransaction } from './invite-transaction.ts';
 import type { Line, Reply } from './link.ts';
-import { reasonPhrase } from './reason-phrases.ts';
+import { localResponse } from './local-response.ts';
 import { SrfServerTransaction } from './server-transaction.ts';
 
 /** Who waits for the responses to one request of ours. */
@@ -30,6 +30,8 @@ export interface Surroundings {
   readonly engineId: string;
   /** largest frame the engine takes, in octets */
   readonly maxFrame: number;
+  /** see SrfOptions */
+  readonly remembersConnections: boolean;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;
@@ -168,8 +170,11 @@ export class Exchange {
     else this.#request(tokens, text);
   }
 
-  /** The line is gone: its transactions and dialogs cannot be reached any more. */
-  end(): void {
+  /**
+   * The line is gone: its transactions and dialogs cannot be reached any more. What comes back are the INVITEs without a final
+   * answer, by transaction id: an engine that outlives the line still keeps their callers waiting.
+   */
+  end(): readonly string[] {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     const outgoing = [...this.#outgoing.values()];
@@ -183,6 +188,12 @@ export class Exchange {
     for (const invite of invites) invite.lost();
     for (const one of outgoing) one.response(localResponse(503), true, '');
     for (const dialog of dialogs) dialog.ended('control connection lost');
+    return invites.map(({ txn }) => txn);
+  }
+
+  /** Answers callers of a line before this one. */
+  dismiss(txns: readonly string[]): void {
+    for (const txn of txns) this.#refuse(txn, 503, Headers.of([['Retry-After', '1']]));
   }
 
   #response(tokens: readonly string[], text: string): void {
@@ -258,9 +269,15 @@ export class Exchange {
     }
   }
 
-  #transaction(tokens: readonly string[], txn: string, message: SipRequest, dialog: SrfDialog | undefined): ServerTransaction {
+  #transaction(
+    tokens: readonly string[],
+    txn: string,
+    message: SipRequest,
+    dialog: SrfDialog | undefined,
+  ): ServerTransaction {
     const flow = readFlow(tokens, message.headers, this.#listeners, this.surroundings.engineId);
-    if (message.method === 'INVITE') return new SrfInviteTransaction(this, txn, message, flow, readReceivedOn(tokens), dialog);
+    if (message.method === 'INVITE')
+      return new SrfInviteTransaction(this, txn, message, flow, readReceivedOn(tokens), dialog);
     return new SrfServerTransaction(this, txn, message, flow, readReceivedOn(tokens));
   }
 
@@ -297,10 +314,6 @@ export interface EarlyParty {
   acknowledged(prack: SipRequest): void;
   /** a BYE of the peer */
   hungUp(bye: SipRequest): void;
-}
-
-export function localResponse(status: number): SipResponse {
-  return { kind: 'response', status, reason: reasonPhrase(status), headers: Headers.empty(), body: '' };
 }
 
 function isSafeId(value: string | undefined): boolean {

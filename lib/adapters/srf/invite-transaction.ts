@@ -34,7 +34,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   #cancel: SipRequest | undefined;
   #earlyId: string | undefined;
   /** what waits for the PRACK of the reliable provisional that is out */
-  #unacknowledged: { readonly then: (() => void)[]; readonly stopTimer: () => void } | undefined;
+  #unacknowledged: { readonly next: (() => void)[]; readonly stopTimer: () => void } | undefined;
 
   constructor(
     exchange: Exchange,
@@ -58,7 +58,8 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   respond(answer: Answer): Promise<'sent' | 'gone'> {
     if (answer.status >= 300) return this.#refuse(answer);
     if (answer.status >= 200) return this.accept(answer).then((dialog) => (dialog === undefined ? 'gone' : 'sent'));
-    const reliable = answer.status > 100 && this.request.headers.list('require').some((tag) => tag.toLowerCase() === '100rel');
+    const reliable =
+      answer.status > 100 && this.request.headers.list('require').some((tag) => tag.toLowerCase() === '100rel');
     return new Promise((resolve) => {
       this.#inTurn(() => {
         if (this.#at !== 'open' || !this.#exchange.alive) resolve('gone');
@@ -95,10 +96,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
 
   /** The caller gave up with a BYE in the early dialog (RFC 3261 15): to the use-case the same as a CANCEL. */
   hungUp(bye: SipRequest): void {
-    if (this.#at !== 'open') return;
-    void this.#refuse({ status: 487 });
-    this.#at = 'cancelled';
-    this.#tellCancel(bye);
+    this.#giveUp(487, bye);
   }
 
   acknowledged(): void {
@@ -106,21 +104,35 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     if (waiting === undefined) return;
     this.#unacknowledged = undefined;
     waiting.stopTimer();
-    for (const next of waiting.then) this.#inTurn(next);
+    for (const task of waiting.next) this.#inTurn(task);
   }
 
   /** Answers 100 once, which makes the engine keep the INVITE for as long as we do. */
   unpark(): void {
     if (!this.#parked || this.#at !== 'open') return;
     this.#parked = false;
-    this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), () => {
-      // when it is gone, the next answer will say so
+    this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), (reply) => {
+      if (!reply.ok) this.#gone();
     });
   }
 
-  /** The line ended. */
+  /** The line ended, so the engine gives the caller no answer of ours any more. */
   lost(): void {
-    if (this.#at === 'open') this.#close('final');
+    this.#gone();
+  }
+
+  /** To the use-case the same as a CANCEL: there is nobody left to ring for. */
+  #gone(): void {
+    if (this.#at !== 'open') return;
+    this.#close('cancelled');
+    this.#tellCancel(nobody(this.request.uri));
+  }
+
+  /** Answers by itself and tells the use-case that it is over. */
+  #giveUp(status: number, because?: SipRequest): void {
+    if (this.#at !== 'open') return;
+    void this.#refuse({ status });
+    this.#tellCancel(because ?? nobody(this.request.uri));
   }
 
   #tellCancel(cancel: SipRequest): void {
@@ -157,12 +169,13 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
       return;
     }
     if (reliable) {
-      const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => void this.#refuse({ status: 504 }));
-      this.#unacknowledged = { then: [], stopTimer };
+      const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => this.#giveUp(504));
+      this.#unacknowledged = { next: [], stopTimer };
     }
     this.#exchange.line.send(payload, (reply) => {
       if (reply.ok) this.#becameEarly(reply.fields[8] ?? '');
-      else if (reliable) this.acknowledged();
+      // the engine has answered by itself: a second INVITE with the Call-ID and tag of another (a PBX that forks), say
+      else this.#gone();
       resolve(reply.ok ? 'sent' : 'gone');
     });
   }
@@ -176,7 +189,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   /** Does it now, or once the reliable provisional before it has been acknowledged. */
   #inTurn(task: () => void): void {
     if (this.#unacknowledged === undefined || this.#at !== 'open') task();
-    else this.#unacknowledged.then.push(task);
+    else this.#unacknowledged.next.push(task);
   }
 
   #close(at: 'final' | 'cancelled'): void {
@@ -186,7 +199,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     const waiting = this.#unacknowledged;
     this.#unacknowledged = undefined;
     waiting?.stopTimer();
-    for (const next of waiting?.then ?? []) next();
+    for (const task of waiting?.next ?? []) task();
   }
 
   #opened(reply: Reply): SrfDialog | undefined {
@@ -200,4 +213,9 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
       remoteTag: tagOf(this.request.headers.get('from') ?? '') ?? '',
     });
   }
+}
+
+/** The CANCEL nobody sent: of a caller who is out of reach. */
+function nobody(uri: string): SipRequest {
+  return { kind: 'request', method: 'CANCEL', uri, headers: Headers.empty(), body: '' };
 }

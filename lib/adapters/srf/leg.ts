@@ -1,8 +1,4 @@
-/**
- * INVITEs of ours (RFC 3261 17.1.1). The caller of `start` chooses a request-URI whose user part is not the one the device
- * registered: a real drachtio-server prefers the connection it remembers for `user@host` to the next hop it is given
- * (drachtio-protocol C.3), and a call would ring the wrong phone.
- */
+/** INVITEs of ours (RFC 3261 17.1.1). The next hop says where one goes, whatever its request-URI (see SrfServerTransaction on REGISTER). */
 import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest, SipResponse } from '../../sip/message.ts';
@@ -10,7 +6,8 @@ import { parseMessage } from '../../sip/message.ts';
 import { tagOf } from '../../sip/name-addr.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
 import { ackOnce, placeholder, SrfDialog } from './dialog.ts';
-import { localResponse, type EarlyParty, type Exchange, type Outgoing } from './exchange.ts';
+import type { EarlyParty, Exchange, Outgoing } from './exchange.ts';
+import { localResponse } from './local-response.ts';
 import type { Reply } from './link.ts';
 import { Pracks } from './pracks.ts';
 

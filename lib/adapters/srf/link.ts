@@ -52,8 +52,14 @@ export class Line {
   readonly #flush = (): void => {
     const out = this.#out;
     this.#out = '';
-    if (this.alive && !this.socket.destroyed) this.socket.write(out, 'latin1');
+    if (out !== '' && this.alive && !this.socket.destroyed) this.socket.write(out, 'latin1');
   };
+
+  /** What was sent goes out, then nothing more: every held INVITE has its answer here when we stop. */
+  finish(): void {
+    this.#flush();
+    this.socket.end();
+  }
 
   /** True when the frame answered one of ours. */
   answer(id: string, fields: readonly string[], text: () => string): boolean {
@@ -137,9 +143,9 @@ export class Link extends DrachtioAgent {
   close(): void {
     this.wp.closing = true;
     if (this.wp.reconnectVars.retryTimer) clearTimeout(this.wp.reconnectVars.retryTimer);
-    for (const socket of this.#lines.keys()) {
+    for (const [socket, line] of this.#lines) {
       this.wp._stopPinging(socket);
-      socket.end();
+      line.finish();
     }
     this.wp.socket?.destroySoon();
   }

@@ -24,15 +24,26 @@ export class SrfServerTransaction implements ServerTransaction {
   respond(answer: Answer): Promise<'sent' | 'gone'> {
     if (this.#over || !this.#exchange.alive) return Promise.resolve('gone');
     if (answer.status >= 200) this.#over = true;
-    let payload = responsePayload(this.#txn, answer);
+    let payload = responsePayload(this.#txn, answer, this.#hidesContact(answer));
     // 513 is short and true; a frame too long would make drachtio deaf for ever (drachtio-protocol A.1)
     if (!this.#exchange.fits(payload)) payload = responsePayload(this.#txn, { status: 513 });
     return new Promise((resolve) => {
       this.#exchange.line.send(payload, (reply) => resolve(reply.ok ? 'sent' : 'gone'));
     });
   }
+
+  /**
+   * drachtio-server reads the expiry of `Contact` (or of `Expires`) in our 2xx to a REGISTER and from then on prefers that
+   * connection for the phone's `user@host` to any next hop we name, inside dialogs too: two phones of one user and one address
+   * would get each other's calls (drachtio-protocol C.3). The short name `m` (RFC 3261 7.3.3) says the same to the phone and
+   * nothing to the server, which forgets what it may have known.
+   */
+  #hidesContact({ status }: Answer): boolean {
+    if (!this.#exchange.surroundings.remembersConnections || this.flow.transport === 'udp') return false;
+    return this.request.method === 'REGISTER' && status >= 200 && status < 300;
+  }
 }
 
-export function responsePayload(txn: string, answer: Answer): string {
-  return `sip|${txn}|\r\n${composeResponse(answer.status, answer.reason, answer.headers, answer.body ?? '')}`;
+export function responsePayload(txn: string, answer: Answer, hidesContact = false): string {
+  return `sip|${txn}|\r\n${composeResponse(answer.status, answer.reason, answer.headers, answer.body ?? '', hidesContact)}`;
 }

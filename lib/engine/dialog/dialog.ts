@@ -32,9 +32,7 @@ export interface DialogStart {
 }
 
 export class Dialog {
-  /** the id drachtio-server would give it */
-  readonly usualId: string;
-  /** the usual one, or with a number behind it when another dialog has that (see Dialogs) */
+  /** changed once, by Dialogs, when another dialog has it */
   id: string;
   readonly callId: string;
   readonly owner: AppLink;
@@ -68,8 +66,7 @@ export class Dialog {
   sessionExpiry: { stop(): void } | undefined;
 
   constructor(start: DialogStart) {
-    this.usualId = flat(start.id);
-    this.id = this.usualId;
+    this.id = flat(start.id);
     this.callId = flat(start.callId);
     this.owner = start.owner;
     this.local = flat(start.local);

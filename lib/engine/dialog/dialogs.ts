@@ -1,6 +1,7 @@
 /**
- * All dialogs of the engine by dialog id. Dialogs may share Call-ID and From tag: a PBX that forks calls two phones of ours with both,
- * and a call between two phones passes us twice. The first has the id drachtio-server would give it, the others a number behind it.
+ * All dialogs of the engine by the id the app knows them by, and by what the peers say (RFC 3261 12: Call-ID and both tags).
+ * The app's id names Call-ID and From tag only. A PBX that forks, or that sends a call of ours back to us, makes two dialogs
+ * with one such name; the second one gets an id of its own, where drachtio-server refuses it (drachtio-protocol B.6).
  */
 import type { AppLink } from '../control/app-link.ts';
 import type { Counters } from '../counters.ts';
@@ -8,8 +9,10 @@ import { type Dialog, dialogId } from './dialog.ts';
 
 export class Dialogs {
   readonly #byId = new Map<string, Dialog>();
-  /** the others, by the id they would have had */
-  readonly #others = new Map<string, Set<Dialog>>();
+  /** only those whose id is not the usual one, by what peers say */
+  readonly #odd = new Map<string, Dialog>();
+  /** ids of dialogs that requests of ours on their way may begin: the app has been told them already */
+  readonly #claimed = new Map<string, number>();
   readonly #counters: Counters;
 
   constructor(counters: Counters) {
@@ -20,20 +23,24 @@ export class Dialogs {
     return this.#byId.get(id);
   }
 
-  /**
-   * Keeps a new dialog, under another id when its usual one is taken. False when a call of ours that is answered has it: the caller's
-   * Call-ID and From tag were used for the other leg as well, which drachtio-server does not allow (drachtio-protocol B.6).
-   */
-  add(dialog: Dialog): boolean {
-    const { usualId } = dialog;
-    const standing = this.#byId.get(usualId);
-    if (standing !== undefined) {
-      const begunByUs = dialogId(standing.callId, standing.localTag) === usualId;
-      if (begunByUs && standing.confirmed) return false;
-      for (let number = 2; this.#byId.has(dialog.id); number++) dialog.id = `${usualId};n=${number}`;
-      const others = this.#others.get(usualId);
-      if (others === undefined) this.#others.set(usualId, new Set([dialog]));
-      else others.add(dialog);
+  claim(id: string): void {
+    if (id !== '') this.#claimed.set(id, (this.#claimed.get(id) ?? 0) + 1);
+  }
+
+  release(id: string): void {
+    const left = (this.#claimed.get(id) ?? 0) - 1;
+    if (left > 0) this.#claimed.set(id, left);
+    else this.#claimed.delete(id);
+  }
+
+  /** False when the same dialog, with the same tags, stands already. `ours`: begun by a request of ours, which claimed its id. */
+  add(dialog: Dialog, ours: boolean): boolean {
+    const standing = this.#byId.get(dialog.id);
+    if (standing === dialog) return true;
+    if (standing !== undefined || (!ours && this.#claimed.has(dialog.id))) {
+      dialog.id = `${dialog.id};to-tag=${dialog.localTag}`;
+      if (this.#byId.has(dialog.id)) return false;
+      this.#odd.set(spoken(dialog.callId, dialog.localTag, dialog.remoteTag), dialog);
     }
     this.#byId.set(dialog.id, dialog);
     this.#counters.dialogs = this.#byId.size;
@@ -42,11 +49,11 @@ export class Dialogs {
 
   /** The dialog a request of the peer belongs to; we may have begun it or they. */
   findFor(callId: string, fromTag: string, toTag: string): Dialog | undefined {
-    for (const usual of [dialogId(callId, fromTag), dialogId(callId, toTag)]) {
-      for (const dialog of [this.#byId.get(usual), ...(this.#others.get(usual) ?? [])])
-        if (dialog?.localTag === toTag && dialog.remoteTag === fromTag) return dialog;
-    }
-    return undefined;
+    const theirs = this.#byId.get(dialogId(callId, fromTag));
+    if (theirs !== undefined && theirs.localTag === toTag && theirs.remoteTag === fromTag) return theirs;
+    const ours = this.#byId.get(dialogId(callId, toTag));
+    if (ours !== undefined && ours.localTag === toTag && ours.remoteTag === fromTag) return ours;
+    return this.#odd.size === 0 ? undefined : this.#odd.get(spoken(callId, toTag, fromTag));
   }
 
   /** Takes a dialog away; its timers stop. */
@@ -56,8 +63,8 @@ export class Dialogs {
     dialog.pendingAck?.stop();
     dialog.sessionExpiry?.stop();
     if (this.#byId.get(dialog.id) === dialog) this.#byId.delete(dialog.id);
-    const others = this.#others.get(dialog.usualId);
-    if (others?.delete(dialog) === true && others.size === 0) this.#others.delete(dialog.usualId);
+    const said = spoken(dialog.callId, dialog.localTag, dialog.remoteTag);
+    if (this.#odd.get(said) === dialog) this.#odd.delete(said);
     this.#counters.dialogs = this.#byId.size;
   }
 
@@ -69,4 +76,9 @@ export class Dialogs {
   close(): void {
     for (const dialog of this.#byId.values()) this.remove(dialog);
   }
+}
+
+/** Tags and Call-IDs have no line breaks. */
+function spoken(callId: string, localTag: string, remoteTag: string): string {
+  return `${callId}\n${localTag}\n${remoteTag}`;
 }

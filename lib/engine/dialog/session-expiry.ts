@@ -4,20 +4,27 @@
  */
 import type { Headers } from '../../sip/headers.ts';
 import type { TimerWheel } from '../timer-wheel.ts';
+import type { Dialog } from './dialog.ts';
 
-/** Starts the timer a 2xx of ours asks for; undefined when no session timer is agreed or we are the refresher. */
-export function sessionExpiryOf(
+/**
+ * Puts what the 2xx to an INVITE or UPDATE agrees in the place of what was agreed before (RFC 4028 7.2, 9): a refresh by either
+ * side and with either method starts the time anew, and a 2xx without Session-Expires ends it. `peer`: the side the other
+ * end was on in this exchange; without its being the refresher no timer runs.
+ */
+export function agreeSession(
+  dialog: Dialog,
   answer: Headers,
-  asked: string,
-  secondMs: number,
-  wheel: TimerWheel,
+  peer: 'uac' | 'uas',
+  { wheel, secondMs }: { readonly wheel: TimerWheel; readonly secondMs: number },
   onExpired: () => void,
-): { stop(): void } | undefined {
-  const agreed = answer.get('session-expires') ?? asked;
-  const found = /^\s*(\d{1,9})\s*(;.*)?$/.exec(agreed);
-  if (found === null || !/;\s*refresher\s*=\s*uac/i.test(found[2] ?? '')) return undefined;
+): void {
+  dialog.sessionExpiry?.stop();
+  dialog.sessionExpiry = undefined;
+  const found = /^\s*(\d{1,9})\s*(;.*)?$/.exec(answer.get('session-expires') ?? '');
+  const refresher = /;\s*refresher\s*=\s*(ua[cs])/i.exec(found?.[2] ?? '')?.[1]?.toLowerCase();
+  if (found === null || refresher !== peer) return;
   const timer = wheel.schedule(Math.max(90, Number(found[1])) * secondMs, { onTimer: onExpired }, 'expired');
-  return { stop: () => wheel.cancel(timer) };
+  dialog.sessionExpiry = { stop: () => wheel.cancel(timer) };
 }
 
 /** Forgets a subscription's dialog some time after it has run out, when nobody ended it (RFC 6665 4.1.2, 4.2.2). */

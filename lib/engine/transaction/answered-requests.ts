@@ -10,11 +10,16 @@ const generations = 4;
 export class AnsweredRequests implements TimerOwner<'next'> {
   readonly #wheel: TimerWheel;
   readonly #stepMs: number;
+  readonly #maxOctets: number;
+  /** of the keys and answers of each map */
+  #octets: number[] = [0];
   #maps: Map<string, string>[] = [new Map()];
   #turning = false;
 
-  constructor(wheel: TimerWheel, keepMs: number) {
+  /** Above `maxOctets` the oldest go early: copies of their requests are taken for new ones, which a flood can live with. */
+  constructor(wheel: TimerWheel, keepMs: number, maxOctets: number) {
     this.#wheel = wheel;
+    this.#maxOctets = maxOctets;
     this.#stepMs = keepMs / generations;
   }
 
@@ -26,7 +31,17 @@ export class AnsweredRequests implements TimerOwner<'next'> {
 
   set(key: string, answer: string): void {
     (this.#maps[0] as Map<string, string>).set(key, answer);
+    this.#octets[0] = (this.#octets[0] ?? 0) + key.length + answer.length;
+    if (this.#octets.reduce((sum, octets) => sum + octets, 0) > this.#maxOctets) this.#dropOldest();
     this.#turn();
+  }
+
+  #dropOldest(): void {
+    this.#maps.pop();
+    this.#octets.pop();
+    if (this.#maps.length > 0) return;
+    this.#maps = [new Map()];
+    this.#octets = [0];
   }
 
   get(key: string): string | undefined {
@@ -40,9 +55,13 @@ export class AnsweredRequests implements TimerOwner<'next'> {
   onTimer(_name: 'next'): void {
     this.#turning = false;
     this.#maps.unshift(new Map());
-    this.#maps.length = Math.min(this.#maps.length, generations + 1);
+    this.#octets.unshift(0);
+    if (this.#maps.length > generations + 1) this.#dropOldest();
     if (this.#maps.some((map) => map.size > 0)) this.#turn();
-    else this.#maps = [new Map()];
+    else {
+      this.#maps = [new Map()];
+      this.#octets = [0];
+    }
   }
 
   #turn(): void {

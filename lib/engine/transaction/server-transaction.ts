@@ -101,6 +101,13 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.state = request.method === 'INVITE' ? 'proceeding' : 'trying';
   }
 
+  /** About what it costs: itself, what it keeps of the request, and as much again in its last answer. */
+  get octets(): number {
+    const { key, vias, from, plainTo, callId, recordRoutes } = this;
+    const kept = key.length + vias.length + from.length + plainTo.length + callId.length + recordRoutes.length;
+    return 1000 + 2 * kept;
+  }
+
   /** To as it stands in answers; a tag is made when there is none yet (RFC 3261 8.2.6.2). */
   get to(): string {
     if (this.#hadToTag) return this.plainTo;
@@ -219,7 +226,6 @@ export interface RequestMemo {
   readonly routes: readonly string[];
   /** the peer takes reliable 1xx (RFC 3262) */
   readonly takesReliable: boolean;
-  readonly sessionExpires: string;
   /** user@host a REGISTER or SUBSCRIBE binds, '' for others */
   readonly binding: string;
 }

@@ -15,6 +15,7 @@ export class UdpListener implements Listener {
   readonly #socket: Socket;
   readonly #receiver: Receiver;
   readonly #counters: Counters;
+  readonly #family: 4 | 6;
   #port = 0;
   #closed = false;
 
@@ -24,6 +25,7 @@ export class UdpListener implements Listener {
     this.#receiver = receiver;
     this.#counters = counters;
     const family = at.address.includes(':') ? 6 : 4;
+    this.#family = family;
     this.#socket = createSocket({
       type: family === 6 ? 'udp6' : 'udp4',
       // every target is an address already; the default look-up would cost a tick and reorder what is sent
@@ -64,7 +66,10 @@ export class UdpListener implements Listener {
   sendTo(text: string, address: string, port: number): boolean {
     if (this.#closed || port === 0) return false;
     this.#counters.sent++;
-    this.#socket.send(Buffer.from(text, 'latin1'), port, address, ignore);
+    // a dual-stack socket knows IPv4 peers by their mapped address only
+    const to = this.#family === 6 && !address.includes(':') ? `::ffff:${address}` : address;
+    // without a callback: it would cost a turn of the queue for each datagram, and nobody could do anything
+    this.#socket.send(Buffer.from(text, 'latin1'), port, to);
     return true;
   }
 

@@ -25,23 +25,44 @@ beforeEach(() => {
 
 const sdp = { headers: [['Content-Type', 'application/sdp']] as const, body: 'v=0 offer' };
 
-test.each(['INFO', 'UPDATE', 'REFER', 'NOTIFY', 'MESSAGE', 'OPTIONS', 'SUBSCRIBE', 'FOO'])('%s passes both ways with headers and body, and so does its answer', async (method) => {
-  for (const [from, to] of [
-    [caller, callee],
-    [callee, caller],
-  ] as const) {
-    const transaction = await from.sends(method, { headers: [['Via', 'x'], ['X-A', '1'], ['Content-Type', 'a/b']], body: 'hello' });
-    const asked = to.last(method);
-    expect(asked.request.body).toBe('hello');
-    expect([...asked.request.headers.entries()].map(([name, value]) => `${name}: ${value}`)).toEqual(['Max-Forwards: 70', 'X-A: 1', 'Content-Type: a/b']);
-    expect(transaction.answers).toEqual([]);
-    await asked.answer(202, { reason: 'Okay', headers: [['X-B', '2'], ['Contact', '<sip:x>']], body: 'back' });
-    expect(transaction.final).toMatchObject({ status: 202, reason: 'Okay', body: 'back' });
-    expect(transaction.final?.headers?.get('x-b')).toBe('2');
-    expect(transaction.final?.headers?.has('contact')).toBe(false);
-  }
-  expect(overs).toBe(0);
-});
+test.each(['INFO', 'UPDATE', 'REFER', 'NOTIFY', 'MESSAGE', 'OPTIONS', 'SUBSCRIBE', 'FOO'])(
+  '%s passes both ways with headers and body, and so does its answer',
+  async (method) => {
+    for (const [from, to] of [
+      [caller, callee],
+      [callee, caller],
+    ] as const) {
+      const transaction = await from.sends(method, {
+        headers: [
+          ['Via', 'x'],
+          ['X-A', '1'],
+          ['Content-Type', 'a/b'],
+        ],
+        body: 'hello',
+      });
+      const asked = to.last(method);
+      expect(asked.request.body).toBe('hello');
+      expect([...asked.request.headers.entries()].map(([name, value]) => `${name}: ${value}`)).toEqual([
+        'Max-Forwards: 70',
+        'X-A: 1',
+        'Content-Type: a/b',
+      ]);
+      expect(transaction.answers).toEqual([]);
+      await asked.answer(202, {
+        reason: 'Okay',
+        headers: [
+          ['X-B', '2'],
+          ['Contact', '<sip:x>'],
+        ],
+        body: 'back',
+      });
+      expect(transaction.final).toMatchObject({ status: 202, reason: 'Okay', body: 'back' });
+      expect(transaction.final?.headers?.get('x-b')).toBe('2');
+      expect(transaction.final?.headers?.has('contact')).toBe(false);
+    }
+    expect(overs).toBe(0);
+  },
+);
 
 test('a failure passes and the call goes on', async () => {
   const transaction = await caller.sends('INFO');
@@ -54,7 +75,13 @@ test('a failure passes and the call goes on', async () => {
 });
 
 test('a BYE is answered at once and passed on with what it says', async () => {
-  const bye = await caller.sends('BYE', { headers: [['Reason', 'Q.850;cause=16'], ['X-A', '1'], ['Via', 'v']] });
+  const bye = await caller.sends('BYE', {
+    headers: [
+      ['Reason', 'Q.850;cause=16'],
+      ['X-A', '1'],
+      ['Via', 'v'],
+    ],
+  });
   expect(bye.final).toMatchObject({ status: 200 });
   expect(caller.closed).toBe(1);
   const passed = callee.last('BYE');
@@ -90,7 +117,13 @@ test('a re-INVITE passes, its 2xx passes, and each side gets one ACK', async () 
   const change = await caller.sends('INVITE', sdp);
   const asked = callee.last('INVITE');
   expect(asked.request.body).toBe('v=0 offer');
-  await asked.answer(200, { headers: [['Content-Type', 'application/sdp'], ['Session-Expires', '90;refresher=uac']], body: 'v=0 answer' });
+  await asked.answer(200, {
+    headers: [
+      ['Content-Type', 'application/sdp'],
+      ['Session-Expires', '90;refresher=uac'],
+    ],
+    body: 'v=0 answer',
+  });
   expect(change.final).toMatchObject({ status: 200, body: 'v=0 answer' });
   expect(change.final?.headers?.get('session-expires')).toBe('90;refresher=uac');
   expect(asked.acks).toEqual([undefined]);
@@ -107,7 +140,10 @@ test('a late offer: the ACK of the one who asked carries the answer to the other
   await asked.answer(200, { headers: [['Content-Type', 'application/sdp']], body: 'v=0 offer' });
   expect(change.final).toMatchObject({ status: 200, body: 'v=0 offer' });
   expect(asked.acks).toEqual([]);
-  await caller.acknowledges('v=0 answer', [['Content-Type', 'application/sdp'], ['Via', 'x']]);
+  await caller.acknowledges('v=0 answer', [
+    ['Content-Type', 'application/sdp'],
+    ['Via', 'x'],
+  ]);
   expect(asked.acks).toHaveLength(1);
   expect(asked.acks[0]?.body).toBe('v=0 answer');
   expect([...(asked.acks[0]?.headers.entries() ?? [])].map(([name]) => name)).toEqual(['Content-Type']);
@@ -125,9 +161,14 @@ test('glare: 491 to the other side, 500 to the same side', async () => {
 test('a cancelled re-INVITE is cancelled on the other side, with its Reason', async () => {
   const change = await caller.sends('INVITE', sdp);
   const asked = callee.last('INVITE');
-  await change.cancels([['Reason', 'SIP;cause=487'], ['X-Not', 'this']]);
+  await change.cancels([
+    ['Reason', 'SIP;cause=487'],
+    ['X-Not', 'this'],
+  ]);
   expect(asked.request.cancel?.aborted).toBe(true);
-  expect([...(asked.request.cancelHeaders?.().entries() ?? [])].map(([name, value]) => `${name}: ${value}`)).toEqual(['Reason: SIP;cause=487']);
+  expect([...(asked.request.cancelHeaders?.().entries() ?? [])].map(([name, value]) => `${name}: ${value}`)).toEqual([
+    'Reason: SIP;cause=487',
+  ]);
   await asked.answer(487);
   expect(change.answers).toEqual([]);
   expect((await callee.sends('INVITE', sdp)).answers).toEqual([]);
@@ -180,6 +221,19 @@ test.each([408, 481])('a side that answers %i is gone: the other is told, and no
   expect([caller.closed, callee.closed, overs]).toEqual([1, 1, 1]);
 });
 
+test.each([
+  [481, 481],
+  [408, 480],
+])('a NOTIFY answered %i ends its subscription, not the call', async (status, passed) => {
+  const notify = await callee.sends('NOTIFY', { headers: [['Event', 'refer'], ['Subscription-State', 'terminated']] });
+  await caller.last('NOTIFY').answer(status, { local: status === 408 });
+  expect(notify.final).toMatchObject({ status: passed });
+  const info = await callee.sends('INFO');
+  await caller.last('INFO').answer(200);
+  expect(info.final).toMatchObject({ status: 200 });
+  expect(overs).toBe(0);
+});
+
 test('a re-INVITE answered 481 ends the call', async () => {
   const change = await callee.sends('INVITE', sdp);
   await caller.last('INVITE').answer(481);
@@ -230,7 +284,9 @@ test('identities stop at the border, dialogs are named as the other side knows t
   });
   const { headers } = callee.last('REFER').request;
   expect(headers.has('p-asserted-identity')).toBe(false);
-  expect(headers.get('refer-to')).toBe('<sip:carol@x?Replaces=pbx2-call%3Bto-tag%3Dpbx2-theirs%3Bfrom-tag%3Dpbx2-ours>');
+  expect(headers.get('refer-to')).toBe(
+    '<sip:carol@x?Replaces=pbx2-call%3Bto-tag%3Dpbx2-theirs%3Bfrom-tag%3Dpbx2-ours>',
+  );
   expect(dialogs.size).toBe(4);
   await caller.sends('BYE');
   await callee.last('BYE').answer(200);

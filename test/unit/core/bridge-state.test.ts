@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Bridge, type BridgeEffect, type BridgeEvent, type End, step, talking } from '../../../lib/core/bridge-state.ts';
+import {
+  type Bridge,
+  type BridgeEffect,
+  type BridgeEvent,
+  type End,
+  step,
+  talking,
+} from '../../../lib/core/bridge-state.ts';
 
 function play(events: readonly BridgeEvent[]): { readonly bridge: Bridge; readonly effects: readonly BridgeEffect[] } {
   let bridge: Bridge = talking;
@@ -13,11 +20,17 @@ function play(events: readonly BridgeEvent[]): { readonly bridge: Bridge; readon
   return { bridge, effects };
 }
 
-const words = (effects: readonly BridgeEffect[]): string[] =>
-  effects.map((effect) => Object.values(effect).join(' '));
+const words = (effects: readonly BridgeEffect[]): string[] => effects.map((effect) => Object.values(effect).join(' '));
 
 test('a BYE is answered and told to the other side', () => {
-  expect(words(play([{ is: 'bye', from: 'caller' }, { is: 'bye-over', side: 'callee' }]).effects)).toEqual([
+  expect(
+    words(
+      play([
+        { is: 'bye', from: 'caller' },
+        { is: 'bye-over', side: 'callee' },
+      ]).effects,
+    ),
+  ).toEqual([
     'answer-bye caller',
     'close caller',
     'send-bye callee other-hung-up',
@@ -27,7 +40,15 @@ test('a BYE is answered and told to the other side', () => {
 });
 
 test('BYEs that cross are both answered', () => {
-  expect(words(play([{ is: 'bye', from: 'caller' }, { is: 'bye', from: 'callee' }, { is: 'bye-over', side: 'callee' }]).effects)).toEqual([
+  expect(
+    words(
+      play([
+        { is: 'bye', from: 'caller' },
+        { is: 'bye', from: 'callee' },
+        { is: 'bye-over', side: 'callee' },
+      ]).effects,
+    ),
+  ).toEqual([
     'answer-bye caller',
     'close caller',
     'send-bye callee other-hung-up',
@@ -38,7 +59,14 @@ test('BYEs that cross are both answered', () => {
 });
 
 test('a BYE during a re-INVITE drops it first', () => {
-  expect(words(play([{ is: 'reinvite', from: 'callee' }, { is: 'bye', from: 'caller' }]).effects)).toEqual([
+  expect(
+    words(
+      play([
+        { is: 'reinvite', from: 'callee' },
+        { is: 'bye', from: 'caller' },
+      ]).effects,
+    ),
+  ).toEqual([
     'relay-reinvite callee',
     'answer-bye caller',
     'drop-reinvite callee',
@@ -70,8 +98,14 @@ test('glare: the other side gets 491, the same side 500, until the ACK', () => {
 });
 
 test('a side that is lost gets a BYE all the same, a side the engine ended does not', () => {
-  expect(words(play([{ is: 'lost', side: 'callee' }]).effects)).toEqual(['send-bye callee lost', 'send-bye caller other-lost']);
-  expect(words(play([{ is: 'ended', side: 'callee' }]).effects)).toEqual(['close callee', 'send-bye caller other-lost']);
+  expect(words(play([{ is: 'lost', side: 'callee' }]).effects)).toEqual([
+    'send-bye callee lost',
+    'send-bye caller other-lost',
+  ]);
+  expect(words(play([{ is: 'ended', side: 'callee' }]).effects)).toEqual([
+    'close callee',
+    'send-bye caller other-lost',
+  ]);
 });
 
 const end = fc.constantFrom<End>('caller', 'callee');
@@ -96,12 +130,21 @@ test('whatever comes in whatever order: one end, each side closed once, every re
         const [next, effects] = step(bridge, one);
         bridge = next;
         if ('side' in one && (one.is === 'bye-over' || one.is === 'ended')) openByes.delete(one.side);
-        if (one.is === 'bye') expect(effects.filter((effect) => effect.do === 'answer-bye' && effect.from === one.from)).toHaveLength(1);
+        if (one.is === 'bye')
+          expect(effects.filter((effect) => effect.do === 'answer-bye' && effect.from === one.from)).toHaveLength(1);
         if (one.is === 'reinvite') {
-          expect(effects.filter((effect) => (effect.do === 'relay-reinvite' || effect.do === 'refuse-reinvite') && effect.from === one.from)).toHaveLength(1);
+          expect(
+            effects.filter(
+              (effect) =>
+                (effect.do === 'relay-reinvite' || effect.do === 'refuse-reinvite') && effect.from === one.from,
+            ),
+          ).toHaveLength(1);
         }
         if (one.is === 'reinvite-answered' && one.from === changing) owedAck = true;
-        if ((one.is === 'acked' && one.from === changing && owedAck) || (one.is === 'reinvite-failed' && one.from === changing)) {
+        if (
+          (one.is === 'acked' && one.from === changing && owedAck) ||
+          (one.is === 'reinvite-failed' && one.from === changing)
+        ) {
           changing = undefined;
           owedAck = false;
         }

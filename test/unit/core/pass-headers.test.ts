@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isOwnOfEachSide, passAck, passAnswer, passInvite, passProgress, passRequest, passStandalone } from '../../../lib/core/pass-headers.ts';
+import {
+  isOwnOfEachSide,
+  passAck,
+  passAnswer,
+  passInvite,
+  passProgress,
+  passRequest,
+  passStandalone,
+} from '../../../lib/core/pass-headers.ts';
 import { Headers } from '../../../lib/sip/headers.ts';
 
 type Fields = readonly (readonly [string, string])[];
@@ -69,7 +77,13 @@ test.each(table)('%s: %s', (name, came, left) => {
   const expected = left === undefined ? [] : [left];
   const headers = of([...dialogFields, ['Content-Type', 'x/y'], [name, came]]);
   const key = name === 'Content-Type' ? 'x-none' : name;
-  for (const passed of [passInvite(headers, {}), passRequest(headers), passAnswer(headers), passProgress(headers, true), passStandalone(headers, {})]) {
+  for (const passed of [
+    passInvite(headers, {}),
+    passRequest(headers),
+    passAnswer(headers),
+    passProgress(headers, true),
+    passStandalone(headers, {}),
+  ]) {
     expect(passed.lines(key)).toEqual(key === 'x-none' ? [] : expected);
     expect(fields(passed).join()).not.toContain('secret');
   }
@@ -77,17 +91,30 @@ test.each(table)('%s: %s', (name, came, left) => {
 
 const token = fc.stringMatching(/^[A-Za-z0-9-]{1,20}$/);
 const value = fc.stringMatching(/^[ -~]{0,40}$/).map((text) => text.trim());
-const special = /^(?:supported|require|replaces|join|refer-to|referred-by|reply-to|p-.*|remote-party-id|diversion|history-info|call-info|alert-info|error-info|pn-.*|content-.*|mime-version|privacy|.)$/i;
+const special =
+  /^(?:supported|require|replaces|join|refer-to|referred-by|reply-to|p-.*|remote-party-id|diversion|history-info|call-info|alert-info|error-info|pn-.*|content-.*|mime-version|privacy|.)$/i;
 
 test('[EDGE-PRX-06] unknown headers pass unchanged and in order, those of one hop never do', () => {
-  const unknown = fc.tuple(token.filter((name) => !isOwnOfEachSide(name) && !special.test(name)), value);
-  const own = fc.tuple(fc.constantFrom('Via', 'Route', 'Record-Route', 'Path', 'Contact', 'RSeq', 'RAck', 'Feature-Caps', 'i', 'm', 'v'), value);
+  const unknown = fc.tuple(
+    token.filter((name) => !isOwnOfEachSide(name) && !special.test(name)),
+    value,
+  );
+  const own = fc.tuple(
+    fc.constantFrom('Via', 'Route', 'Record-Route', 'Path', 'Contact', 'RSeq', 'RAck', 'Feature-Caps', 'i', 'm', 'v'),
+    value,
+  );
   fc.assert(
     fc.property(fc.array(fc.oneof(unknown, own), { maxLength: 20 }), (list) => {
       const headers = of([...dialogFields, ...list]);
       const wanted = fields(of(list.filter(([name]) => !isOwnOfEachSide(name))));
       const made = /^(?:Max-Forwards|From|To|Call-ID|CSeq): /;
-      for (const passed of [passInvite(headers, {}), passRequest(headers), passAnswer(headers), passProgress(headers, false), passStandalone(headers, {})]) {
+      for (const passed of [
+        passInvite(headers, {}),
+        passRequest(headers),
+        passAnswer(headers),
+        passProgress(headers, false),
+        passStandalone(headers, {}),
+      ]) {
         expect(fields(passed).filter((line) => !made.test(line))).toEqual(wanted);
       }
     }),
@@ -96,7 +123,11 @@ test('[EDGE-PRX-06] unknown headers pass unchanged and in order, those of one ho
 
 describe('INVITE', () => {
   test('gets the names of its own leg', () => {
-    expect(fields(passInvite(of(dialogFields), {}))).toEqual(['Max-Forwards: 69', 'From: "Alice" <sip:alice@x>', 'To: <sip:bob@y>']);
+    expect(fields(passInvite(of(dialogFields), {}))).toEqual([
+      'Max-Forwards: 69',
+      'From: "Alice" <sip:alice@x>',
+      'To: <sip:bob@y>',
+    ]);
     expect(fields(passInvite(of(dialogFields), { to: '<sip:carol@z>' }))[2]).toBe('To: <sip:carol@z>');
   });
 
@@ -114,26 +145,45 @@ describe('INVITE', () => {
   });
 
   test('offers reliable provisionals only with an offer, whose answer need not travel in a PRACK', () => {
-    expect(passInvite(of([['Supported', '100rel, timer'], ['Content-Type', 'application/sdp']]), {}).get('supported')).toBe('100rel, timer');
+    expect(
+      passInvite(
+        of([
+          ['Supported', '100rel, timer'],
+          ['Content-Type', 'application/sdp'],
+        ]),
+        {},
+      ).get('supported'),
+    ).toBe('100rel, timer');
     expect(passInvite(of([['Supported', '100rel, timer']]), {}).get('supported')).toBe('timer');
   });
 
   test('[EDGE-PRX-16] an identity a phone asserts does not cross the border', () => {
-    const headers = of([['P-Asserted-Identity', '<sip:president@x>'], ['P-Preferred-Identity', '<sip:a@x>']]);
+    const headers = of([
+      ['P-Asserted-Identity', '<sip:president@x>'],
+      ['P-Preferred-Identity', '<sip:a@x>'],
+    ]);
     expect(passInvite(headers, { from: 'phone' }).has('p-asserted-identity')).toBe(false);
     expect(passInvite(headers, { from: 'phone' }).has('p-preferred-identity')).toBe(true);
   });
 
   test('an identity that is to be hidden is not told to a phone (RFC 3325 7)', () => {
-    const headers = of([['P-Asserted-Identity', '<sip:a@x>'], ['Privacy', 'user;id']]);
+    const headers = of([
+      ['P-Asserted-Identity', '<sip:a@x>'],
+      ['Privacy', 'user;id'],
+    ]);
     expect(passInvite(headers, { towards: 'phone' }).has('p-asserted-identity')).toBe(false);
     expect(passInvite(headers, { towards: 'upstream' }).has('p-asserted-identity')).toBe(true);
-    expect(passInvite(of([['P-Asserted-Identity', '<sip:a@x>']]), { towards: 'phone' }).has('p-asserted-identity')).toBe(true);
+    expect(
+      passInvite(of([['P-Asserted-Identity', '<sip:a@x>']]), { towards: 'phone' }).has('p-asserted-identity'),
+    ).toBe(true);
   });
 
   test('Replaces and Refer-To are exchanged for the twin', () => {
     const translate = () => ({ callId: 'twin', toTag: 't', fromTag: 'f' });
-    const headers = of([['Replaces', 'x;to-tag=1;from-tag=2'], ['Refer-To', '<sip:a@b?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>']]);
+    const headers = of([
+      ['Replaces', 'x;to-tag=1;from-tag=2'],
+      ['Refer-To', '<sip:a@b?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>'],
+    ]);
     const passed = passRequest(headers, { translate });
     expect(passed.get('replaces')).toBe('twin;to-tag=t;from-tag=f');
     expect(passed.get('refer-to')).toBe('<sip:a@b?Replaces=twin%3Bto-tag%3Dt%3Bfrom-tag%3Df>');
@@ -142,7 +192,10 @@ describe('INVITE', () => {
 
 describe('answers', () => {
   test('a redirection is nothing without its Contacts', () => {
-    const headers = of([['Contact', '<sip:a@b;pn-prid=secret>'], ['Contact', '<sip:c@d>']]);
+    const headers = of([
+      ['Contact', '<sip:a@b;pn-prid=secret>'],
+      ['Contact', '<sip:c@d>'],
+    ]);
     expect(passAnswer(headers, 302).lines('contact')).toEqual(['<sip:a@b>', '<sip:c@d>']);
     expect(passAnswer(headers, 485).lines('contact')).toHaveLength(2);
     expect(passAnswer(headers, 200).lines('contact')).toEqual([]);
@@ -150,14 +203,24 @@ describe('answers', () => {
   });
 
   test('a provisional without its body says nothing about one', () => {
-    const headers = of([['Content-Type', 'application/sdp'], ['Content-Disposition', 'early-session'], ['P-Early-Media', 'sendrecv']]);
+    const headers = of([
+      ['Content-Type', 'application/sdp'],
+      ['Content-Disposition', 'early-session'],
+      ['P-Early-Media', 'sendrecv'],
+    ]);
     expect(fields(passProgress(headers, false))).toEqual(['P-Early-Media: sendrecv']);
     expect(fields(passProgress(headers, true))).toHaveLength(3);
   });
 });
 
 test('an ACK carries what describes its body, no credentials', () => {
-  const headers = of([...dialogFields, ['Content-Type', 'application/sdp'], ['Authorization', 'x'], ['Proxy-Authorization', 'y'], ['X-A', '1']]);
+  const headers = of([
+    ...dialogFields,
+    ['Content-Type', 'application/sdp'],
+    ['Authorization', 'x'],
+    ['Proxy-Authorization', 'y'],
+    ['X-A', '1'],
+  ]);
   expect(fields(passAck(headers))).toEqual(['Content-Type: application/sdp', 'X-A: 1']);
 });
 

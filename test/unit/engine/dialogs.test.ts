@@ -23,7 +23,7 @@ describe('dialogs with one Call-ID and one From tag', () => {
 
   it('keeps those of a PBX that forks apart, and the first has the id drachtio-server would give it', () => {
     const [left, right, third] = [aDialog('called', 'left'), aDialog('called', 'right'), aDialog('called', 'third')];
-    for (const dialog of [left, right, third]) expect(dialogs.add(dialog)).toBe(true);
+    for (const dialog of [left, right, third]) expect(dialogs.add(dialog, false)).toBe(true);
     expect(left.id).toBe(dialogId(callId, tag));
     expect(new Set([left.id, right.id, third.id]).size).toBe(3);
     for (const dialog of [left, right, third]) {
@@ -35,14 +35,14 @@ describe('dialogs with one Call-ID and one From tag', () => {
 
   it('finds the others when the first is over, and gives nobody the id of a living one', () => {
     const [left, right] = [aDialog('called', 'left'), aDialog('called', 'right')];
-    dialogs.add(left);
-    dialogs.add(right);
+    dialogs.add(left, false);
+    dialogs.add(right, false);
     dialogs.remove(left);
     expect(dialogs.findFor(callId, tag, 'left')).toBeUndefined();
     expect(dialogs.findFor(callId, tag, 'right')).toBe(right);
     const [again, more] = [aDialog('called', 'again'), aDialog('called', 'more')];
-    dialogs.add(again);
-    dialogs.add(more);
+    dialogs.add(again, false);
+    dialogs.add(more, false);
     expect(new Set([again.id, right.id, more.id]).size).toBe(3);
     for (const dialog of [right, again, more]) dialogs.remove(dialog);
     expect(counters.dialogs).toBe(0);
@@ -52,19 +52,23 @@ describe('dialogs with one Call-ID and one From tag', () => {
   it('keeps both ends of a call that passes the engine twice', () => {
     const [callee, caller] = [aDialog('called', 'phone'), aDialog('calling', 'phone')];
     callee.confirmed = true;
-    expect([dialogs.add(callee), dialogs.add(caller)]).toEqual([true, true]);
+    expect([dialogs.add(callee, false), dialogs.add(caller, false)]).toEqual([true, true]);
     // from the caller to the callee, and the other way round
     expect(dialogs.findFor(callId, tag, 'phone')).toBe(callee);
     expect(dialogs.findFor(callId, 'phone', tag)).toBe(caller);
     expect(dialogs.get(caller.id)).toBe(caller);
   });
 
-  it('refuses an answer to an INVITE that an answered call of ours has copied, as drachtio-server does', () => {
-    const ours = aDialog('calling', 'phone');
-    dialogs.add(ours);
-    ours.confirmed = true;
-    expect(dialogs.add(aDialog('called', 'us'))).toBe(false);
-    expect(dialogs.get(ours.id)).toBe(ours);
-    expect(counters.dialogs).toBe(1);
+  it('keeps the id of a call of ours that is still on its way for that call', () => {
+    dialogs.claim(dialogId(callId, tag));
+    const [callee, caller] = [aDialog('called', 'phone'), aDialog('calling', 'phone')];
+    expect([dialogs.add(callee, false), dialogs.add(caller, true)]).toEqual([true, true]);
+    expect(caller.id).toBe(dialogId(callId, tag));
+    expect(dialogs.get(callee.id)).toBe(callee);
+    dialogs.release(dialogId(callId, tag));
+    for (const dialog of [callee, caller]) dialogs.remove(dialog);
+    const next = aDialog('called', 'next');
+    dialogs.add(next, false);
+    expect(next.id).toBe(dialogId(callId, tag));
   });
 });

@@ -16,20 +16,49 @@ async function relay(method: string, answer: ClientAnswer, headers: readonly (re
     },
   };
   const transaction = new RecordedTransaction(
-    request(method, 'sip:bob@edge', Headers.of([['From', '<sip:a@b>;tag=1'], ['To', '<sip:b@c>'], ['Call-ID', 'c'], ['CSeq', `3 ${method}`], ['Via', 'v'], ...headers]), 'hi'),
+    request(
+      method,
+      'sip:bob@edge',
+      Headers.of([
+        ['From', '<sip:a@b>;tag=1'],
+        ['To', '<sip:b@c>'],
+        ['Call-ID', 'c'],
+        ['CSeq', `3 ${method}`],
+        ['Via', 'v'],
+        ...headers,
+      ]),
+      'hi',
+    ),
   );
   await relayStandalone(transaction, target, { client, timeoutMs: 1234 });
   return { transaction, sent };
 }
 
 const answered = (status: number, local = false): ClientAnswer => ({
-  response: response(status, 'Words', Headers.of([['X-B', '2'], ['Via', 'v']]), 'body'),
+  response: response(
+    status,
+    'Words',
+    Headers.of([
+      ['X-B', '2'],
+      ['Via', 'v'],
+    ]),
+    'body',
+  ),
   local,
 });
 
 test('a MESSAGE passes with its names, headers and body; its answer passes back', async () => {
-  const { transaction, sent } = await relay('MESSAGE', answered(202), [['Content-Type', 'text/plain'], ['Max-Forwards', '5']]);
-  expect(sent[0]).toMatchObject({ method: 'MESSAGE', uri: 'sip:bob@192.0.2.7;x=1', nextHop: target.nextHop, body: 'hi', timeoutMs: 1234 });
+  const { transaction, sent } = await relay('MESSAGE', answered(202), [
+    ['Content-Type', 'text/plain'],
+    ['Max-Forwards', '5'],
+  ]);
+  expect(sent[0]).toMatchObject({
+    method: 'MESSAGE',
+    uri: 'sip:bob@192.0.2.7;x=1',
+    nextHop: target.nextHop,
+    body: 'hi',
+    timeoutMs: 1234,
+  });
   expect([...(sent[0]?.headers.entries() ?? [])].map(([name, value]) => `${name}: ${value}`)).toEqual([
     'Max-Forwards: 4',
     'From: <sip:a@b>;tag=1',
@@ -73,4 +102,16 @@ test('[EDGE-PRX-01] no hops left: 483', async () => {
   const { transaction, sent } = await relay('MESSAGE', answered(200), [['Max-Forwards', '0']]);
   expect(transaction.final).toMatchObject({ status: 483 });
   expect(sent).toEqual([]);
+});
+
+test('[EDGE-PRX-16] what a phone says of its own identity in an answer is not believed either', async () => {
+  const transaction = new RecordedTransaction(
+    request('MESSAGE', 'sip:bob@edge', Headers.of([['From', '<sip:a@b>;tag=1'], ['To', '<sip:b@c>'], ['Call-ID', 'c'], ['CSeq', '3 MESSAGE']])),
+  );
+  const client: Client = {
+    send: () =>
+      Promise.resolve({ response: response(200, 'OK', Headers.of([['P-Asserted-Identity', '<sip:boss@c>']])), local: false }),
+  };
+  await relayStandalone(transaction, { ...target, from: 'upstream', towards: 'phone' }, { client, timeoutMs: 1 });
+  expect(transaction.final?.headers?.has('P-Asserted-Identity')).toBe(false);
 });

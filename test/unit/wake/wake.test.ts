@@ -8,6 +8,8 @@ import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
+import { Headers } from '../../../lib/sip/headers.ts';
+import { response } from '../../../lib/sip/message.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 import { FakeInvite, FakeLegs } from '../../support/fake-call.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
@@ -103,7 +105,7 @@ describe('an INVITE for a phone', () => {
     expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
   });
 
-  it('[PN-DEREG-04] goes out when the app comes back with its token and another instance-id', async () => {
+  it('goes to an app that was installed anew while it was held: same token and binding, another instance-id', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000, { instanceId: 'urn:uuid:before' }));
     await wake(new FakeInvite(), called, edge.deps);
@@ -140,6 +142,21 @@ describe('an INVITE for a phone', () => {
     expect(edge.pushes).toHaveLength(1);
   });
 
+  it('[PN-PROXY-11] says that there are no credentials when a phone that wanted pushes keeps silent', async () => {
+    const edge = anEdge(openMemoryStore());
+    const { push: _push, ...plain } = aPhone(1000, edge.clock.now() - 10_000);
+    await edge.register({ ...plain, unsupportedPush: 'apns' });
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    expect(edge.legs.started).toHaveLength(1);
+    edge.clock.move(1500);
+    await settled();
+    expect(invite.finals).toEqual([480]);
+    expect(edge.pushes).toEqual([]);
+    expect((edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' })).toBe(1);
+    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain('warn push refused');
+  });
+
   it('[PN-PROXY-20] is over when the caller gives up: a later refresh rings nobody', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
@@ -162,11 +179,135 @@ describe('an INVITE for a phone', () => {
     expect(second.finals).toEqual([480]);
   });
 
+  it('is answered at a stop: at once while nobody rings, at the latest when the time for calls is over', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const [waits, rings] = [new FakeInvite(), new FakeInvite('sip:1001@192.0.2.1', 'call-2')];
+    await wake(rings, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    edge.legs.started[0]?.ring();
+    await edge.register(aPhone(2000, edge.clock.now() - 60_000));
+    await wake(waits, called, edge.deps);
+    edge.calls.drain();
+    expect([waits.finals, rings.finals]).toEqual([[503], []]);
+    edge.calls.hangUpAll();
+    expect(rings.finals).toEqual([503]);
+    expect(edge.legs.started[0]?.cancelled).toBe(1);
+    edge.legs.started[0]?.fail(487);
+    expect(edge.calls.held).toBe(0);
+  });
+
+  it('a phone that answers too late and hangs up in the same moment as we do gets its 200', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    const leg = edge.legs.started[0];
+    invite.cancel();
+    leg?.answer();
+    expect(leg?.dialog.methods).toEqual(['BYE']);
+    expect((await leg?.dialog.sends('BYE'))?.final?.status).toBe(200);
+    expect((await leg?.dialog.sends('INFO'))?.final?.status).toBe(481);
+    await leg?.dialog.last('BYE').answer(481);
+    expect(leg?.dialog.closed).toBe(1);
+  });
+
+  it('pushes and rings nobody when the caller gave up before the phone was found', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    const woken = wake(invite, called, edge.deps);
+    invite.cancel();
+    await woken;
+    await settled();
+    expect([edge.pushes, edge.legs.started.length]).toEqual([[], 0]);
+    expect([edge.calls.held, edge.clock.waiting]).toEqual([0, 0]);
+  });
+
+  it('rings although the store had no answer when the refresh was heard', async () => {
+    const memory = openMemoryStore();
+    let down = false;
+    const store: LocationStore = Object.assign(Object.create(memory) as LocationStore, {
+      read: (of: string) => (down ? Promise.reject(new Error('down')) : memory.read(of)),
+      swap: memory.swap.bind(memory),
+    });
+    const edge = anEdge(store);
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await memory.swap(aor, (await memory.read(aor)).version, [aPhone(2000, edge.clock.now())], edge.clock.now() + 3_600_000);
+    down = true;
+    await edge.bus.publish({ is: 'refresh-accepted', aor, bindingId: 'phone-1' });
+    await settled();
+    expect(edge.legs.started).toHaveLength(0);
+    edge.clock.move(400);
+    await settled();
+    down = false;
+    edge.clock.move(400);
+    await settled();
+    expect(edge.legs.started).toHaveLength(1);
+    invite.cancel();
+    edge.legs.started[0]?.fail(487);
+    expect(edge.clock.waiting).toBe(0);
+  });
+
+  it('gives the caller the session description that the phone told reliably before its 2xx', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    const leg = edge.legs.started[0];
+    const type: readonly (readonly [string, string])[] = [['Content-Type', 'application/sdp']];
+    leg?.events.progress(response(183, 'Session Progress', Headers.of(type), 'v=0 answer'), true);
+    leg?.events.answered(response(200, 'OK', Headers.empty()), leg.dialog, () => {});
+    await settled();
+    const final = invite.answers.at(-1);
+    expect([final?.status, final?.body, final?.headers?.get('Content-Type')]).toEqual([200, 'v=0 answer', 'application/sdp']);
+  });
+
+  it('pushes the token that lives when a phone has two flows', async () => {
+    const edge = anEdge(openMemoryStore());
+    const now = edge.clock.now() - 60_000;
+    const { push } = aPhone(1, now);
+    if (push === undefined) throw new Error('no push');
+    const dead = aPhone(1000, now, { id: 'flow-1', instanceId: 'i', regId: 1, push: { ...push, deadSince: now } });
+    const alive = aPhone(1001, now, {
+      id: 'flow-2',
+      instanceId: 'i',
+      regId: 2,
+      push: { ...push, tokens: [{ kind: 'voip', token: 'cd' }] },
+    });
+    await edge.deps.store.swap(aor, 0, [dead, alive], dead.expiresAt);
+    await wake(new FakeInvite(), { aor, bindingId: undefined }, edge.deps);
+    expect(edge.pushes).toEqual(['cd']);
+  });
+
   it('rejects and forgets its subscription when the store is down', async () => {
     const store = openMemoryStore();
     const edge = anEdge({ ...store, read: () => Promise.reject(new Error('down')) } as LocationStore);
     await expect(wake(new FakeInvite(), called, edge.deps)).rejects.toThrow('down');
     expect(edge.calls.held).toBe(0);
+  });
+});
+
+describe('a call that is being answered', () => {
+  it('is at every moment either held or talking, so that a stop finds it', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    await wake(new FakeInvite(), called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    edge.legs.started[0]?.answer();
+    for (let turn = 0; turn < 10; turn++) {
+      expect(edge.calls.held + edge.calls.talking).toBeGreaterThan(0);
+      await Promise.resolve();
+    }
+    expect([edge.calls.held, edge.calls.talking]).toEqual([0, 1]);
   });
 });
 

@@ -60,10 +60,16 @@ async function incoming(text: string, txn = 't1'): Promise<ServerTransaction> {
   return requests.at(-1) as ServerTransaction;
 }
 
-const invited = async (more = '', txn = 't1'): Promise<InviteTransaction> => (await incoming(head('INVITE', more), txn)) as InviteTransaction;
+const invited = async (more = '', txn = 't1'): Promise<InviteTransaction> =>
+  (await incoming(head('INVITE', more), txn)) as InviteTransaction;
 
 /** Records what a leg tells. */
-function recorder(): LegEvents & { readonly log: string[]; dialog?: Dialog; ack?: (content?: { headers: Headers; body: string }) => void; last?: SipResponse } {
+function recorder(): LegEvents & {
+  readonly log: string[];
+  dialog?: Dialog;
+  ack?: (content?: { headers: Headers; body: string }) => void;
+  last?: SipResponse;
+} {
   const log: string[] = [];
   const seen: ReturnType<typeof recorder> = {
     log,
@@ -80,8 +86,20 @@ function recorder(): LegEvents & { readonly log: string[]; dialog?: Dialog; ack?
   return seen;
 }
 
-const aLeg = { uri: 'sip:x@127.0.20.9:5060', nextHop: 'sip:127.0.20.9:5060;transport=udp', headers: Headers.of([['From', '<sip:a@b>']]), body: '' };
-const aRequest = { method: 'MESSAGE', uri: 'sip:x@y', nextHop: 'sip:127.0.20.9:5060;transport=udp', headers: Headers.empty(), body: '', timeoutMs: 5000 };
+const aLeg = {
+  uri: 'sip:x@127.0.20.9:5060',
+  nextHop: 'sip:127.0.20.9:5060;transport=udp',
+  headers: Headers.of([['From', '<sip:a@b>']]),
+  body: '',
+};
+const aRequest = {
+  method: 'MESSAGE',
+  uri: 'sip:x@y',
+  nextHop: 'sip:127.0.20.9:5060;transport=udp',
+  headers: Headers.empty(),
+  body: '',
+  timeoutMs: 5000,
+};
 
 // ---- connection ----
 
@@ -137,7 +155,10 @@ test('the engine dies: everything open hears it once, and the edge comes back by
   expect(ends).toEqual(['control connection lost']);
   expect(downs).toBe(1);
   expect(await invite.respond({ status: 486 })).toBe('gone');
-  expect(await dialog.request({ method: 'INFO', headers: Headers.empty(), body: '' })).toMatchObject({ local: true, response: { status: 481 } });
+  expect(await dialog.request({ method: 'INFO', headers: Headers.empty(), body: '' })).toMatchObject({
+    local: true,
+    response: { status: 481 },
+  });
   expect(await edge.client.send(aRequest)).toMatchObject({ local: true, response: { status: 503 } });
   const late = recorder();
   edge.legs.start(aLeg, late);
@@ -153,6 +174,47 @@ test('the engine dies: everything open hears it once, and the edge comes back by
   expect(await again).toMatchObject({ local: false, response: { status: 200 } });
 });
 
+test('whoever holds an INVITE hears when nobody can be answered any more: link lost, no PRACK, answered by the engine', async () => {
+  const told: string[] = [];
+  const held = async (name: string, more = ''): Promise<InviteTransaction> => {
+    const invite = await invited(more, name);
+    invite.onCancel(() => told.push(name));
+    return invite;
+  };
+  const forked = await held('forked');
+  const outcome = forked.respond({ status: 180 });
+  control.reply((await control.next()).id, 'NOK|dialog already exists, rejecting this request');
+  expect(await outcome).toBe('gone');
+  expect(told).toEqual(['forked']);
+
+  void (await held('unacknowledged', 'Require: 100rel\r\n')).respond({ status: 183 });
+  control.sentResponse(await control.next(), 'early-1');
+  await held('parked');
+  clock.move(32_000);
+  expect((await control.next()).text).toMatch(/^SIP\/2\.0 504 /);
+  expect(told).toEqual(['forked', 'unacknowledged']);
+  clock.move(10_000);
+  control.reply((await control.next()).id, 'NOK|Response not sent due to unknown transaction');
+  await until(() => told.includes('parked'));
+
+  void (await held('refused')).respond({ status: 486 });
+  await held('ringing');
+  await control.cut();
+  await until(() => downs === 1);
+  expect(told).toEqual(['forked', 'unacknowledged', 'parked', 'ringing']);
+  expect(edge.open().invites).toBe(0);
+});
+
+test('callers that an engine has kept through a loss of the link are answered as soon as it stands again', async () => {
+  await invited('', 'waits');
+  void (await invited('', 'answered')).respond({ status: 486 });
+  await control.next();
+  await control.cut();
+  await until(() => ups === 1);
+  expect(await control.next()).toMatchObject({ fields: ['sip', 'waits', ''], text: expect.stringMatching(/^SIP\/2\.0 503 .*\r\nRetry-After: /) });
+  expect(control.waiting).toEqual([]);
+});
+
 test('rubbish on the control link ends the connection, not the process', async () => {
   control.raw('this is not a frame');
   await until(() => downs === 1);
@@ -165,7 +227,10 @@ test('frames that cannot be understood are dropped and counted, or answered 400'
   control.send('response|nobody|OK');
   control.send('unheard-of|1|2');
   control.request('bad', 'INVITE sip:bob@edge.test SIP/2.0\r\nbro ken\r\n\r\n');
-  expect(await control.next()).toMatchObject({ fields: ['sip', 'bad', ''], text: expect.stringMatching(/^SIP\/2\.0 400 /) });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', 'bad', ''],
+    text: expect.stringMatching(/^SIP\/2\.0 400 /),
+  });
   control.request('ack', 'ACK sip:bob@edge.test SIP/2.0\r\nbro ken\r\n\r\n');
   expect(edge.counts.malformed).toBeGreaterThan(0);
   await incoming(head('OPTIONS'));
@@ -176,7 +241,11 @@ test('frames that cannot be understood are dropped and counted, or answered 400'
 
 test('a request is read as received, with its flow', async () => {
   const transaction = await incoming(head('MESSAGE', 'Subject: a\r\nsubject: b\r\nX-Odd:  c \r\n') + 'hello');
-  expect([...transaction.request.headers.entries()].slice(-3).map(([name, value]) => `${name}=${value}`)).toEqual(['Subject=a', 'Subject=b', 'X-Odd=c']);
+  expect([...transaction.request.headers.entries()].slice(-3).map(([name, value]) => `${name}=${value}`)).toEqual([
+    'Subject=a',
+    'Subject=b',
+    'X-Odd=c',
+  ]);
   expect(transaction.request.body).toBe('hello');
   expect(transaction.flow).toEqual({ transport: 'udp', address: '127.0.20.9', port: 5070, engine: 'engine-1' });
   expect(transaction.receivedOn).toBe('127.0.20.1:5060');
@@ -188,7 +257,14 @@ test('UTF-8 in the head is text, a body stays octets', async () => {
   const transaction = await incoming(head('MESSAGE', utf8) + octets);
   expect(transaction.request.headers.get('subject')).toBe('Grüße ☎');
   expect(transaction.request.body).toBe(octets);
-  const done = transaction.respond({ status: 200, headers: Headers.of([['Subject', 'Grüße ☎'], ['Content-Type', 'a/b']]), body: octets });
+  const done = transaction.respond({
+    status: 200,
+    headers: Headers.of([
+      ['Subject', 'Grüße ☎'],
+      ['Content-Type', 'a/b'],
+    ]),
+    body: octets,
+  });
   const sent = await control.next();
   expect(sent.text).toContain(utf8);
   expect(sent.text.endsWith(`Content-Length: 256\r\n\r\n${octets}`)).toBe(true);
@@ -198,10 +274,18 @@ test('UTF-8 in the head is text, a body stays octets', async () => {
 
 test('answers any status, once', async () => {
   const transaction = await incoming(head('OPTIONS'));
-  const done = transaction.respond({ status: 555, headers: Headers.of([['Feature-Caps', 'a'], ['Feature-Caps', 'b']]) });
+  const done = transaction.respond({
+    status: 555,
+    headers: Headers.of([
+      ['Feature-Caps', 'a'],
+      ['Feature-Caps', 'b'],
+    ]),
+  });
   const sent = await control.next();
   expect(sent.fields).toEqual(['sip', 't1', '']);
-  expect(sent.text).toBe('SIP/2.0 555 Push Notification Service Not Supported\r\nFeature-Caps: a\r\nFeature-Caps: b\r\nContent-Length: 0\r\n\r\n');
+  expect(sent.text).toBe(
+    'SIP/2.0 555 Push Notification Service Not Supported\r\nFeature-Caps: a\r\nFeature-Caps: b\r\nContent-Length: 0\r\n\r\n',
+  );
   expect(await transaction.respond({ status: 200 })).toBe('gone');
   control.reply(sent.id, 'NOK|Response not sent due to unknown transaction');
   expect(await done).toBe('gone');
@@ -218,7 +302,10 @@ test('an answer too long for drachtio becomes 513 instead of making it deaf', as
   expect(refusal.text).toMatch(/^SIP\/2\.0 513 /);
   control.sentResponse(refusal);
   expect(await accepted).toBeUndefined();
-  expect(await edge.client.send({ ...aRequest, body: 'x'.repeat(12_200) })).toMatchObject({ local: true, response: { status: 513 } });
+  expect(await edge.client.send({ ...aRequest, body: 'x'.repeat(12_200) })).toMatchObject({
+    local: true,
+    response: { status: 513 },
+  });
 });
 
 test('a Call-ID or tag that would name another dialog is refused', async () => {
@@ -229,7 +316,10 @@ test('a Call-ID or tag that would name another dialog is refused', async () => {
     head('INVITE').replace('Call-ID: c1\r\n', ''),
   ].entries()) {
     control.request(`evil${n}`, text);
-    expect(await control.next()).toMatchObject({ fields: ['sip', `evil${n}`, ''], text: expect.stringMatching(/^SIP\/2\.0 400 /) });
+    expect(await control.next()).toMatchObject({
+      fields: ['sip', `evil${n}`, ''],
+      text: expect.stringMatching(/^SIP\/2\.0 400 /),
+    });
   }
   expect(requests).toEqual([]);
 });
@@ -304,7 +394,10 @@ test('a held INVITE is lifted over the limit of the engine by one 100, an answer
   expect((await control.next()).text).toMatch(/^SIP\/2\.0 180 /);
   expect(control.waiting).toEqual([]);
   clock.move(20_000); // 40 s after the first
-  expect(await control.next()).toMatchObject({ fields: ['sip', 'held', ''], text: expect.stringMatching(/^SIP\/2\.0 100 Trying/) });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', 'held', ''],
+    text: expect.stringMatching(/^SIP\/2\.0 100 Trying/),
+  });
   clock.move(20_000);
   expect(await control.next()).toMatchObject({ fields: ['sip', 'young', ''] });
   clock.move(120_000);
@@ -380,8 +473,14 @@ test('inside an early dialog: BYE is a cancel, an UPDATE with an offer may come 
   control.inDialog('u4', 'unknown', head('PRACK'));
   expect((await control.next()).text).toMatch(/^SIP\/2\.0 481 /);
   control.inDialog('b1', 'early-1', head('BYE'));
-  expect(await control.next()).toMatchObject({ fields: ['sip', 'b1', ''], text: expect.stringMatching(/^SIP\/2\.0 200 /) });
-  expect(await control.next()).toMatchObject({ fields: ['sip', 't1', ''], text: expect.stringMatching(/^SIP\/2\.0 487 /) });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', 'b1', ''],
+    text: expect.stringMatching(/^SIP\/2\.0 200 /),
+  });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', 't1', ''],
+    text: expect.stringMatching(/^SIP\/2\.0 487 /),
+  });
   expect(cancelled).toBe('BYE');
   control.inDialog('u5', 'early-1', head('INFO'));
   expect((await control.next()).text).toMatch(/^SIP\/2\.0 481 /);
@@ -405,7 +504,10 @@ test('after close a dialog is nobody', async () => {
   dialog.close();
   control.inDialog('x', 'c1;from-tag=a1', head('INFO'));
   expect((await control.next()).text).toMatch(/^SIP\/2\.0 481 /);
-  expect(await dialog.request({ method: 'INFO', headers: Headers.empty(), body: '' })).toMatchObject({ local: true, response: { status: 481 } });
+  expect(await dialog.request({ method: 'INFO', headers: Headers.empty(), body: '' })).toMatchObject({
+    local: true,
+    response: { status: 481 },
+  });
 });
 
 // ---- requests of ours ----
@@ -415,7 +517,9 @@ test('inside a dialog: the engine fills in the target; its refusal is a local an
   const info = dialog.request({ method: 'INFO', headers: Headers.of([['X-A', '1']]), body: 'dtmf' });
   const sent = await control.next();
   expect(sent.fields).toEqual(['sip', '', 'c1;from-tag=a1']);
-  expect(sent.text).toBe('INFO sip:placeholder SIP/2.0\r\nX-A: 1\r\nContent-Type: application/octet-stream\r\nContent-Length: 4\r\n\r\ndtmf');
+  expect(sent.text).toBe(
+    'INFO sip:placeholder SIP/2.0\r\nX-A: 1\r\nContent-Type: application/octet-stream\r\nContent-Length: 4\r\n\r\ndtmf',
+  );
   control.sentRequest(sent, 'i1');
   control.response('i1', answer(200, '', 'INFO'), { dialogId: 'c1;from-tag=a1' });
   expect(await info).toMatchObject({ local: false, response: { status: 200 } });
@@ -424,7 +528,10 @@ test('inside a dialog: the engine fills in the target; its refusal is a local an
   control.reply((await control.next()).id, 'NOK|Server error: unable to find dialog for dialog id provided');
   expect(await late).toMatchObject({ local: true, response: { status: 481 } });
   expect(edge.counts.refused).toBe(1);
-  expect(await dialog.request({ method: 'NOT OK', headers: Headers.empty(), body: '' })).toMatchObject({ local: true, response: { status: 400 } });
+  expect(await dialog.request({ method: 'NOT OK', headers: Headers.empty(), body: '' })).toMatchObject({
+    local: true,
+    response: { status: 400 },
+  });
 });
 
 test('a re-INVITE of ours: ACK once, with the answer to a late offer; CANCEL when it is taken back', async () => {
@@ -448,7 +555,10 @@ test('a re-INVITE of ours: ACK once, with the answer to a late offer; CANCEL whe
   const { ack } = await change;
   ack?.({ headers: Headers.of([['Content-Type', 'application/sdp']]), body: 'v=0\r\n' });
   ack?.();
-  expect(await control.next()).toMatchObject({ fields: ['sip', '', 'c1;from-tag=a1'], text: expect.stringMatching(/^ACK [^]*\r\n\r\nv=0\r\n$/) });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', '', 'c1;from-tag=a1'],
+    text: expect.stringMatching(/^ACK [^]*\r\n\r\nv=0\r\n$/),
+  });
   await incoming(head('OPTIONS'), 'o');
   expect(control.waiting).toEqual([]);
 });
@@ -504,7 +614,13 @@ test('answers made up by the engine, refused requests and answers beyond reading
 });
 
 test('without a next hop the request-URI is the way', async () => {
-  void edge.client.send({ method: 'OPTIONS', uri: 'sip:pbx.test', headers: Headers.empty(), body: '', timeoutMs: 1000 });
+  void edge.client.send({
+    method: 'OPTIONS',
+    uri: 'sip:pbx.test',
+    headers: Headers.empty(),
+    body: '',
+    timeoutMs: 1000,
+  });
   expect((await control.next()).fields).toEqual(['sip', '', '']);
 });
 
@@ -526,7 +642,10 @@ test('a leg: provisionals, answer, dialog, one ACK', async () => {
   expect(events.dialog).toMatchObject({ callId: 'leg-1', localTag: 'ours', remoteTag: 'theirs' });
   events.ack?.();
   events.ack?.();
-  expect(await control.next()).toMatchObject({ fields: ['sip', '', 'leg-1;from-tag=ours'], text: expect.stringMatching(/^ACK /) });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', '', 'leg-1;from-tag=ours'],
+    text: expect.stringMatching(/^ACK /),
+  });
   leg.cancel();
   control.inDialog('x', 'leg-1;from-tag=ours', head('INFO'));
   const heard: string[] = [];
@@ -557,7 +676,9 @@ test('CANCEL waits for the engine, goes once, and a 2xx that crosses it is told'
   control.sentRequest(sent, 'L');
   expect(await control.next()).toMatchObject({
     fields: ['sip', 'L', ''],
-    text: expect.stringMatching(/^CANCEL sip:\S+ SIP\/2\.0\r\nReason: SIP;cause=200;text="Call completed elsewhere"\r\n/),
+    text: expect.stringMatching(
+      /^CANCEL sip:\S+ SIP\/2\.0\r\nReason: SIP;cause=200;text="Call completed elsewhere"\r\n/,
+    ),
   });
   control.response('L', answer(200), { dialogId: 'd' });
   await until(() => events.log.length > 0);
@@ -587,7 +708,9 @@ test('reliable provisionals of a leg are acknowledged once each and in order', a
   edge.legs.start(aLeg, events);
   control.sentRequest(await control.next(), 'L');
   const reliable = (rseq: number, tag = 'theirs'): void =>
-    control.response('L', answer(183, `RSeq: ${rseq}\r\nRequire: 100rel\r\n`).replace('tag=theirs', `tag=${tag}`), { dialogId: 'early' });
+    control.response('L', answer(183, `RSeq: ${rseq}\r\nRequire: 100rel\r\n`).replace('tag=theirs', `tag=${tag}`), {
+      dialogId: 'early',
+    });
   reliable(5);
   const prack = await control.next();
   expect(prack.fields).toEqual(['sip', '', 'early']);

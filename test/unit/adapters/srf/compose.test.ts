@@ -27,6 +27,18 @@ test('Path lines become one, because drachtio-server would turn their order roun
   );
 });
 
+test('hides Contact and Expires from the server, not from who receives them', () => {
+  const headers = Headers.of([
+    ['Contact', '<sip:a@10.0.0.1>;expires=60'],
+    ['Expires', '60'],
+    ['Contact', '<sip:a@10.0.0.2>;expires=90'],
+  ]);
+  const text = composeResponse(200, undefined, headers, '', true);
+  expect(text).toBe('SIP/2.0 200 OK\r\nm: <sip:a@10.0.0.1>;expires=60\r\nm: <sip:a@10.0.0.2>;expires=90\r\nContent-Length: 0\r\n\r\n');
+  const read = parseMessage(text);
+  expect(read.kind === 'malformed' ? [] : read.headers.list('Contact')).toEqual(headers.list('Contact'));
+});
+
 test('no value can add a header, a line or a second message', () => {
   const hostile = fc.string({ unit: fc.constantFrom('\r', '\n', '\r\n', ':', ' ', 'a', '\0', '\u0085', '|') });
   fc.assert(
@@ -48,7 +60,8 @@ test('no value can add a header, a line or a second message', () => {
 
 test('a request-URI or method that does not fit a start line is refused', () => {
   const none = Headers.empty();
-  for (const uri of ['', 'sip:a b', 'sip:a\r\nX: y', 'sip:a\nb', 'sip:a\tb', 'sip:\0']) expect(composeRequest('INFO', uri, none, '')).toBeUndefined();
+  for (const uri of ['', 'sip:a b', 'sip:a\r\nX: y', 'sip:a\nb', 'sip:a\tb', 'sip:\0'])
+    expect(composeRequest('INFO', uri, none, '')).toBeUndefined();
   for (const method of ['', 'IN FO', 'INFO\r\n']) expect(composeRequest(method, 'sip:a', none, '')).toBeUndefined();
   expect(composeRequest('INFO', 'sip:a', none, '')).toBe('INFO sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n');
 });
@@ -71,22 +84,34 @@ test('leaves out what the engine makes by itself', () => {
     ['To', '<sip:b>'],
     ['Subject', 's'],
   ]);
-  expect(composeResponse(200, undefined, headers, '')).toBe('SIP/2.0 200 OK\r\nSubject: s\r\nContent-Length: 0\r\n\r\n');
+  expect(composeResponse(200, undefined, headers, '')).toBe(
+    'SIP/2.0 200 OK\r\nSubject: s\r\nContent-Length: 0\r\n\r\n',
+  );
   expect(composeRequest('INFO', 'sip:a', headers, '')).toBe(
     'INFO sip:a SIP/2.0\r\nCall-ID: c\r\nCSeq: 1 INFO\r\nFrom: <sip:a>\r\nTo: <sip:b>\r\nSubject: s\r\nContent-Length: 0\r\n\r\n',
   );
 });
 
 test('a body without a type gets one, and its length in octets', () => {
-  expect(composeResponse(200, undefined, undefined, 'v=0\r\n')).toContain('Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n');
-  expect(composeResponse(200, undefined, undefined, 'abc')).toContain('Content-Type: application/octet-stream\r\nContent-Length: 3');
+  expect(composeResponse(200, undefined, undefined, 'v=0\r\n')).toContain(
+    'Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n',
+  );
+  expect(composeResponse(200, undefined, undefined, 'abc')).toContain(
+    'Content-Type: application/octet-stream\r\nContent-Length: 3',
+  );
   const octets = Buffer.from(Uint8Array.from({ length: 256 }, (_, n) => n)).toString('latin1');
-  expect(composeRequest('MESSAGE', 'sip:a', Headers.of([['Content-Type', 'application/x']]), octets)).toMatch(/Content-Length: 256\r\n\r\n/);
-  expect(composeRequest('MESSAGE', 'sip:a', Headers.of([['Content-Type', 'text/plain']]), '☎')).toContain('Content-Length: 3\r\n\r\n\u00e2\u0098\u008e');
+  expect(composeRequest('MESSAGE', 'sip:a', Headers.of([['Content-Type', 'application/x']]), octets)).toMatch(
+    /Content-Length: 256\r\n\r\n/,
+  );
+  expect(composeRequest('MESSAGE', 'sip:a', Headers.of([['Content-Type', 'text/plain']]), '☎')).toContain(
+    'Content-Length: 3\r\n\r\n\u00e2\u0098\u008e',
+  );
 });
 
 test('header text goes out as UTF-8', () => {
-  expect(composeRequest('INFO', 'sip:a', Headers.of([['Subject', 'Grüße']]), '')).toContain('Subject: Gr\u00c3\u00bc\u00c3\u009fe\r\n');
+  expect(composeRequest('INFO', 'sip:a', Headers.of([['Subject', 'Grüße']]), '')).toContain(
+    'Subject: Gr\u00c3\u00bc\u00c3\u009fe\r\n',
+  );
 });
 
 test('any status has words, known or not', () => {

@@ -19,7 +19,12 @@ function flow(proto: string, on: string, via: string, address = '192.0.2.9') {
 }
 
 test('the flow is the source of the request', () => {
-  expect(flow('udp', '127.0.0.10|5060', 'SIP/2.0/UDP 10.0.0.1:5060')).toEqual({ transport: 'udp', address: '192.0.2.9', port: 4711, engine: 'e' });
+  expect(flow('udp', '127.0.0.10|5060', 'SIP/2.0/UDP 10.0.0.1:5060')).toEqual({
+    transport: 'udp',
+    address: '192.0.2.9',
+    port: 4711,
+    engine: 'e',
+  });
   expect(flow('tls', '127.0.0.10|5061', 'SIP/2.0/TCP x').transport).toBe('tls');
   expect(flow('tcp', '127.0.0.10|5060', 'SIP/2.0/TCP x', '[2001:db8::1]').address).toBe('2001:db8::1');
 });
@@ -41,5 +46,7 @@ test('where one port speaks both, and inside dialogs, the Via tells', () => {
 
 test('inside a dialog the listener is unknown', () => {
   expect(readReceivedOn(['id', 'sip', 'network', '1', 'udp', 'a', '1', 't', 'txn', 'dialog', ''])).toBeUndefined();
-  expect(readReceivedOn(['id', 'sip', 'network', '1', 'udp', 'a', '1', 't', 'txn', '', '127.0.0.10', '5060', ''])).toBe('127.0.0.10:5060');
+  expect(readReceivedOn(['id', 'sip', 'network', '1', 'udp', 'a', '1', 't', 'txn', '', '127.0.0.10', '5060', ''])).toBe(
+    '127.0.0.10:5060',
+  );
 });
