@@ -90,7 +90,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
       const registered = await bindingsOf(classified.aor, deps);
-      if (registered.length > 0) return wake(transaction, { aor: classified.aor, bindingId: undefined }, deps.wake);
+      if (registered.length > 0) return wake(transaction, { aor: classified.aor, bindingId: undefined, from: classified.trusted ? 'upstream' : 'phone' }, deps.wake);
       // a phone calls somebody we do not know: that is what the PBX is for; what the PBX itself sends here ends here
       if (!classified.trusted) return placeCall(transaction, classified.domain, deps.placeCall);
       return void (await transaction.respond({ status: (await isUser(classified.aor, classified.domain, deps)) ? 480 : 404 }));
@@ -110,6 +110,8 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
 async function onOptions(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   const headers = Headers.of([['Allow', allow], ['Accept', 'application/sdp']]);
   if (classified.is !== 'to-device' && classified.is !== 'to-user') return void (await transaction.respond({ status: 200, headers }));
+  // who is registered is nobody's business but the PBX's and that of our users
+  if (classified.is === 'to-user' && !classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
   const bindings = await bindingsOf(classified.aor, deps);
   const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
   const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
@@ -128,13 +130,17 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream' }, deps.standalone);
+      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream', ...consumedBy(classified.domain) }, deps.standalone);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
     default:
       return classified satisfies never;
   }
+}
+
+function consumedBy({ registration, realm }: Domain): { readonly consumed?: string } {
+  return registration === 'registrar' ? { consumed: realm } : {};
 }
 
 /** Who is from a phone proves it: to us where we are the registrar, to the PBX elsewhere (then it must at least be registered from there). */

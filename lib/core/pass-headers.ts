@@ -3,6 +3,7 @@
  * end-to-end passes unchanged and in order, known or not (RFC 3261 16.6, EDGE-PRX-06); what belongs to one hop, to one
  * dialog or to the push service never does (PN-SEC-02). Identity crosses the border of trust as RFC 3325 says.
  */
+import { authParam, parseAuth } from '../sip/auth.ts';
 import { headerKey, Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { stripPushParams } from '../sip/push-params.ts';
@@ -17,6 +18,8 @@ export interface PassOptions {
   readonly towards?: Side;
   /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join and Refer-To */
   readonly translate?: (names: DialogNames) => DialogNames | undefined;
+  /** realm whose credentials the edge itself has asked for: they have done their work (RFC 3261 22.3) */
+  readonly consumed?: string;
 }
 
 export interface PassInviteOptions extends PassOptions {
@@ -142,9 +145,17 @@ function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: 
     const key = from.keyAt(at);
     if (ownOfEachSide.has(key) || key.startsWith('pn-')) continue;
     if (onlyFromUpstream.has(key) && (options.from === 'phone' || hidden)) continue;
+    if (key === 'proxy-authorization' && endsHere(from.valueAt(at), options)) continue;
     const passed = passValue(key, from.valueAt(at), options, keepsTag);
     if (passed !== undefined) to.add(from.nameAt(at), passed);
   }
+}
+
+/** Credentials for a proxy never reach a phone, who could try passwords on them at leisure. */
+function endsHere(credentials: string, { towards, consumed }: PassOptions): boolean {
+  if (towards === 'phone') return true;
+  const auth = consumed === undefined ? undefined : parseAuth(credentials);
+  return auth !== undefined && authParam(auth, 'realm') === consumed;
 }
 
 /** undefined: nothing of it is left. */

@@ -5,7 +5,7 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import { liveBindings, markTokenDead, phoneOf } from '../core/binding-set.ts';
 import type { Target } from '../core/held-invite.ts';
-import { passInvite } from '../core/pass-headers.ts';
+import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
@@ -50,6 +50,8 @@ export interface WakePolicy extends RingTimes {
 export interface Called {
   readonly aor: Aor;
   readonly bindingId: string | undefined;
+  /** who calls; the upstream when left out */
+  readonly from?: Side;
 }
 
 /** Resolves when the INVITE is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
@@ -135,7 +137,7 @@ class Waking {
         targets: found.map((binding) => this.#target(binding)),
         policy: { admitNewDevices: this.#called.bindingId === undefined },
         times: deps.policy,
-        answers: { from: 'phone', towards: 'upstream' },
+        answers: { from: 'phone', towards: this.#called.from ?? 'upstream' },
         legRequest: (device, flow) => this.#legRequest(device, flow),
         push: (device, signal) => this.#push(device, signal),
         refuseWith: (status) => ({ status }),
@@ -144,7 +146,7 @@ class Waking {
           const call = bridge(caller, callee, {
             log: deps.log,
             callId: this.#callId,
-            caller: 'upstream',
+            caller: this.#called.from ?? 'upstream',
             callee: 'phone',
             dialogs: deps.dialogs,
             ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
@@ -250,7 +252,7 @@ class Waking {
     if (known === undefined) return undefined;
     const refreshedAt = this.#refreshedAt.get(device);
     if (refreshedAt !== undefined) this.#deps.telemetry.observe('registerToInvite', (this.#deps.precise() - refreshedAt) / 1000);
-    return legTo(known, this.#transaction, this.#deps);
+    return legTo(known, this.#transaction, this.#called.from ?? 'upstream', this.#deps);
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
@@ -296,11 +298,11 @@ export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineI
 }
 
 /** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
-function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
+function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, from: Side, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
   const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
   const { headers, body, uri: called } = transaction.request;
-  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from, towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
 }
 
 /** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR. */
