@@ -86,7 +86,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   if (deps.draining()) return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId }, deps.wake);
+      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId, from: 'upstream' }, deps.wake);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
       const registered = await bindingsOf(classified.aor, deps);
@@ -130,17 +130,13 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream', ...consumedBy(classified.domain) }, deps.standalone);
+      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream', realm: classified.domain.registration === 'registrar' ? classified.domain.realm : undefined }, deps.standalone);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
     default:
       return classified satisfies never;
   }
-}
-
-function consumedBy({ registration, realm }: Domain): { readonly consumed?: string } {
-  return registration === 'registrar' ? { consumed: realm } : {};
 }
 
 /** Who is from a phone proves it: to us where we are the registrar, to the PBX elsewhere (then it must at least be registered from there). */

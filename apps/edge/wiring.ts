@@ -82,6 +82,7 @@ async function assemble(
   if (engine.handle !== undefined) closers.push(engine.handle.close);
 
   const calls = new Calls({ maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice }, systemClock.now);
+  // oxlint-disable-next-line prefer-const -- read by requests that come before it is there
   let deps: RouteDeps | undefined;
   let connected = false;
   const counted = requestCounter(telemetry);

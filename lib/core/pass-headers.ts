@@ -18,8 +18,8 @@ export interface PassOptions {
   readonly towards?: Side;
   /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join and Refer-To */
   readonly translate?: (names: DialogNames) => DialogNames | undefined;
-  /** realm whose credentials the edge itself has asked for: they have done their work (RFC 3261 22.3) */
-  readonly consumed?: string;
+  /** the edge's own realm: credentials for it have been checked and end here (RFC 3261 22.3) */
+  readonly realm?: string | undefined;
 }
 
 export interface PassInviteOptions extends PassOptions {
@@ -145,17 +145,18 @@ function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: 
     const key = from.keyAt(at);
     if (ownOfEachSide.has(key) || key.startsWith('pn-')) continue;
     if (onlyFromUpstream.has(key) && (options.from === 'phone' || hidden)) continue;
-    if (key === 'proxy-authorization' && endsHere(from.valueAt(at), options)) continue;
+    if (key === 'proxy-authorization' && isForUs(from.valueAt(at), options)) continue;
     const passed = passValue(key, from.valueAt(at), options, keepsTag);
     if (passed !== undefined) to.add(from.nameAt(at), passed);
   }
 }
 
-/** Credentials for a proxy never reach a phone, who could try passwords on them at leisure. */
-function endsHere(credentials: string, { towards, consumed }: PassOptions): boolean {
+/** A phone is nobody's proxy: what is for one must not reach it, least of all another phone's digest. */
+function isForUs(credentials: string, { towards, realm }: PassOptions): boolean {
   if (towards === 'phone') return true;
-  const auth = consumed === undefined ? undefined : parseAuth(credentials);
-  return auth !== undefined && authParam(auth, 'realm') === consumed;
+  if (realm === undefined) return false;
+  const auth = parseAuth(credentials);
+  return auth !== undefined && authParam(auth, 'realm') === realm;
 }
 
 /** undefined: nothing of it is left. */

@@ -25,7 +25,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const startedAt = deps.clock.now();
-  const consumed = domain.registration === 'registrar' ? { consumed: domain.realm } : {};
+  const realm = domain.registration === 'registrar' ? domain.realm : undefined;
   const release = deps.calls.hold([], () => ring.tell({ is: 'drain' }));
   if (release === undefined) {
     void transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) });
@@ -41,7 +41,12 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       legRequest: () => ({
         uri: request.uri,
         nextHop: domain.upstream,
-        headers: passInvite(request.headers, { from: 'phone', towards: 'upstream', ...consumed, translate: (names) => deps.dialogs.translate(names) }),
+        headers: passInvite(request.headers, {
+          from: 'phone',
+          towards: 'upstream',
+          realm,
+          translate: (names) => deps.dialogs.translate(names),
+        }),
         body: request.body,
       }),
       push: async () => false,
@@ -54,7 +59,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
           callId,
           caller: 'phone',
           callee: 'upstream',
-          ...consumed,
+          realm,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
           onOver: done,

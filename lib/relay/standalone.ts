@@ -23,8 +23,8 @@ export interface StandaloneTarget {
   readonly to?: string;
   readonly from?: Side;
   readonly towards?: Side;
-  /** realm whose credentials the edge itself has asked for */
-  readonly consumed?: string;
+  /** the edge's own realm; credentials for it end here */
+  readonly realm?: string | undefined;
 }
 
 const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK';

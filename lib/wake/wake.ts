@@ -50,8 +50,8 @@ export interface WakePolicy extends RingTimes {
 export interface Called {
   readonly aor: Aor;
   readonly bindingId: string | undefined;
-  /** who calls; the upstream when left out */
-  readonly from?: Side;
+  /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
+  readonly from: Side;
 }
 
 /** Resolves when the INVITE is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
@@ -137,7 +137,7 @@ class Waking {
         targets: found.map((binding) => this.#target(binding)),
         policy: { admitNewDevices: this.#called.bindingId === undefined },
         times: deps.policy,
-        answers: { from: 'phone', towards: this.#called.from ?? 'upstream' },
+        answers: { from: 'phone', towards: this.#called.from },
         legRequest: (device, flow) => this.#legRequest(device, flow),
         push: (device, signal) => this.#push(device, signal),
         refuseWith: (status) => ({ status }),
@@ -146,7 +146,7 @@ class Waking {
           const call = bridge(caller, callee, {
             log: deps.log,
             callId: this.#callId,
-            caller: this.#called.from ?? 'upstream',
+            caller: this.#called.from,
             callee: 'phone',
             dialogs: deps.dialogs,
             ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
@@ -252,7 +252,7 @@ class Waking {
     if (known === undefined) return undefined;
     const refreshedAt = this.#refreshedAt.get(device);
     if (refreshedAt !== undefined) this.#deps.telemetry.observe('registerToInvite', (this.#deps.precise() - refreshedAt) / 1000);
-    return legTo(known, this.#transaction, this.#called.from ?? 'upstream', this.#deps);
+    return legTo(known, this.#called.from, this.#transaction, this.#deps);
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
@@ -298,7 +298,7 @@ export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineI
 }
 
 /** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
-function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, from: Side, deps: WakeDeps): LegRequest {
+function legTo({ binding, flow }: KnownFlow, from: Side, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
   const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
   const { headers, body, uri: called } = transaction.request;

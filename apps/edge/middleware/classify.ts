@@ -1,5 +1,5 @@
 /** Who sent a request and whom it is for. Decides by source address, by our own sealed Contact and by domain; changes nothing. */
-import { BlockList, isIP } from 'node:net';
+import { type BlockList, isIP } from 'node:net';
 import type { Aor } from '../../../lib/core/binding.ts';
 import { openContact } from '../../../lib/core/contact-token.ts';
 import type { Domain } from '../../../lib/core/domain.ts';

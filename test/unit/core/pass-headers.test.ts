@@ -157,6 +157,20 @@ describe('INVITE', () => {
     expect(passInvite(of([['Supported', '100rel, timer']]), {}).get('supported')).toBe('timer');
   });
 
+  test('[EDGE-AUTH-09] credentials pass to the PBX, those for the edge itself end here, and no phone sees any', () => {
+    const forPbx = 'Digest username="a", realm="pbx.example.com", nonce="n", uri="sip:b@x", response="r"';
+    const forEdge = 'Digest username="a", realm="home.example.com", nonce="n", uri="sip:b@x", response="r"';
+    const headers = of([
+      ['Proxy-Authorization', forEdge],
+      ['Proxy-Authorization', forPbx],
+    ]);
+    const left = (options: Parameters<typeof passInvite>[1]) => passInvite(headers, options).lines('proxy-authorization');
+    expect(left({ from: 'phone', towards: 'upstream' })).toEqual([forEdge, forPbx]);
+    expect(left({ from: 'phone', towards: 'upstream', realm: 'home.example.com' })).toEqual([forPbx]);
+    expect(left({ from: 'phone', towards: 'phone' })).toEqual([]);
+    expect(passRequest(headers, { from: 'phone', towards: 'phone' }).has('proxy-authorization')).toBe(false);
+  });
+
   test('[EDGE-PRX-16] an identity a phone asserts does not cross the border', () => {
     const headers = of([
       ['P-Asserted-Identity', '<sip:president@x>'],
@@ -242,7 +256,7 @@ test('credentials for the edge itself end there, those for a proxy beyond it pas
   ]);
   const values = (passed: Headers): readonly string[] =>
     passed.lines('Proxy-Authorization').map((line) => line.slice(-2, -1));
-  expect(values(passRequest(headers, { consumed: 'ours' }))).toEqual(['2']);
+  expect(values(passRequest(headers, { realm: 'ours' }))).toEqual(['2']);
   expect(values(passRequest(headers))).toEqual(['1', '2']);
   const atPhone = passInvite(headers, { towards: 'phone' });
   expect([values(atPhone), atPhone.has('Authorization')]).toEqual([[], true]);

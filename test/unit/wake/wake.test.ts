@@ -80,7 +80,7 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
   return { deps, clock, legs, bus, calls, pushes, register };
 }
 
-const called = { aor, bindingId: 'phone-1' };
+const called = { aor, bindingId: 'phone-1', from: 'upstream' } as const;
 const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 };
@@ -283,7 +283,7 @@ describe('an INVITE for a phone', () => {
       push: { ...push, tokens: [{ kind: 'voip', token: 'cd' }] },
     });
     await edge.deps.store.swap(aor, 0, [dead, alive], dead.expiresAt);
-    await wake(new FakeInvite(), { aor, bindingId: undefined }, edge.deps);
+    await wake(new FakeInvite(), { aor, bindingId: undefined, from: 'upstream' }, edge.deps);
     expect(edge.pushes).toEqual(['cd']);
   });
 
