@@ -40,6 +40,8 @@ export interface EdgeOptions {
   readonly config: Config;
   /** what must not be in its environment or must be */
   readonly dir?: string;
+  /** the older edges go on: they are nodes of one system */
+  readonly together?: boolean;
 }
 
 /**
@@ -75,7 +77,7 @@ function endWithTest(edge: EdgeProcess): void {
   }
 }
 
-export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise<StartedEdge> {
+export async function startEdge({ config, dir: givenDir, together = false }: EdgeOptions): Promise<StartedEdge> {
   const entry = fileURLToPath(new URL('../../dist/apps/edge/main.js', import.meta.url));
   if (!existsSync(entry)) throw new Error('dist/apps/edge/main.js is not there: run npm run build first');
   const dir = givenDir ?? mkdtempSync(join(tmpdir(), 'reveille-scenario-'));
@@ -87,7 +89,7 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
     store: { kind: 'lmdb', path: join(dir, 'store') },
     ...config,
   };
-  await takePlace();
+  if (!together) await takePlace();
   const edge = await EdgeProcess.start({ entry, dir, http, config: full });
   standing.push(edge);
   endWithTest(edge);
