@@ -5,7 +5,11 @@ import { connect } from 'node:net';
 const withinMs = 3000;
 
 /** Resolves with undefined when it would, else with the reason why not. */
-export function whyNot({ DRACHTIO_HOST: host = '127.0.0.1', DRACHTIO_PORT: port = '9022', DRACHTIO_SECRET: secret = 'cymru' }) {
+export function whyNot({
+  DRACHTIO_HOST: host = '127.0.0.1',
+  DRACHTIO_PORT: port = '9022',
+  DRACHTIO_SECRET: secret = 'cymru',
+}) {
   if (!/^\d{1,5}$/.test(port)) return Promise.resolve(`DRACHTIO_PORT is no port: ${port}`);
   const server = `the drachtio-server at ${host}:${port}`;
   return new Promise((resolve) => {

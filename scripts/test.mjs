@@ -37,7 +37,9 @@ async function test(words) {
   }
   if (only === 'drachtio') {
     if (!process.env.DRACHTIO_HOST) {
-      console.log('Skipped (1): DRACHTIO_HOST names no drachtio-server\n  - scenarios and contract of the SIP ports on drachtio-server');
+      console.log(
+        'Skipped (1): DRACHTIO_HOST names no drachtio-server\n  - scenarios and contract of the SIP ports on drachtio-server',
+      );
       console.log('\n0 passed, 0 failed, 1 skipped');
       return 0;
     }

@@ -31,7 +31,8 @@ export async function openDomains(config: Config, hostports: readonly string[], 
       upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
       local ??= await localAddressTowards(first.address);
     };
-    const tell = (err: unknown): void => log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
+    const tell = (err: unknown): void =>
+      log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
     await resolve().catch(tell);
     const timer = setInterval(() => void resolve().catch(tell), 60_000);
     timer.unref();
@@ -78,7 +79,10 @@ function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, Diges
       const password = user.password?.reveal();
       const realm = realmOf(domain);
       if (password !== undefined) {
-        return [user.name, { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') }];
+        return [
+          user.name,
+          { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') },
+        ];
       }
       return [
         user.name,

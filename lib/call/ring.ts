@@ -2,7 +2,16 @@
  * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
-import { hold, step, type HeldInvite, type HoldEffect, type HoldEvent, type HoldPolicy, type Step, type Target } from '../core/held-invite.ts';
+import {
+  hold,
+  step,
+  type HeldInvite,
+  type HoldEffect,
+  type HoldEvent,
+  type HoldPolicy,
+  type Step,
+  type Target,
+} from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog } from '../ports/dialog.ts';
@@ -105,7 +114,11 @@ export class Ring {
     // given up while the phones were looked up: iOS ends an app that gets a push and no call
     this.#take(cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy));
     const expires = inviteExpires(this.#plan.transaction.request.headers);
-    if (this.#held?.at === 'open' && expires !== undefined && expires * 1000 < this.#plan.times.holdMs + this.#plan.times.ringMs) {
+    if (
+      this.#held?.at === 'open' &&
+      expires !== undefined &&
+      expires * 1000 < this.#plan.times.holdMs + this.#plan.times.ringMs
+    ) {
       this.#startTimer('expires', expires * 1000, { is: 'expires' });
     }
     this.#drainQueue();
@@ -145,7 +158,9 @@ export class Ring {
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
         this.#stopTimer(effect.leg);
-        this.#legs.get(effect.leg)?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
+        this.#legs
+          .get(effect.leg)
+          ?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
         return;
       case 'start-silence-timer':
         return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });
@@ -204,7 +219,8 @@ export class Ring {
           if (reliable && response.body !== '') running.described = response;
           return { is: 'progress', leg: id, status: response.status };
         }),
-      failed: (response, local) => this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+      failed: (response, local) =>
+        this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
           running.dialog = dialog;
@@ -259,7 +275,9 @@ export class Ring {
       return;
     }
     if (lateOffer) {
-      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }));
+      caller.onAck((answer) =>
+        ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }),
+      );
     }
     this.#plan.onAnswered(caller, callee);
   }
@@ -273,8 +291,12 @@ export class Ring {
 
   #bye(dialog: Dialog, reason: string): void {
     // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
-    dialog.onRequest((transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }));
-    void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
+    dialog.onRequest(
+      (transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }),
+    );
+    void dialog
+      .request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' })
+      .then(() => dialog.close());
   }
 
   #relayFailure(id: string): void {
@@ -306,8 +328,10 @@ export class Ring {
 
   #note(event: HoldEvent): void {
     const subject = 'device' in event ? ` ${event.device}` : 'leg' in event ? ` ${event.leg}` : '';
-    const status = 'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
-    if (this.#story.length < 100) this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
+    const status =
+      'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
+    if (this.#story.length < 100)
+      this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
   }
 }
 

@@ -7,9 +7,9 @@ import { sessionDescription } from '../../apps/demo/media.ts';
 import { Pbx } from '../../apps/demo/pbx.ts';
 import { Baresip } from '../support/baresip.ts';
 import { foreign, foreignDomain, World } from '../support/interop-world.ts';
-import { needs, titled } from '../support/needs.ts';
+import { needs, needsNetwork, titled } from '../support/needs.ts';
 
-const why = needs('baresip');
+const why = needs('baresip') ?? needsNetwork();
 const offer = sessionDescription(foreign.pbx, 46_000);
 
 describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip on %s', why), (transport) => {
