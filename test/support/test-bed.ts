@@ -122,7 +122,7 @@ export class Bed {
     const config: Record<string, unknown> = { ...usual };
     for (const [section, values] of Object.entries(options.config ?? {}))
       config[section] = { ...(config[section] as Readonly<Record<string, unknown>> | undefined), ...values };
-    const edge = await startEdge({ config, together: beside !== undefined });
+    const edge = await startEdge({ config });
     return new Bed({ lab, edge, pbx, users, secrets, dir, owner: beside === undefined });
   }
 
