@@ -70,18 +70,25 @@ async function assemble(
 ): Promise<RunningEdge> {
   const { store: opened, bus } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
-  closers.push(() => bus.close(), () => store.close());
+  closers.push(
+    () => bus.close(),
+    () => store.close(),
+  );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
 
   const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
-  if (config.push.apps.length === 0) log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
+  if (config.push.apps.length === 0)
+    log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
 
   const engine = await openEngine(config);
   if (engine.handle !== undefined) closers.push(engine.handle.close);
 
-  const calls = new Calls({ maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice }, systemClock.now);
+  const calls = new Calls(
+    { maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice },
+    systemClock.now,
+  );
   // oxlint-disable-next-line prefer-const -- read by requests that come before it is there
   let deps: RouteDeps | undefined;
   let connected = false;
@@ -107,7 +114,8 @@ async function assemble(
       log.error({ kind: config.engine.kind }, 'connection to the SIP engine lost');
     },
     onTrouble: (what, err) => {
-      if (what === 'connect-failed') log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
+      if (what === 'connect-failed')
+        log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
       else log.error({ err }, 'a message was lost to a fault of the edge; please report it');
     },
   });
@@ -117,11 +125,26 @@ async function assemble(
 
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
-  const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
+  const times = {
+    holdMs: config.wake.holdSeconds * 1000,
+    silentMs: config.wake.silentFlowMs,
+    ringMs: config.wake.ringSeconds * 1000,
+  };
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
-  const shared = { dialogs, heartbeat, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  const shared = {
+    dialogs,
+    heartbeat,
+    store,
+    bus,
+    log,
+    telemetry,
+    clock: systemClock,
+    calls,
+    legs: srf.legs,
+    client: srf.client,
+  };
   deps = {
     classifier: { domains: domains.known, contactKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
@@ -198,7 +221,8 @@ async function assemble(
       await untilQuiet(calls, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
       await untilQuiet(calls, 1000);
-      for (const close of closers.reverse()) await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
+      for (const close of closers.reverse())
+        await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
     },
   };
@@ -238,7 +262,11 @@ async function openEngine(config: Config): Promise<OpenEngine> {
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
-    throw new EdgeError('EDGE_ENGINE_UNAVAILABLE', `the SIP engine did not start: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw new EdgeError(
+      'EDGE_ENGINE_UNAVAILABLE',
+      `the SIP engine did not start: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    );
   });
   return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
 }
@@ -269,8 +297,10 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
       },
       systemClock,
       {
-        connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
-        clockAlarm: (keyId) => log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
+        connection: (endpoint, what, reason) =>
+          log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
+        clockAlarm: (keyId) =>
+          log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
         failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
       },
     );
@@ -304,7 +334,8 @@ async function openDomains(config: Config, hostports: readonly string[], log: Lo
       upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
       local ??= await localAddressTowards(first.address);
     };
-    const tell = (err: unknown): void => log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
+    const tell = (err: unknown): void =>
+      log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
     await resolve().catch(tell);
     const timer = setInterval(() => void resolve().catch(tell), 60_000);
     timer.unref();
@@ -338,7 +369,10 @@ function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, Diges
       const password = user.password?.reveal();
       const realm = realmOf(domain);
       if (password !== undefined) {
-        return [user.name, { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') }];
+        return [
+          user.name,
+          { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') },
+        ];
       }
       return [
         user.name,
@@ -358,5 +392,6 @@ function realmOf(domain: Config['domains'][number]): string {
 
 async function untilQuiet(calls: Calls, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 50));
 }

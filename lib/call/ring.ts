@@ -2,7 +2,16 @@
  * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
-import { hold, step, type HeldInvite, type HoldEffect, type HoldEvent, type HoldPolicy, type Step, type Target } from '../core/held-invite.ts';
+import {
+  hold,
+  step,
+  type HeldInvite,
+  type HoldEffect,
+  type HoldEvent,
+  type HoldPolicy,
+  type Step,
+  type Target,
+} from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog } from '../ports/dialog.ts';
@@ -144,7 +153,9 @@ export class Ring {
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
         this.#stopTimer(effect.leg);
-        this.#legs.get(effect.leg)?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
+        this.#legs
+          .get(effect.leg)
+          ?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
         return;
       case 'start-silence-timer':
         return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });
@@ -200,7 +211,8 @@ export class Ring {
           if (reliable && response.body !== '') running.described = response;
           return { is: 'progress', leg: id, status: response.status };
         }),
-      failed: (response, local) => this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+      failed: (response, local) =>
+        this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
           running.dialog = dialog;
@@ -255,7 +267,9 @@ export class Ring {
       return;
     }
     if (lateOffer) {
-      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }));
+      caller.onAck((answer) =>
+        ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }),
+      );
     }
     this.#plan.onAnswered(caller, callee);
   }
@@ -269,8 +283,12 @@ export class Ring {
 
   #bye(dialog: Dialog, reason: string): void {
     // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
-    dialog.onRequest((transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }));
-    void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
+    dialog.onRequest(
+      (transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }),
+    );
+    void dialog
+      .request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' })
+      .then(() => dialog.close());
   }
 
   #relayFailure(id: string): void {
@@ -302,8 +320,10 @@ export class Ring {
 
   #note(event: HoldEvent): void {
     const subject = 'device' in event ? ` ${event.device}` : 'leg' in event ? ` ${event.leg}` : '';
-    const status = 'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
-    if (this.#story.length < 100) this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
+    const status =
+      'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
+    if (this.#story.length < 100)
+      this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
   }
 }
 

@@ -29,7 +29,10 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   if (local) {
     // the phone keeps its binding: an outage of the PBX is not the phone's fault (EDGE-REG-16)
     deps.telemetry.count('registrations', { result: 'upstream-timeout' });
-    deps.log.warn({ callId: asked.callId, status: response.status, remote: domain.upstream }, 'the PBX does not answer REGISTER');
+    deps.log.warn(
+      { callId: asked.callId, status: response.status, remote: domain.upstream },
+      'the PBX does not answer REGISTER',
+    );
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '30']]) });
     return;
   }
@@ -54,10 +57,12 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 
 async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDeps): Promise<void> {
   deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
-  if (!tryAgain.has(response.status)) deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
+  if (!tryAgain.has(response.status))
+    deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
   if (!tryAgain.has(response.status) && asked.contacts !== '*') {
     for (const { known } of asked.contacts) {
-      if (known !== undefined) void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });
+      if (known !== undefined)
+        void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });
     }
   }
   await asked.transaction.respond({ status: response.status, reason: response.reason, headers: passedBack(response) });
@@ -66,12 +71,25 @@ async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDe
 /** RFC 3261 10.2: the Request-URI of a REGISTER has no user part; phones that send one are forgiven (errata 7136). */
 function requestUri(uri: string): string {
   const parsed = parseUri(uri);
-  return parsed === undefined ? uri : printUri({ ...parsed, user: undefined, password: undefined, params: [], headers: undefined });
+  return parsed === undefined
+    ? uri
+    : printUri({ ...parsed, user: undefined, password: undefined, params: [], headers: undefined });
 }
 
 const notUpstream = new Set([
-  'via', 'route', 'record-route', 'path', 'contact', 'expires', 'max-forwards', 'content-length', 'content-type',
-  'feature-caps', 'supported', 'require', 'x-mpush',
+  'via',
+  'route',
+  'record-route',
+  'path',
+  'contact',
+  'expires',
+  'max-forwards',
+  'content-length',
+  'content-type',
+  'feature-caps',
+  'supported',
+  'require',
+  'x-mpush',
 ]);
 /** Option tags whose mechanism ends at the edge. */
 const ourOptions = new Set(['path', 'outbound', 'gruu']);
@@ -105,10 +123,20 @@ function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
 }
 
 /** Contact parameters that mean something between phone and edge only. */
-const ourContactParams = new Set(['+sip.instance', 'reg-id', 'expires', '+sip.pnsreg', 'pub-gruu', 'temp-gruu', 'temp-gruu-cookie']);
+const ourContactParams = new Set([
+  '+sip.instance',
+  'reg-id',
+  'expires',
+  '+sip.pnsreg',
+  'pub-gruu',
+  'temp-gruu',
+  'temp-gruu-cookie',
+]);
 
 function upstreamContact(asked: Asked, one: AskedContact, deps: RegisterDeps): string {
-  const params = (parseNameAddr(stripPushParams(one.contact.text))?.params ?? []).filter((param) => !ourContactParams.has(param.name.toLowerCase()));
+  const params = (parseNameAddr(stripPushParams(one.contact.text))?.params ?? []).filter(
+    (param) => !ourContactParams.has(param.name.toLowerCase()),
+  );
   return `<${edgeContact(asked, one.id, deps)}>${printParams([...params, { name: 'expires', value: String(one.expires) }])}`;
 }
 
@@ -139,7 +167,20 @@ function grantedBy(asked: Asked, response: SipResponse, deps: RegisterDeps): rea
   });
 }
 
-const notBack = new Set(['via', 'from', 'to', 'call-id', 'cseq', 'contact', 'content-length', 'content-type', 'record-route', 'path', 'require', 'expires']);
+const notBack = new Set([
+  'via',
+  'from',
+  'to',
+  'call-id',
+  'cseq',
+  'contact',
+  'content-length',
+  'content-type',
+  'record-route',
+  'path',
+  'require',
+  'expires',
+]);
 
 function passedBack(response: SipResponse): Headers {
   const headers = Headers.empty();

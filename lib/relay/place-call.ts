@@ -50,7 +50,8 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       }),
       push: async () => false,
       // a PBX that gives no answer is a fault of the network, not a callee who is away
-      refuseWith: (status) => (status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status }),
+      refuseWith: (status) =>
+        status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status },
       onAnswered: (caller, callee) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const call = bridge(caller, callee, {

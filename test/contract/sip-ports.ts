@@ -840,7 +840,14 @@ export function sipPortsContract(name: string, open: () => Promise<Engine>, know
       const flows: string[] = [];
       for (const one of phones) {
         const register = await incoming(one, one.draft('REGISTER', { contact, headers: [['Expires', '600']] }));
-        await register.respond({ status: 200, headers: Headers.of([['Contact', `${contact};expires=600`], ['Expires', '600'], ['X-Else', '1']]) });
+        await register.respond({
+          status: 200,
+          headers: Headers.of([
+            ['Contact', `${contact};expires=600`],
+            ['Expires', '600'],
+            ['X-Else', '1'],
+          ]),
+        });
         const ok = await one.response(200, 'REGISTER');
         expect(ok.headers.list('contact')).toEqual([`${contact};expires=600`]);
         expect(ok.headers.get('x-else')).toBe('1');

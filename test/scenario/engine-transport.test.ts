@@ -240,9 +240,7 @@ describe('spawnEngine', () => {
     ]);
     writeFileSync(join(out, 'package.json'), '{"type":"module"}');
     symlinkSync(join(root, 'node_modules'), join(out, 'node_modules'));
-    const { spawnEngine } = (await import(
-      pathToFileURL(join(out, 'lib/engine/spawn.js')).href
-    )) as typeof SpawnModule;
+    const { spawnEngine } = (await import(pathToFileURL(join(out, 'lib/engine/spawn.js')).href)) as typeof SpawnModule;
     const handle = await spawnEngine({ listen: [onUdp], control: { port: 0, secret: 'secret' } });
     const app = await RawApp.ready(handle.controlPort, 'secret', 'options');
     void app.answerAll();

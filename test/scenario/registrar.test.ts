@@ -215,7 +215,10 @@ describe('a call from one phone of the domain to another', () => {
     await caller.register();
     const callee = await bed.sleeper('gero', home);
     bed.wakesOnPush(callee);
-    const call = caller.call('gero', { body: anOffer(), headers: Headers.of([['P-Asserted-Identity', '<sip:boss@home.example.com>']]) });
+    const call = caller.call('gero', {
+      body: anOffer(),
+      headers: Headers.of([['P-Asserted-Identity', '<sip:boss@home.example.com>']]),
+    });
     const answered = call.answer();
     const incoming = await callee.nextCall();
     expect(caller.seen('in', '407')).toHaveLength(1);

@@ -31,7 +31,8 @@ export async function authenticate(
   deps: AuthenticateDeps,
 ): Promise<'passed' | 'challenged' | 'forbidden'> {
   const { request } = transaction;
-  const [asks, answers] = status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
+  const [asks, answers] =
+    status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
   const offered = request.headers.lines(answers).flatMap((line) => parseAuth(line) ?? []);
   const credentials = findCredentials(offered, domain.realm);
   let stale = false;
@@ -53,7 +54,9 @@ export async function authenticate(
   const headers = Headers.empty();
   const owner = await secretOf(aor.slice(0, aor.lastIndexOf('@')), domain, deps);
   // a phone takes the first algorithm it knows: offer none that can never be checked
-  const known = domain.algorithms.filter((algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined);
+  const known = domain.algorithms.filter(
+    (algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined,
+  );
   const algorithms = known.length > 0 ? known : domain.algorithms;
   for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
   await transaction.respond({ status, headers });
@@ -65,7 +68,10 @@ async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): P
 }
 
 /** Only the algorithms that are offered count: MD5 may be switched off for old secrets too (EDGE-AUTH-03). */
-function only(secret: { readonly md5?: string; readonly sha256?: string }, algorithms: Domain['algorithms']): { md5?: string; sha256?: string } {
+function only(
+  secret: { readonly md5?: string; readonly sha256?: string },
+  algorithms: Domain['algorithms'],
+): { md5?: string; sha256?: string } {
   return {
     ...(secret.md5 !== undefined && algorithms.includes('MD5') ? { md5: secret.md5 } : {}),
     ...(secret.sha256 !== undefined && algorithms.includes('SHA-256') ? { sha256: secret.sha256 } : {}),

@@ -41,7 +41,13 @@ export function composeResponse(
   return compose(`SIP/2.0 ${status} ${phrase}`, headers, body, leftOut, hidesContact);
 }
 
-function compose(startLine: string, headers: Headers | undefined, body: string, leftOut: ReadonlySet<string>, hidesContact = false): string {
+function compose(
+  startLine: string,
+  headers: Headers | undefined,
+  body: string,
+  leftOut: ReadonlySet<string>,
+  hidesContact = false,
+): string {
   let head = `${startLine}\r\n`;
   let typed = false;
   let pathWritten = false;

@@ -164,7 +164,8 @@ describe('INVITE', () => {
       ['Proxy-Authorization', forEdge],
       ['Proxy-Authorization', forPbx],
     ]);
-    const left = (options: Parameters<typeof passInvite>[1]) => passInvite(headers, options).lines('proxy-authorization');
+    const left = (options: Parameters<typeof passInvite>[1]) =>
+      passInvite(headers, options).lines('proxy-authorization');
     expect(left({ from: 'phone', towards: 'upstream' })).toEqual([forEdge, forPbx]);
     expect(left({ from: 'phone', towards: 'upstream', realm: 'home.example.com' })).toEqual([forPbx]);
     expect(left({ from: 'phone', towards: 'phone' })).toEqual([]);

@@ -106,11 +106,23 @@ test('[EDGE-PRX-01] no hops left: 483', async () => {
 
 test('[EDGE-PRX-16] what a phone says of its own identity in an answer is not believed either', async () => {
   const transaction = new RecordedTransaction(
-    request('MESSAGE', 'sip:bob@edge', Headers.of([['From', '<sip:a@b>;tag=1'], ['To', '<sip:b@c>'], ['Call-ID', 'c'], ['CSeq', '3 MESSAGE']])),
+    request(
+      'MESSAGE',
+      'sip:bob@edge',
+      Headers.of([
+        ['From', '<sip:a@b>;tag=1'],
+        ['To', '<sip:b@c>'],
+        ['Call-ID', 'c'],
+        ['CSeq', '3 MESSAGE'],
+      ]),
+    ),
   );
   const client: Client = {
     send: () =>
-      Promise.resolve({ response: response(200, 'OK', Headers.of([['P-Asserted-Identity', '<sip:boss@c>']])), local: false }),
+      Promise.resolve({
+        response: response(200, 'OK', Headers.of([['P-Asserted-Identity', '<sip:boss@c>']])),
+        local: false,
+      }),
   };
   await relayStandalone(transaction, { ...target, from: 'upstream', towards: 'phone' }, { client, timeoutMs: 1 });
   expect(transaction.final?.headers?.has('P-Asserted-Identity')).toBe(false);
