@@ -133,6 +133,13 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
   ]);
   if (classified.is !== 'to-device' && classified.is !== 'to-user')
     return void (await transaction.respond({ status: 200, headers }));
+  // who is registered is nobody's business but the PBX's and that of our users
+  if (
+    classified.is === 'to-user' &&
+    !classified.trusted &&
+    (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
+  )
+    return;
   const bindings = await bindingsOf(classified.aor, deps);
   const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
   const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));

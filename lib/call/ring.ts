@@ -91,6 +91,7 @@ export class Ring {
   #held: HeldInvite | undefined;
   #busy = false;
   #earlyMediaLeg: string | undefined;
+  #answering: Promise<void> | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
 
@@ -168,7 +169,8 @@ export class Ring {
       case 'relay-progress':
         return this.#relayProgress(effect.leg);
       case 'relay-answer':
-        return void this.#relayAnswer(effect.leg);
+        this.#answering = this.#relayAnswer(effect.leg);
+        return;
       case 'hang-up':
         return this.#hangUp(effect.leg, 'SIP;cause=487;text="Call is over"');
       case 'relay-failure':
@@ -183,7 +185,9 @@ export class Ring {
         this.#timers.clear();
         for (const push of this.#pushes.values()) push.abort(over);
         this.#pushes.clear();
-        this.#plan.onOver(effect, this.#story);
+        // a call that is being answered is held until it talks: a stop in between must find it in one place or the other
+        if (this.#answering === undefined) this.#plan.onOver(effect, this.#story);
+        else void this.#answering.then(() => this.#plan.onOver(effect, this.#story));
         return;
       default:
         return effect satisfies never;

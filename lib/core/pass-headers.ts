@@ -151,7 +151,6 @@ function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: 
   }
 }
 
-/** undefined: nothing of it is left. */
 /** A phone is nobody's proxy: what is for one must not reach it, least of all another phone's digest. */
 function isForUs(credentials: string, { towards, realm }: PassOptions): boolean {
   if (towards === 'phone') return true;
@@ -160,6 +159,7 @@ function isForUs(credentials: string, { towards, realm }: PassOptions): boolean 
   return auth !== undefined && authParam(auth, 'realm') === realm;
 }
 
+/** undefined: nothing of it is left. */
 function passValue(
   key: string,
   value: string,

@@ -25,6 +25,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const startedAt = deps.clock.now();
+  const realm = domain.registration === 'registrar' ? domain.realm : undefined;
   const release = deps.calls.hold([], () => ring.tell({ is: 'drain' }));
   if (release === undefined) {
     void transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) });
@@ -43,7 +44,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
         headers: passInvite(request.headers, {
           from: 'phone',
           towards: 'upstream',
-          realm: domain.registration === 'registrar' ? domain.realm : undefined,
+          realm,
           translate: (names) => deps.dialogs.translate(names),
         }),
         body: request.body,
@@ -59,6 +60,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
           callId,
           caller: 'phone',
           callee: 'upstream',
+          realm,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
           onOver: done,

@@ -248,3 +248,17 @@ test('a standalone request keeps the names of its transaction', () => {
     'CSeq: 1 INVITE',
   ]);
 });
+
+test('credentials for the edge itself end there, those for a proxy beyond it pass, and a phone gets none at all', () => {
+  const headers = of([
+    ['Proxy-Authorization', 'Digest realm="ours", response="1"'],
+    ['Proxy-Authorization', 'Digest realm="theirs", response="2"'],
+    ['Authorization', 'Digest realm="ours", response="3"'],
+  ]);
+  const values = (passed: Headers): readonly string[] =>
+    passed.lines('Proxy-Authorization').map((line) => line.slice(-2, -1));
+  expect(values(passRequest(headers, { realm: 'ours' }))).toEqual(['2']);
+  expect(values(passRequest(headers))).toEqual(['1', '2']);
+  const atPhone = passInvite(headers, { towards: 'phone' });
+  expect([values(atPhone), atPhone.has('Authorization')]).toEqual([[], true]);
+});

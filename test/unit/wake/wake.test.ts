@@ -67,7 +67,14 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
       },
       close: () => Promise.resolve(),
     },
-    policy: { holdMs: 30_000, silentMs: 1500, ringMs: 190_000, udpAwakeMs: 0, pushDeadlineMs: 5000, engineId: () => 'e1' },
+    policy: {
+      holdMs: 30_000,
+      silentMs: 1500,
+      ringMs: 190_000,
+      udpAwakeMs: 0,
+      pushDeadlineMs: 5000,
+      engineId: () => 'e1',
+    },
   };
   /** A REGISTER of the phone from this port was accepted. */
   const register = async (binding: Binding): Promise<void> => {
@@ -153,8 +160,12 @@ describe('an INVITE for a phone', () => {
     await settled();
     expect(invite.finals).toEqual([480]);
     expect(edge.pushes).toEqual([]);
-    expect((edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' })).toBe(1);
-    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain('warn push refused');
+    expect(
+      (edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' }),
+    ).toBe(1);
+    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain(
+      'warn push refused',
+    );
   });
 
   it('[PN-PROXY-20] is over when the caller gives up: a later refresh rings nobody', async () => {
@@ -238,7 +249,12 @@ describe('an INVITE for a phone', () => {
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
     const invite = new FakeInvite();
     await wake(invite, called, edge.deps);
-    await memory.swap(aor, (await memory.read(aor)).version, [aPhone(2000, edge.clock.now())], edge.clock.now() + 3_600_000);
+    await memory.swap(
+      aor,
+      (await memory.read(aor)).version,
+      [aPhone(2000, edge.clock.now())],
+      edge.clock.now() + 3_600_000,
+    );
     down = true;
     await edge.bus.publish({ is: 'refresh-accepted', aor, bindingId: 'phone-1' });
     await settled();
@@ -267,7 +283,11 @@ describe('an INVITE for a phone', () => {
     leg?.events.answered(response(200, 'OK', Headers.empty()), leg.dialog, () => {});
     await settled();
     const final = invite.answers.at(-1);
-    expect([final?.status, final?.body, final?.headers?.get('Content-Type')]).toEqual([200, 'v=0 answer', 'application/sdp']);
+    expect([final?.status, final?.body, final?.headers?.get('Content-Type')]).toEqual([
+      200,
+      'v=0 answer',
+      'application/sdp',
+    ]);
   });
 
   it('pushes the token that lives when a phone has two flows', async () => {
@@ -295,6 +315,22 @@ describe('an INVITE for a phone', () => {
   });
 });
 
+describe('a call that is being answered', () => {
+  it('is at every moment either held or talking, so that a stop finds it', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    await wake(new FakeInvite(), called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    edge.legs.started[0]?.answer();
+    for (let turn = 0; turn < 10; turn++) {
+      expect(edge.calls.held + edge.calls.talking).toBeGreaterThan(0);
+      await Promise.resolve();
+    }
+    expect([edge.calls.held, edge.calls.talking]).toEqual([0, 1]);
+  });
+});
+
 describe('no wake-up is lost', () => {
   it('whatever the order of subscribe, look-up, store and news', async () => {
     await fc.assert(
@@ -319,7 +355,9 @@ describe('no wake-up is lost', () => {
         const invite = new FakeInvite();
         const woken = wake(invite, called, deps);
         for (let at = 0; at < refreshes; at++) {
-          void scheduler.schedule(Promise.resolve(), 'register').then(() => edge.register(aPhone(2000 + at, edge.clock.now())));
+          void scheduler
+            .schedule(Promise.resolve(), 'register')
+            .then(() => edge.register(aPhone(2000 + at, edge.clock.now())));
         }
         await scheduler.waitAll();
         await woken;
