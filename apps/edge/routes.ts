@@ -221,6 +221,11 @@ async function authenticateCaller(
     await transaction.respond({ status: 400, reason: 'Bad From' });
     return 'answered';
   }
+  if (domain.name !== '*' && from.slice(from.lastIndexOf('@') + 1) !== domain.name) {
+    // the digest proves a user of this domain, not whatever the phone calls itself
+    await transaction.respond({ status: 403, reason: 'From Is Not Yours' });
+    return 'answered';
+  }
   return (await authenticate(transaction, domain, from, 407, deps.authenticate)) === 'passed' ? 'passed' : 'answered';
 }
 

@@ -1,5 +1,4 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
-import { BlockList, isIP } from 'node:net';
 import { hkdfSync } from 'node:crypto';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
@@ -14,8 +13,6 @@ import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import type { Config } from '../../lib/config/load.ts';
-import { ha1 } from '../../lib/core/digest.ts';
-import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
@@ -23,16 +20,14 @@ import type { Log } from '../../lib/ports/log.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
-import { hostOf } from '../../lib/sip/flow.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { isWorthTrying } from '../../lib/wake/wake.ts';
 import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
-import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import { startCensus } from './census.ts';
+import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
-import type { KnownDomain } from './middleware/classify.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
 import { appFinder } from './push-apps.ts';
@@ -309,85 +304,6 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
   return routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
     telemetry.count('pushes', { provider: providerLabel(provider), outcome: outcome.is }),
   );
-}
-
-interface OpenDomains {
-  readonly known: readonly KnownDomain[];
-  close(): Promise<void>;
-}
-
-/** Resolves every upstream now and once a minute, so that a PBX that moves is still trusted and a dead name does not stop us. */
-async function openDomains(config: Config, hostports: readonly string[], log: Log): Promise<OpenDomains> {
-  const timers: NodeJS.Timeout[] = [];
-  const known: KnownDomain[] = [];
-  for (const domain of config.domains) {
-    const trusted = new BlockList();
-    for (const { address, prefix, family } of domain.trusted) trusted.addSubnet(address, prefix, family);
-    let source = '';
-    let local: string | undefined;
-    let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
-    const resolve = async (): Promise<void> => {
-      const [first, ...others] = await resolveUpstream(domain.upstream);
-      if (first === undefined) return;
-      for (const { address } of [first, ...others]) trusted.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
-      source = `${first.address}:${first.port}`;
-      upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
-      local ??= await localAddressTowards(first.address);
-    };
-    const tell = (err: unknown): void =>
-      log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
-    await resolve().catch(tell);
-    const timer = setInterval(() => void resolve().catch(tell), 60_000);
-    timer.unref();
-    timers.push(timer);
-    const built: Domain = {
-      name: domain.name,
-      registration: domain.registration,
-      get upstream() {
-        return upstream;
-      },
-      get edgeHost() {
-        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
-      },
-      realm: realmOf(domain),
-      algorithms: domain.algorithms,
-      users: secretsOf(domain),
-    };
-    known.push({ domain: built, trusted, upstreamSource: () => source });
-  }
-  return {
-    known,
-    close: async () => {
-      for (const timer of timers) clearInterval(timer);
-    },
-  };
-}
-
-function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, DigestSecrets> {
-  return new Map(
-    domain.users.map((user): [string, DigestSecrets] => {
-      const password = user.password?.reveal();
-      const realm = realmOf(domain);
-      if (password !== undefined) {
-        return [
-          user.name,
-          { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') },
-        ];
-      }
-      return [
-        user.name,
-        {
-          ...(user.ha1Md5 === undefined ? {} : { md5: user.ha1Md5.reveal() }),
-          ...(user.ha1Sha256 === undefined ? {} : { sha256: user.ha1Sha256.reveal() }),
-        },
-      ];
-    }),
-  );
-}
-
-/** A domain that serves many names needs one realm for all, because an HA1 is made for one. */
-function realmOf(domain: Config['domains'][number]): string {
-  return domain.realm ?? (domain.name === '*' ? 'reveille' : domain.name);
 }
 
 async function untilQuiet(calls: Calls, ms: number): Promise<void> {

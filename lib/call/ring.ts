@@ -114,7 +114,11 @@ export class Ring {
     // given up while the phones were looked up: iOS ends an app that gets a push and no call
     this.#take(cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy));
     const expires = inviteExpires(this.#plan.transaction.request.headers);
-    if (this.#held?.at === 'open' && expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
+    if (
+      this.#held?.at === 'open' &&
+      expires !== undefined &&
+      expires * 1000 < this.#plan.times.holdMs + this.#plan.times.ringMs
+    ) {
       this.#startTimer('expires', expires * 1000, { is: 'expires' });
     }
     this.#drainQueue();

@@ -33,14 +33,14 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip
   });
   afterAll(() => world.close());
 
-  async function start(user: string, token: string, answers: 'auto' | 'manual' = 'auto'): Promise<Baresip> {
+  async function start(user: string, token?: string, answers: 'auto' | 'manual' = 'auto'): Promise<Baresip> {
     const phone = await Baresip.start({
       user,
       password: (users[user] ??= world.password()),
       domain: foreignDomain,
       address: foreign.phones,
       edge: world.edge.at(transport),
-      pushParameters: world.pushParams(token),
+      ...(token === undefined ? {} : { pushParameters: world.pushParams(token) }),
       answers,
       dir: world.dir,
     });
@@ -92,6 +92,16 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip
     const phone = await woken;
     await phone.tell('hangup');
     expect((await call.dialog?.ended)?.method).toBe('BYE');
+  });
+
+  it('[PN-REG-02] rings at once without any push parameters, and is promised none', async () => {
+    const phone = await start('frank');
+    await phone.registered();
+    expect(phone.program.output).not.toContain('Feature-Caps');
+    const call = pbx.call('frank', { body: offer });
+    expect((await call.answer()).status).toBe(200);
+    expect((await call.dialog?.bye())?.status).toBe(200);
+    expect(phone.invites).toBe(1);
   });
 
   it('stops ringing when the caller gives up, and may decline', async () => {

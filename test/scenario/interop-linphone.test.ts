@@ -97,6 +97,20 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Linphon
     expect(world.pushesFor(token)).toBe(1);
   });
 
+  it('[PN-PROXY-06] answers once when it was frozen with its sockets open and the push thaws it', async () => {
+    const token = world.token();
+    const phone = start('hans', world.pushParams(token));
+    await phone.registered();
+    phone.program.freeze();
+    world.onPush(token, () => phone.program.thaw());
+    const call = pbx.call('hans', { body: offer });
+    expect((await call.answer()).status).toBe(200);
+    expect((await call.dialog?.bye())?.status).toBe(200);
+    await phone.program.says(/LinphoneCallReleased/);
+    expect(phone.invites).toBe(1);
+    expect(world.pushesFor(token)).toBe(1);
+  });
+
   it('[PN-PROXY-06] is woken and hangs up itself', async () => {
     const token = world.token();
     const { woken } = await asleep('carl', token);

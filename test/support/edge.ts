@@ -43,24 +43,25 @@ export interface EdgeOptions {
 }
 
 /**
- * Edges that run, oldest first. A server of somebody else has one place for an edge: a newer one puts the older to sleep until it
- * has ended, or the server would send every second request to the wrong one. Whatever a failed test left behind is killed.
+ * Edges that run, oldest first. A server of somebody else has one place for an edge (or for several on one Redis): a newer one
+ * puts the older to sleep until it has ended, or the server would send every second request to the wrong one. Whatever a failed
+ * test left behind is killed.
  */
-const standing: EdgeProcess[] = [];
+const standing: { readonly edge: EdgeProcess; readonly store: string }[] = [];
 afterAll(async () => {
-  for (const edge of standing.splice(0)) await edge.kill();
+  for (const { edge } of standing.splice(0)) await edge.kill();
 });
 
-async function takePlace(): Promise<void> {
+async function takePlace(store: string): Promise<void> {
   const older = standing.at(-1);
-  if (onDrachtio && older?.child.running === true) await older.stop();
+  if (onDrachtio && older?.edge.child.running === true && older.store !== store) await older.edge.stop();
 }
 
 async function leavePlace(edge: EdgeProcess): Promise<void> {
-  const at = standing.indexOf(edge);
+  const at = standing.findIndex((one) => one.edge === edge);
   if (at < 0) return;
   standing.splice(at, 1);
-  const older = standing.at(-1);
+  const older = standing.at(-1)?.edge;
   if (onDrachtio && at === standing.length && older?.child.running === false) await older.restart();
 }
 
@@ -87,9 +88,10 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
     store: { kind: 'lmdb', path: join(dir, 'store') },
     ...config,
   };
-  await takePlace();
+  const store = JSON.stringify(full.store);
+  await takePlace(store);
   const edge = await EdgeProcess.start({ entry, dir, http, config: full });
-  standing.push(edge);
+  standing.push({ edge, store });
   endWithTest(edge);
   // the line may still be in the pipe when /readyz has answered
   while (edge.child.running && !edge.logs.some(isUp)) await nextTurn();
