@@ -173,7 +173,7 @@ async function assemble(
       },
     },
     placeCall: { ...shared, times },
-    standalone: { ...shared, timeoutMs: 30_000 },
+    standalone: { ...shared, timeoutMs: 30_000, phoneTimeoutMs: 10_000 },
     store,
     now: systemClock.now,
     log,

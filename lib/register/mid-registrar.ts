@@ -18,6 +18,9 @@ const tryAgain = new Set([401, 407, 423, 494]);
 
 export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promise<void> {
   const { transaction, domain } = asked;
+  // judged before the PBX is asked too: what it has accepted cannot be taken back without the phone's credentials
+  const foreseen = foresee(asked, deps);
+  if (foreseen !== undefined) return refuse(asked, foreseen, deps);
   const { response, local } = await deps.client.send({
     method: 'REGISTER',
     uri: requestUri(transaction.request.uri),
@@ -40,12 +43,7 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 
   const granted = grantedBy(asked, response, deps);
   const change = await commit(asked, granted, deps);
-  if (change.is === 'stale' || change.is === 'full') {
-    deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
-    deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: change.is }, 'REGISTER refused');
-    await transaction.respond({ status: change.is === 'stale' ? 500 : 403 });
-    return;
-  }
+  if (change.is === 'stale' || change.is === 'full') return refuse(asked, change.is, deps);
   account(asked, granted, change, deps);
   const foreign = response.headers.list('Contact').filter((value) => openedBy(value, deps) === undefined);
   const headers = addRegistered(passedBack(response), granted, change.bindings, foreign, deps);
@@ -53,6 +51,26 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   // written after the 2xx on the same control connection, so the phone sees its 2xx before the INVITE (PN-PROXY-17)
   announce(asked, change, deps);
   await sent;
+}
+
+/** What the set of bindings will surely say, whatever the PBX grants: an older CSeq of the same Call-ID, or too many devices. */
+function foresee({ contacts, callId, cseq, stored }: Asked, deps: RegisterDeps): 'stale' | 'full' | undefined {
+  if (contacts === '*') return undefined;
+  if (contacts.some(({ known }) => known?.callId === callId && cseq < known.cseq)) return 'stale';
+  const isNew = ({ known, expires, contact }: AskedContact): boolean =>
+    known === undefined &&
+    expires > 0 &&
+    !stored.some((one) => one.instanceId !== undefined && one.instanceId === contact.instanceId);
+  const leaving = contacts.filter(({ known, expires }) => known !== undefined && expires === 0).length;
+  return contacts.some(isNew) && stored.length - leaving + contacts.filter(isNew).length > deps.policy.maxBindings
+    ? 'full'
+    : undefined;
+}
+
+async function refuse(asked: Asked, because: 'stale' | 'full', deps: RegisterDeps): Promise<void> {
+  deps.telemetry.count('registrations', { result: because === 'stale' ? 'stale' : 'rejected' });
+  deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: because }, 'REGISTER refused');
+  await asked.transaction.respond({ status: because === 'stale' ? 500 : 403 });
 }
 
 async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDeps): Promise<void> {

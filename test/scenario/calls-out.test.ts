@@ -126,13 +126,18 @@ describe('who may call', () => {
     const phone = bed.phone('emil', { domain: homeDomain });
     await phone.register();
     const stranger = await bed.agent(places.stranger);
-    const headers = Headers.of([
-      ['From', '<sip:x@example.com>;tag=t'],
-      ['To', `<${phone.aor}>`],
-      ['Call-ID', newCallId()],
-      ['CSeq', '1 OPTIONS'],
-    ]);
-    expect((await stranger.request('OPTIONS', phone.aor, { headers }).answer(3000)).status).toBe(407);
+    const asks = async (from: string): Promise<number> => {
+      const headers = Headers.of([
+        ['From', `<${from}>;tag=t`],
+        ['To', `<${phone.aor}>`],
+        ['Call-ID', newCallId()],
+        ['CSeq', '1 OPTIONS'],
+      ]);
+      return (await stranger.request('OPTIONS', phone.aor, { headers }).answer(3000)).status;
+    };
+    expect(await asks(`sip:x@${homeDomain}`)).toBe(407);
+    // no password of this domain proves a name of another
+    expect(await asks('sip:x@example.com')).toBe(403);
   });
 
   it('[EDGE-AUTH-01] asks a phone of its own domain for the password with 407 and then calls the PBX', async () => {
