@@ -9,10 +9,25 @@ interface Row {
 }
 
 export const errorTable = {
-  EDGE_CONFIG_INVALID: { sip: null, retry: 'never', log: 'error', means: 'The configuration has unknown keys or wrong values.' },
-  EDGE_ENGINE_UNAVAILABLE: { sip: null, retry: 'later', log: 'error', means: 'The SIP engine cannot be started or reached.' },
+  EDGE_CONFIG_INVALID: {
+    sip: null,
+    retry: 'never',
+    log: 'error',
+    means: 'The configuration has unknown keys or wrong values.',
+  },
+  EDGE_ENGINE_UNAVAILABLE: {
+    sip: null,
+    retry: 'later',
+    log: 'error',
+    means: 'The SIP engine cannot be started or reached.',
+  },
   EDGE_STORE_UNAVAILABLE: { sip: 503, retry: 'later', log: 'error', means: 'The location store does not answer.' },
-  EDGE_STORE_CONTENDED: { sip: 503, retry: 'later', log: 'warn', means: 'One AOR was changed by others again and again.' },
+  EDGE_STORE_CONTENDED: {
+    sip: 503,
+    retry: 'later',
+    log: 'warn',
+    means: 'One AOR was changed by others again and again.',
+  },
   EDGE_INTERNAL: { sip: 500, retry: 'never', log: 'error', means: 'A branch nobody thought of; please report it.' },
 } as const satisfies Record<`EDGE_${string}`, Row>;
 

@@ -16,7 +16,9 @@ export default class ClosingLines {
         else {
           counts.skipped++;
           const reason =
-            note ?? reasonIn(test.fullName) ?? (test.options.mode === 'todo' ? 'not yet' : 'not selected, or without a reason');
+            note ??
+            reasonIn(test.fullName) ??
+            (test.options.mode === 'todo' ? 'not yet' : 'not selected, or without a reason');
           skipped.set(reason, [...(skipped.get(reason) ?? []), test.fullName]);
         }
       }

@@ -71,6 +71,7 @@ export class UserAgent {
   }
 
   static async open(options: UaOptions): Promise<UserAgent> {
+    // oxlint-disable-next-line prefer-const -- read by the wire before it is there
     let agent: UserAgent | undefined;
     const wire = await openWire({
       transport: options.transport,

@@ -16,7 +16,12 @@ export interface Census {
 }
 
 /** `isAwake`: whether a call would try the binding's flow before pushing. */
-export function startCensus(store: LocationStore, telemetry: Telemetry, isAwake: (binding: Binding) => boolean, now: () => number): Census {
+export function startCensus(
+  store: LocationStore,
+  telemetry: Telemetry,
+  isAwake: (binding: Binding) => boolean,
+  now: () => number,
+): Census {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const rest = (ms: number): void => {
@@ -27,9 +32,13 @@ export function startCensus(store: LocationStore, telemetry: Telemetry, isAwake:
     const found: Record<State, number> = { awake: 0, asleep: 0, plain: 0, unpushable: 0 };
     try {
       for (let cursor: string | undefined = ''; cursor !== undefined && !stopped; ) {
-        const page: { readonly aors: readonly string[]; readonly next: string | undefined } = await store.scan(cursor, pageSize);
+        const page: { readonly aors: readonly string[]; readonly next: string | undefined } = await store.scan(
+          cursor,
+          pageSize,
+        );
         for (const aor of page.aors) {
-          for (const binding of liveBindings((await store.read(aor)).bindings, now())) found[stateOf(binding, isAwake)]++;
+          for (const binding of liveBindings((await store.read(aor)).bindings, now()))
+            found[stateOf(binding, isAwake)]++;
         }
         cursor = page.next;
         await new Promise((resolve) => setImmediate(resolve));

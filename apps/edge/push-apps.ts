@@ -8,10 +8,13 @@ export interface MatchableApp {
 }
 
 /** What the register use-case asks: the name of the app for this phone, undefined when none is configured. */
-export function appFinder(apps: readonly MatchableApp[]): (provider: string, param: string | undefined) => string | undefined {
+export function appFinder(
+  apps: readonly MatchableApp[],
+): (provider: string, param: string | undefined) => string | undefined {
   return (provider, param) => {
     const candidates = apps.filter((app) => app.provider === provider);
-    const found = param === undefined ? undefined : candidates.find(({ match }) => match.some((value) => matches(value, param)));
+    const found =
+      param === undefined ? undefined : candidates.find(({ match }) => match.some((value) => matches(value, param)));
     return (found ?? (param === undefined && candidates.length === 1 ? candidates[0] : undefined))?.name;
   };
 }

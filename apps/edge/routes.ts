@@ -38,7 +38,8 @@ export interface RouteDeps {
 }
 
 /** Everything that may be asked of the edge, for Allow. */
-const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, UPDATE, PRACK';
+const allow =
+  'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, UPDATE, PRACK';
 
 /** Takes every request outside a dialog; answers each exactly once and never throws. */
 export async function route(transaction: ServerTransaction | InviteTransaction, deps: RouteDeps): Promise<void> {
@@ -49,7 +50,10 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     const classified = classify(transaction, deps.classifier);
     if (classified.is === 'refused') {
-      deps.log.info({ method, status: classified.status, reason: classified.why, remote: transaction.flow.address }, 'request refused');
+      deps.log.info(
+        { method, status: classified.status, reason: classified.why, remote: transaction.flow.address },
+        'request refused',
+      );
       return void (await transaction.respond({ status: classified.status }));
     }
     if (method === 'OPTIONS' && classified.is !== 'to-upstream') return await onOptions(transaction, classified, deps);
@@ -57,7 +61,10 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
     return await onStandalone(transaction, classified, deps);
   } catch (error) {
     const code = error instanceof EdgeError ? error.code : 'EDGE_INTERNAL';
-    deps.log[errorTable[code].log]({ method, code, err: error, callId: transaction.request.headers.get('Call-ID') }, 'request failed');
+    deps.log[errorTable[code].log](
+      { method, code, err: error, callId: transaction.request.headers.get('Call-ID') },
+      'request failed',
+    );
     if (method === 'REGISTER') deps.telemetry.count('registrations', { result: 'failed' });
     const status = errorTable[code].sip ?? 500;
     await transaction.respond(status === 503 ? { status, headers: Headers.of([['Retry-After', '5']]) } : { status });
@@ -75,25 +82,37 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
   const { domain } = known;
   if (domain.registration === 'registrar') {
     const sender = await authenticate(transaction, domain, aor, 401, deps.authenticate);
-    if (sender !== 'passed') return deps.telemetry.count('registrations', { result: sender === 'challenged' ? 'challenged' : 'rejected' });
+    if (sender !== 'passed')
+      return deps.telemetry.count('registrations', { result: sender === 'challenged' ? 'challenged' : 'rejected' });
   }
   const asked = await readRegister(transaction, domain, aor, deps.register);
   if (asked === undefined) return;
-  await (domain.registration === 'registrar' ? registerHere(asked, deps.register) : registerUpstream(asked, deps.register));
+  await (domain.registration === 'registrar'
+    ? registerHere(asked, deps.register)
+    : registerUpstream(asked, deps.register));
 }
 
 async function onInvite(transaction: InviteTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
-  if (deps.draining()) return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
+  if (deps.draining())
+    return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId }, deps.wake);
+      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId, from: 'upstream' }, deps.wake);
     case 'to-user': {
-      if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
+      if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
+        return;
       const registered = await bindingsOf(classified.aor, deps);
-      if (registered.length > 0) return wake(transaction, { aor: classified.aor, bindingId: undefined }, deps.wake);
+      if (registered.length > 0)
+        return wake(
+          transaction,
+          { aor: classified.aor, bindingId: undefined, from: classified.trusted ? 'upstream' : 'phone' },
+          deps.wake,
+        );
       // a phone calls somebody we do not know: that is what the PBX is for; what the PBX itself sends here ends here
       if (!classified.trusted) return placeCall(transaction, classified.domain, deps.placeCall);
-      return void (await transaction.respond({ status: (await isUser(classified.aor, classified.domain, deps)) ? 480 : 404 }));
+      return void (await transaction.respond({
+        status: (await isUser(classified.aor, classified.domain, deps)) ? 480 : 404,
+      }));
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
@@ -108,8 +127,19 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
 
 /** OPTIONS never wakes anybody (PN-PROXY-33): 200 while the phone can be reached or woken, 480 when not. */
 async function onOptions(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
-  const headers = Headers.of([['Allow', allow], ['Accept', 'application/sdp']]);
-  if (classified.is !== 'to-device' && classified.is !== 'to-user') return void (await transaction.respond({ status: 200, headers }));
+  const headers = Headers.of([
+    ['Allow', allow],
+    ['Accept', 'application/sdp'],
+  ]);
+  if (classified.is !== 'to-device' && classified.is !== 'to-user')
+    return void (await transaction.respond({ status: 200, headers }));
+  // who is registered is nobody's business but the PBX's and that of our users
+  if (
+    classified.is === 'to-user' &&
+    !classified.trusted &&
+    (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
+  )
+    return;
   const bindings = await bindingsOf(classified.aor, deps);
   const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
   const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
@@ -120,15 +150,41 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
   switch (classified.is) {
     case 'to-device':
     case 'to-user': {
-      if (classified.is === 'to-user' && !classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
+      if (
+        classified.is === 'to-user' &&
+        !classified.trusted &&
+        (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
+      )
+        return;
       const bindings = await bindingsOf(classified.aor, deps);
-      const binding = classified.is === 'to-device' ? bindings.find(({ id }) => id === classified.bindingId) : bindings.at(-1);
+      const binding =
+        classified.is === 'to-device' ? bindings.find(({ id }) => id === classified.bindingId) : bindings.at(-1);
       if (binding === undefined) return void (await transaction.respond({ status: 480 }));
-      return relayStandalone(transaction, { uri: binding.target, nextHop: flowUri(binding.flow), to: `<sip:${binding.aor}>`, from: classified.is === 'to-user' && !classified.trusted ? 'phone' : 'upstream', towards: 'phone' }, deps.standalone);
+      return relayStandalone(
+        transaction,
+        {
+          uri: binding.target,
+          nextHop: flowUri(binding.flow),
+          to: `<sip:${binding.aor}>`,
+          from: classified.is === 'to-user' && !classified.trusted ? 'phone' : 'upstream',
+          towards: 'phone',
+        },
+        deps.standalone,
+      );
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, { uri: transaction.request.uri, nextHop: classified.domain.upstream, from: 'phone', towards: 'upstream' }, deps.standalone);
+      return relayStandalone(
+        transaction,
+        {
+          uri: transaction.request.uri,
+          nextHop: classified.domain.upstream,
+          from: 'phone',
+          towards: 'upstream',
+          realm: classified.domain.registration === 'registrar' ? classified.domain.realm : undefined,
+        },
+        deps.standalone,
+      );
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
@@ -138,19 +194,36 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
 }
 
 /** Who is from a phone proves it: to us where we are the registrar, to the PBX elsewhere (then it must at least be registered from there). */
-async function mayCall(transaction: ServerTransaction, domain: Domain, from: string | undefined, deps: RouteDeps): Promise<boolean> {
+async function mayCall(
+  transaction: ServerTransaction,
+  domain: Domain,
+  from: string | undefined,
+  deps: RouteDeps,
+): Promise<boolean> {
   if (domain.registration === 'registrar') return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
-  deps.log.info({ method: transaction.request.method, aor: from, remote: transaction.flow.address }, 'request from a phone that is not registered from there');
+  deps.log.info(
+    { method: transaction.request.method, aor: from, remote: transaction.flow.address },
+    'request from a phone that is not registered from there',
+  );
   await transaction.respond({ status: 403, reason: 'Register First' });
   return false;
 }
 
-async function authenticateCaller(transaction: ServerTransaction, domain: Domain, deps: RouteDeps): Promise<'passed' | 'answered'> {
+async function authenticateCaller(
+  transaction: ServerTransaction,
+  domain: Domain,
+  deps: RouteDeps,
+): Promise<'passed' | 'answered'> {
   const from = aorOf(parseNameAddr(transaction.request.headers.get('From') ?? '')?.uri ?? '');
   if (from === undefined) {
     await transaction.respond({ status: 400, reason: 'Bad From' });
+    return 'answered';
+  }
+  if (domain.name !== '*' && from.slice(from.lastIndexOf('@') + 1) !== domain.name) {
+    // the digest proves a user of this domain, not whatever the phone calls itself
+    await transaction.respond({ status: 403, reason: 'From Is Not Yours' });
     return 'answered';
   }
   return (await authenticate(transaction, domain, from, 407, deps.authenticate)) === 'passed' ? 'passed' : 'answered';

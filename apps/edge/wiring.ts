@@ -1,5 +1,4 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
-import { BlockList, isIP } from 'node:net';
 import { hkdfSync } from 'node:crypto';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
@@ -14,8 +13,6 @@ import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import type { Config } from '../../lib/config/load.ts';
-import { ha1 } from '../../lib/core/digest.ts';
-import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
@@ -23,16 +20,16 @@ import type { Log } from '../../lib/ports/log.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
-import { hostOf } from '../../lib/sip/flow.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { isWorthTrying } from '../../lib/wake/wake.ts';
 import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
-import { edgeHost, localAddressTowards, resolveUpstream } from './addresses.ts';
 import { startCensus } from './census.ts';
+import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
-import type { KnownDomain } from './middleware/classify.ts';
+import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
+import { UsedNonces } from './middleware/used-nonces.ts';
 import { appFinder } from './push-apps.ts';
 import { route, type RouteDeps } from './routes.ts';
 
@@ -68,18 +65,26 @@ async function assemble(
 ): Promise<RunningEdge> {
   const { store: opened, bus } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
-  closers.push(() => bus.close(), () => store.close());
+  closers.push(
+    () => bus.close(),
+    () => store.close(),
+  );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
 
   const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
-  if (config.push.apps.length === 0) log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
+  if (config.push.apps.length === 0)
+    log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
 
   const engine = await openEngine(config);
   if (engine.handle !== undefined) closers.push(engine.handle.close);
 
-  const calls = new Calls({ maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice }, systemClock.now);
+  const calls = new Calls(
+    { maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice },
+    systemClock.now,
+  );
+  // oxlint-disable-next-line prefer-const -- read by requests that come before it is there
   let deps: RouteDeps | undefined;
   let connected = false;
   const counted = requestCounter(telemetry);
@@ -104,7 +109,8 @@ async function assemble(
       log.error({ kind: config.engine.kind }, 'connection to the SIP engine lost');
     },
     onTrouble: (what, err) => {
-      if (what === 'connect-failed') log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
+      if (what === 'connect-failed')
+        log.warn({ kind: config.engine.kind, reason: String(err) }, 'the SIP engine cannot be reached');
       else log.error({ err }, 'a message was lost to a fault of the edge; please report it');
     },
   });
@@ -114,14 +120,29 @@ async function assemble(
 
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
-  const times = { holdMs: config.wake.holdSeconds * 1000, silentMs: config.wake.silentFlowMs, ringMs: config.wake.ringSeconds * 1000 };
+  const times = {
+    holdMs: config.wake.holdSeconds * 1000,
+    silentMs: config.wake.silentFlowMs,
+    ringMs: config.wake.ringSeconds * 1000,
+  };
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
-  const shared = { dialogs, heartbeat, store, bus, log, telemetry, clock: systemClock, calls, legs: srf.legs, client: srf.client };
+  const shared = {
+    dialogs,
+    heartbeat,
+    store,
+    bus,
+    log,
+    telemetry,
+    clock: systemClock,
+    calls,
+    legs: srf.legs,
+    client: srf.client,
+  };
   deps = {
     classifier: { domains: domains.known, contactKey },
-    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex },
+    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
       contactKey,
@@ -152,7 +173,7 @@ async function assemble(
       },
     },
     placeCall: { ...shared, times },
-    standalone: { ...shared, timeoutMs: 30_000 },
+    standalone: { ...shared, timeoutMs: 30_000, phoneTimeoutMs: 10_000 },
     store,
     now: systemClock.now,
     log,
@@ -195,7 +216,8 @@ async function assemble(
       await untilQuiet(calls, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
       await untilQuiet(calls, 1000);
-      for (const close of closers.reverse()) await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
+      for (const close of closers.reverse())
+        await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
     },
   };
@@ -235,7 +257,11 @@ async function openEngine(config: Config): Promise<OpenEngine> {
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
-    throw new EdgeError('EDGE_ENGINE_UNAVAILABLE', `the SIP engine did not start: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw new EdgeError(
+      'EDGE_ENGINE_UNAVAILABLE',
+      `the SIP engine did not start: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    );
   });
   return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
 }
@@ -266,8 +292,10 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
       },
       systemClock,
       {
-        connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
-        clockAlarm: (keyId) => log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
+        connection: (endpoint, what, reason) =>
+          log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
+        clockAlarm: (keyId) =>
+          log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
         failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
       },
     );
@@ -278,82 +306,8 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
   );
 }
 
-interface OpenDomains {
-  readonly known: readonly KnownDomain[];
-  close(): Promise<void>;
-}
-
-/** Resolves every upstream now and once a minute, so that a PBX that moves is still trusted and a dead name does not stop us. */
-async function openDomains(config: Config, hostports: readonly string[], log: Log): Promise<OpenDomains> {
-  const timers: NodeJS.Timeout[] = [];
-  const known: KnownDomain[] = [];
-  for (const domain of config.domains) {
-    const trusted = new BlockList();
-    for (const { address, prefix, family } of domain.trusted) trusted.addSubnet(address, prefix, family);
-    let source = '';
-    let local: string | undefined;
-    let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
-    const resolve = async (): Promise<void> => {
-      const [first, ...others] = await resolveUpstream(domain.upstream);
-      if (first === undefined) return;
-      for (const { address } of [first, ...others]) trusted.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
-      source = `${first.address}:${first.port}`;
-      upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
-      local ??= await localAddressTowards(first.address);
-    };
-    const tell = (err: unknown): void => log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
-    await resolve().catch(tell);
-    const timer = setInterval(() => void resolve().catch(tell), 60_000);
-    timer.unref();
-    timers.push(timer);
-    const built: Domain = {
-      name: domain.name,
-      registration: domain.registration,
-      get upstream() {
-        return upstream;
-      },
-      get edgeHost() {
-        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
-      },
-      realm: realmOf(domain),
-      algorithms: domain.algorithms,
-      users: secretsOf(domain),
-    };
-    known.push({ domain: built, trusted, upstreamSource: () => source });
-  }
-  return {
-    known,
-    close: async () => {
-      for (const timer of timers) clearInterval(timer);
-    },
-  };
-}
-
-function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, DigestSecrets> {
-  return new Map(
-    domain.users.map((user): [string, DigestSecrets] => {
-      const password = user.password?.reveal();
-      const realm = realmOf(domain);
-      if (password !== undefined) {
-        return [user.name, { md5: ha1(user.name, realm, password, 'MD5'), sha256: ha1(user.name, realm, password, 'SHA-256') }];
-      }
-      return [
-        user.name,
-        {
-          ...(user.ha1Md5 === undefined ? {} : { md5: user.ha1Md5.reveal() }),
-          ...(user.ha1Sha256 === undefined ? {} : { sha256: user.ha1Sha256.reveal() }),
-        },
-      ];
-    }),
-  );
-}
-
-/** A domain that serves many names needs one realm for all, because an HA1 is made for one. */
-function realmOf(domain: Config['domains'][number]): string {
-  return domain.realm ?? (domain.name === '*' ? 'reveille' : domain.name);
-}
-
 async function untilQuiet(calls: Calls, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -33,6 +33,8 @@ export interface BridgeOptions {
   /** what the two ends are; for identities at the border of trust */
   readonly caller?: Side;
   readonly callee?: Side;
+  /** the edge's own realm; credentials for it end here */
+  readonly realm?: string | undefined;
   /** lets Replaces and Refer-To name dialogs of ours */
   readonly dialogs?: BridgedDialogs;
   /** asks both sides now and then whether they are still there; when left out a loss shows with the next request only */
@@ -269,11 +271,14 @@ class Runner implements BridgedCall {
   }
 
   #border(from: End): PassOptions {
-    const { caller = 'upstream', callee = 'upstream', dialogs } = this.#options;
+    const { caller = 'upstream', callee = 'upstream', realm, dialogs } = this.#options;
     const [sender, receiver] = from === 'caller' ? [caller, callee] : [callee, caller];
-    return dialogs === undefined
-      ? { from: sender, towards: receiver }
-      : { from: sender, towards: receiver, translate: (names) => dialogs.translate(names) };
+    return {
+      from: sender,
+      towards: receiver,
+      realm,
+      ...(dialogs === undefined ? {} : { translate: (names) => dialogs.translate(names) }),
+    };
   }
 }
 

@@ -2,7 +2,16 @@
  * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
-import { hold, step, type HeldInvite, type HoldEffect, type HoldEvent, type HoldPolicy, type Step, type Target } from '../core/held-invite.ts';
+import {
+  hold,
+  step,
+  type HeldInvite,
+  type HoldEffect,
+  type HoldEvent,
+  type HoldPolicy,
+  type Step,
+  type Target,
+} from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog } from '../ports/dialog.ts';
@@ -60,7 +69,14 @@ interface RunningLeg {
   last: SipResponse | undefined;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
+  /** the reliable provisional that carried the answer to the offer: the 2xx may then come without (RFC 3262 5) */
+  described: SipResponse | undefined;
 }
+
+const neverBegun: Step = [
+  { at: 'over', ending: 'cancelled', fault: 'none' },
+  [{ do: 'over', ending: 'cancelled', fault: 'none' }],
+];
 
 /** The runner of one call. `tell` is the only way in. */
 export class Ring {
@@ -75,6 +91,7 @@ export class Ring {
   #held: HeldInvite | undefined;
   #busy = false;
   #earlyMediaLeg: string | undefined;
+  #answering: Promise<void> | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
 
@@ -87,17 +104,24 @@ export class Ring {
   /** Begins; events told before are kept and come after. */
   start(): void {
     this.#busy = true;
-    this.#take(hold(this.#plan.targets, this.#plan.policy));
-    const expires = inviteExpires(this.#plan.transaction.request.headers);
-    if (expires !== undefined && expires * 1000 < this.#plan.times.holdMs) {
-      this.#startTimer('expires', expires * 1000, { is: 'expires' });
-    }
-    this.#drainQueue();
+    let cancelled = false;
     this.#plan.transaction.onCancel((cancel) => {
       const reasons = cancel.headers.list('Reason');
       if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
+      cancelled = true;
       this.tell({ is: 'cancelled' });
     });
+    // given up while the phones were looked up: iOS ends an app that gets a push and no call
+    this.#take(cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy));
+    const expires = inviteExpires(this.#plan.transaction.request.headers);
+    if (
+      this.#held?.at === 'open' &&
+      expires !== undefined &&
+      expires * 1000 < this.#plan.times.holdMs + this.#plan.times.ringMs
+    ) {
+      this.#startTimer('expires', expires * 1000, { is: 'expires' });
+    }
+    this.#drainQueue();
   }
 
   /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
@@ -134,7 +158,9 @@ export class Ring {
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
         this.#stopTimer(effect.leg);
-        this.#legs.get(effect.leg)?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
+        this.#legs
+          .get(effect.leg)
+          ?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
         return;
       case 'start-silence-timer':
         return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });
@@ -147,7 +173,8 @@ export class Ring {
       case 'relay-progress':
         return this.#relayProgress(effect.leg);
       case 'relay-answer':
-        return void this.#relayAnswer(effect.leg);
+        this.#answering = this.#relayAnswer(effect.leg);
+        return;
       case 'hang-up':
         return this.#hangUp(effect.leg, 'SIP;cause=487;text="Call is over"');
       case 'relay-failure':
@@ -162,7 +189,9 @@ export class Ring {
         this.#timers.clear();
         for (const push of this.#pushes.values()) push.abort(over);
         this.#pushes.clear();
-        this.#plan.onOver(effect, this.#story);
+        // a call that is being answered is held until it talks: a stop in between must find it in one place or the other
+        if (this.#answering === undefined) this.#plan.onOver(effect, this.#story);
+        else void this.#answering.then(() => this.#plan.onOver(effect, this.#story));
         return;
       default:
         return effect satisfies never;
@@ -185,8 +214,13 @@ export class Ring {
       return;
     }
     const leg = this.#deps.legs.start(request, {
-      progress: (response) => this.#onResponse(id, response, () => ({ is: 'progress', leg: id, status: response.status })),
-      failed: (response, local) => this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+      progress: (response, reliable) =>
+        this.#onResponse(id, response, (running) => {
+          if (reliable && response.body !== '') running.described = response;
+          return { is: 'progress', leg: id, status: response.status };
+        }),
+      failed: (response, local) =>
+        this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
           running.dialog = dialog;
@@ -194,7 +228,7 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined });
+    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined, described: undefined });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
@@ -223,8 +257,10 @@ export class Ring {
   async #relayAnswer(id: string): Promise<void> {
     const running = this.#legs.get(id);
     if (running?.last === undefined || running.dialog === undefined) return;
-    const { last, dialog: callee, ack } = running;
+    const { dialog: callee, ack } = running;
     const lateOffer = this.#plan.transaction.request.body === '';
+    // what the device has told reliably the caller has perhaps not heard
+    const last = lateOffer ? running.last : withDescription(running.last, running.described);
     if (!lateOffer) ack?.();
     const caller = await this.#plan.transaction.accept({
       status: last.status,
@@ -239,7 +275,9 @@ export class Ring {
       return;
     }
     if (lateOffer) {
-      caller.onAck((answer) => ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }));
+      caller.onAck((answer) =>
+        ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }),
+      );
     }
     this.#plan.onAnswered(caller, callee);
   }
@@ -253,8 +291,12 @@ export class Ring {
 
   #bye(dialog: Dialog, reason: string): void {
     // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
-    dialog.onRequest((transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }));
-    void dialog.request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' }).then(() => dialog.close());
+    dialog.onRequest(
+      (transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }),
+    );
+    void dialog
+      .request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' })
+      .then(() => dialog.close());
   }
 
   #relayFailure(id: string): void {
@@ -286,13 +328,25 @@ export class Ring {
 
   #note(event: HoldEvent): void {
     const subject = 'device' in event ? ` ${event.device}` : 'leg' in event ? ` ${event.leg}` : '';
-    const status = 'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
-    if (this.#story.length < 100) this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
+    const status =
+      'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
+    if (this.#story.length < 100)
+      this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
   }
 }
 
 /** A reason of our own: the default one is an Error with a stack, made for every call and read by nobody. */
 const over = 'over';
+
+/** The answer with the session description of `described` when it has none of its own. */
+function withDescription(answer: SipResponse, described: SipResponse | undefined): SipResponse {
+  if (answer.body !== '' || described === undefined) return answer;
+  const headers = answer.headers.copy();
+  for (const [name, value, key] of described.headers.entries()) {
+    if (key.startsWith('content-') && key !== 'content-length' && !headers.has(key)) headers.add(name, value);
+  }
+  return { ...answer, headers, body: described.body };
+}
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
 const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {

@@ -182,7 +182,7 @@ const registration = z
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
     }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
-      doc: 'How early the edge pushes a phone that cannot wake itself so that it refreshes.',
+      doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
     }),
   })
   .check((context) => {

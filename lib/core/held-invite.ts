@@ -308,7 +308,8 @@ class Draft {
       this.#stopPush(leg.device);
       this.#change(leg.device, { awaited: false, newerFlow: undefined });
     }
-    if (status > 100) this.#effects.push({ do: 'relay-progress', leg: legId });
+    // 199 ends an early dialog (RFC 6228), and the caller has one for all devices
+    if (status > 100 && status !== 199) this.#effects.push({ do: 'relay-progress', leg: legId });
   }
 
   /**

@@ -3,6 +3,7 @@
  * end-to-end passes unchanged and in order, known or not (RFC 3261 16.6, EDGE-PRX-06); what belongs to one hop, to one
  * dialog or to the push service never does (PN-SEC-02). Identity crosses the border of trust as RFC 3325 says.
  */
+import { authParam, parseAuth } from '../sip/auth.ts';
 import { headerKey, Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { stripPushParams } from '../sip/push-params.ts';
@@ -17,6 +18,8 @@ export interface PassOptions {
   readonly towards?: Side;
   /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join and Refer-To */
   readonly translate?: (names: DialogNames) => DialogNames | undefined;
+  /** the edge's own realm: credentials for it have been checked and end here (RFC 3261 22.3) */
+  readonly realm?: string | undefined;
 }
 
 export interface PassInviteOptions extends PassOptions {
@@ -142,9 +145,18 @@ function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: 
     const key = from.keyAt(at);
     if (ownOfEachSide.has(key) || key.startsWith('pn-')) continue;
     if (onlyFromUpstream.has(key) && (options.from === 'phone' || hidden)) continue;
+    if (key === 'proxy-authorization' && isForUs(from.valueAt(at), options)) continue;
     const passed = passValue(key, from.valueAt(at), options, keepsTag);
     if (passed !== undefined) to.add(from.nameAt(at), passed);
   }
+}
+
+/** A phone is nobody's proxy: what is for one must not reach it, least of all another phone's digest. */
+function isForUs(credentials: string, { towards, realm }: PassOptions): boolean {
+  if (towards === 'phone') return true;
+  if (realm === undefined) return false;
+  const auth = parseAuth(credentials);
+  return auth !== undefined && authParam(auth, 'realm') === realm;
 }
 
 /** undefined: nothing of it is left. */

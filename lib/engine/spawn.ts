@@ -34,7 +34,10 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
       resolve(closing ? undefined : (fault ?? new Error(`the SIP engine ended with code ${code}`))),
     );
   });
-  const asked = new Map<number, { readonly resolve: (counters: Counters) => void; readonly reject: (why: Error) => void }>();
+  const asked = new Map<
+    number,
+    { readonly resolve: (counters: Counters) => void; readonly reject: (why: Error) => void }
+  >();
   let ids = 0;
   let over = false;
   // once for all: a handler for each question would stay with the promise until the engine ends

@@ -5,7 +5,12 @@ import { pushable, type Granted } from './commit.ts';
 import type { Asked, RegisterDeps } from './read-register.ts';
 
 /** A refresh that changes nothing but times is told to developers only: there are thousands a second of them. */
-export function account(asked: Asked, granted: readonly Granted[] | '*', change: BindingChange, deps: RegisterDeps): void {
+export function account(
+  asked: Asked,
+  granted: readonly Granted[] | '*',
+  change: BindingChange,
+  deps: RegisterDeps,
+): void {
   const result = resultOf(granted);
   deps.telemetry.count('registrations', { result });
   const one = granted === '*' ? undefined : granted[0];

@@ -4,7 +4,7 @@
  */
 import type { Binding } from '../core/binding.ts';
 import { printFeatureCaps } from '../sip/feature-caps.ts';
-import { Headers } from '../sip/headers.ts';
+import { type Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { printParams } from '../sip/uri.ts';
 import { stripPushParams } from '../sip/push-params.ts';

@@ -24,19 +24,20 @@ export interface Granted {
 const attempts = 50;
 
 /** What the set is after the REGISTER; 'stale' and 'full' changed nothing. Rejects with EDGE_STORE_*. */
-export async function commit(asked: Asked, granted: readonly Granted[] | '*', deps: RegisterDeps): Promise<BindingChange> {
+export async function commit(
+  asked: Asked,
+  granted: readonly Granted[] | '*',
+  deps: RegisterDeps,
+): Promise<BindingChange> {
   const now = deps.clock.now();
   const contacts =
     granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now, deps), expires: one.expires }));
   for (let attempt = 0; attempt < attempts; attempt++) {
     // what was read before the registrar was asked is nearly always still true, and the swap fails where it is not
     const { version, bindings } = attempt === 0 ? asked.read : await deps.store.read(asked.aor);
-    const change = acceptRegister(
-      bindings,
-      { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts },
-      now,
-      { maxBindings: deps.policy.maxBindings },
-    );
+    const change = acceptRegister(bindings, { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts }, now, {
+      maxBindings: deps.policy.maxBindings,
+    });
     if (change.is !== 'changed') {
       // no swap proves this one: look once more
       if (attempt === 0) continue;
@@ -45,16 +46,25 @@ export async function commit(asked: Asked, granted: readonly Granted[] | '*', de
     const keepUntil = change.bindings.reduce((latest, binding) => Math.max(latest, binding.expiresAt), now);
     if ((await deps.store.swap(asked.aor, version, change.bindings, keepUntil)) === 'stored') return change;
   }
-  throw new EdgeError('EDGE_STORE_CONTENDED', `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`);
+  throw new EdgeError(
+    'EDGE_STORE_CONTENDED',
+    `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`,
+  );
 }
 
 /** Publishes what changed, refreshes first: a held call must not wait for anything else. */
 export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps): void {
   if (change.is === 'stale' || change.is === 'full') return;
-  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): Published => ({ is, aor: asked.aor, bindingId });
+  const news = (is: 'refresh-accepted' | 'removed', bindingId: string): Published => ({
+    is,
+    aor: asked.aor,
+    bindingId,
+  });
   if (change.is === 'unchanged') {
     // the same REGISTER again: whoever waits may have missed the first news
-    if (asked.contacts !== '*') for (const { id, expires } of asked.contacts) if (expires > 0) void deps.bus.publish(news('refresh-accepted', id));
+    if (asked.contacts !== '*')
+      for (const { id, expires } of asked.contacts)
+        if (expires > 0) void deps.bus.publish(news('refresh-accepted', id));
     return;
   }
   for (const id of [...change.added, ...change.refreshed]) void deps.bus.publish(news('refresh-accepted', id));

@@ -18,6 +18,9 @@ const tryAgain = new Set([401, 407, 423, 494]);
 
 export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promise<void> {
   const { transaction, domain } = asked;
+  // judged before the PBX is asked too: what it has accepted cannot be taken back without the phone's credentials
+  const foreseen = foresee(asked, deps);
+  if (foreseen !== undefined) return refuse(asked, foreseen, deps);
   const { response, local } = await deps.client.send({
     method: 'REGISTER',
     uri: requestUri(transaction.request.uri),
@@ -29,7 +32,10 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   if (local) {
     // the phone keeps its binding: an outage of the PBX is not the phone's fault (EDGE-REG-16)
     deps.telemetry.count('registrations', { result: 'upstream-timeout' });
-    deps.log.warn({ callId: asked.callId, status: response.status, remote: domain.upstream }, 'the PBX does not answer REGISTER');
+    deps.log.warn(
+      { callId: asked.callId, status: response.status, remote: domain.upstream },
+      'the PBX does not answer REGISTER',
+    );
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '30']]) });
     return;
   }
@@ -37,12 +43,7 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 
   const granted = grantedBy(asked, response, deps);
   const change = await commit(asked, granted, deps);
-  if (change.is === 'stale' || change.is === 'full') {
-    deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
-    deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: change.is }, 'REGISTER refused');
-    await transaction.respond({ status: change.is === 'stale' ? 500 : 403 });
-    return;
-  }
+  if (change.is === 'stale' || change.is === 'full') return refuse(asked, change.is, deps);
   account(asked, granted, change, deps);
   const foreign = response.headers.list('Contact').filter((value) => openedBy(value, deps) === undefined);
   const headers = addRegistered(passedBack(response), granted, change.bindings, foreign, deps);
@@ -52,12 +53,34 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   await sent;
 }
 
+/** What the set of bindings will surely say, whatever the PBX grants: an older CSeq of the same Call-ID, or too many devices. */
+function foresee({ contacts, callId, cseq, stored }: Asked, deps: RegisterDeps): 'stale' | 'full' | undefined {
+  if (contacts === '*') return undefined;
+  if (contacts.some(({ known }) => known?.callId === callId && cseq < known.cseq)) return 'stale';
+  const isNew = ({ known, expires, contact }: AskedContact): boolean =>
+    known === undefined &&
+    expires > 0 &&
+    !stored.some((one) => one.instanceId !== undefined && one.instanceId === contact.instanceId);
+  const leaving = contacts.filter(({ known, expires }) => known !== undefined && expires === 0).length;
+  return contacts.some(isNew) && stored.length - leaving + contacts.filter(isNew).length > deps.policy.maxBindings
+    ? 'full'
+    : undefined;
+}
+
+async function refuse(asked: Asked, because: 'stale' | 'full', deps: RegisterDeps): Promise<void> {
+  deps.telemetry.count('registrations', { result: because === 'stale' ? 'stale' : 'rejected' });
+  deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: because }, 'REGISTER refused');
+  await asked.transaction.respond({ status: because === 'stale' ? 500 : 403 });
+}
+
 async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDeps): Promise<void> {
   deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
-  if (!tryAgain.has(response.status)) deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
+  if (!tryAgain.has(response.status))
+    deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
   if (!tryAgain.has(response.status) && asked.contacts !== '*') {
     for (const { known } of asked.contacts) {
-      if (known !== undefined) void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });
+      if (known !== undefined)
+        void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });
     }
   }
   await asked.transaction.respond({ status: response.status, reason: response.reason, headers: passedBack(response) });
@@ -66,12 +89,25 @@ async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDe
 /** RFC 3261 10.2: the Request-URI of a REGISTER has no user part; phones that send one are forgiven (errata 7136). */
 function requestUri(uri: string): string {
   const parsed = parseUri(uri);
-  return parsed === undefined ? uri : printUri({ ...parsed, user: undefined, password: undefined, params: [], headers: undefined });
+  return parsed === undefined
+    ? uri
+    : printUri({ ...parsed, user: undefined, password: undefined, params: [], headers: undefined });
 }
 
 const notUpstream = new Set([
-  'via', 'route', 'record-route', 'path', 'contact', 'expires', 'max-forwards', 'content-length', 'content-type',
-  'feature-caps', 'supported', 'require', 'x-mpush',
+  'via',
+  'route',
+  'record-route',
+  'path',
+  'contact',
+  'expires',
+  'max-forwards',
+  'content-length',
+  'content-type',
+  'feature-caps',
+  'supported',
+  'require',
+  'x-mpush',
 ]);
 /** Option tags whose mechanism ends at the edge. */
 const ourOptions = new Set(['path', 'outbound', 'gruu']);
@@ -105,10 +141,20 @@ function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
 }
 
 /** Contact parameters that mean something between phone and edge only. */
-const ourContactParams = new Set(['+sip.instance', 'reg-id', 'expires', '+sip.pnsreg', 'pub-gruu', 'temp-gruu', 'temp-gruu-cookie']);
+const ourContactParams = new Set([
+  '+sip.instance',
+  'reg-id',
+  'expires',
+  '+sip.pnsreg',
+  'pub-gruu',
+  'temp-gruu',
+  'temp-gruu-cookie',
+]);
 
 function upstreamContact(asked: Asked, one: AskedContact, deps: RegisterDeps): string {
-  const params = (parseNameAddr(stripPushParams(one.contact.text))?.params ?? []).filter((param) => !ourContactParams.has(param.name.toLowerCase()));
+  const params = (parseNameAddr(stripPushParams(one.contact.text))?.params ?? []).filter(
+    (param) => !ourContactParams.has(param.name.toLowerCase()),
+  );
   return `<${edgeContact(asked, one.id, deps)}>${printParams([...params, { name: 'expires', value: String(one.expires) }])}`;
 }
 
@@ -139,7 +185,20 @@ function grantedBy(asked: Asked, response: SipResponse, deps: RegisterDeps): rea
   });
 }
 
-const notBack = new Set(['via', 'from', 'to', 'call-id', 'cseq', 'contact', 'content-length', 'content-type', 'record-route', 'path', 'require', 'expires']);
+const notBack = new Set([
+  'via',
+  'from',
+  'to',
+  'call-id',
+  'cseq',
+  'contact',
+  'content-length',
+  'content-type',
+  'record-route',
+  'path',
+  'require',
+  'expires',
+]);
 
 function passedBack(response: SipResponse): Headers {
   const headers = Headers.empty();

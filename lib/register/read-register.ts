@@ -5,7 +5,11 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
 import type { Domain } from '../core/domain.ts';
-import { decideRegister, type RegisterDecision, type RegisterPolicy as DecisionPolicy } from '../core/register-decision.ts';
+import {
+  decideRegister,
+  type RegisterDecision,
+  type RegisterPolicy as DecisionPolicy,
+} from '../core/register-decision.ts';
 import type { Client } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { BindingSet, LocationStore } from '../ports/location-store.ts';
@@ -103,7 +107,14 @@ export async function readRegister(
     const decision = decideRegister({ ask, expires, indicated: [] }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
     const known = matchDevice(stored, contact, ask, callId);
-    contacts.push({ contact, ask, decision, expires, known, id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask) });
+    contacts.push({
+      contact,
+      ask,
+      decision,
+      expires,
+      known,
+      id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask),
+    });
   }
   return { transaction, domain, aor, callId, cseq, contacts, stored, read };
 }
@@ -113,7 +124,9 @@ async function answerRefusal(
   decision: Extract<RegisterDecision, { is: 'refuse' }>,
   deps: RegisterDeps,
 ): Promise<undefined> {
-  deps.telemetry.count('registrations', { result: decision.status === 555 ? 'bad-push-service' : decision.status === 423 ? 'too-brief' : 'rejected' });
+  deps.telemetry.count('registrations', {
+    result: decision.status === 555 ? 'bad-push-service' : decision.status === 423 ? 'too-brief' : 'rejected',
+  });
   deps.log.info({ callId: transaction.request.headers.get('Call-ID'), status: decision.status }, 'REGISTER refused');
   await transaction.respond(
     decision.status === 423

@@ -9,7 +9,11 @@ export async function registerHere(asked: Asked, deps: RegisterDeps): Promise<vo
   const granted: readonly Granted[] | '*' =
     asked.contacts === '*'
       ? '*'
-      : asked.contacts.map((one) => ({ asked: one, expires: Math.min(one.expires, deps.policy.maxExpires), upstreamExpires: undefined }));
+      : asked.contacts.map((one) => ({
+          asked: one,
+          expires: Math.min(one.expires, deps.policy.maxExpires),
+          upstreamExpires: undefined,
+        }));
   const change = await commit(asked, granted, deps);
   if (change.is === 'stale' || change.is === 'full') {
     deps.telemetry.count('registrations', { result: change.is === 'stale' ? 'stale' : 'rejected' });
@@ -19,7 +23,10 @@ export async function registerHere(asked: Asked, deps: RegisterDeps): Promise<vo
   }
   account(asked, granted, change, deps);
   const headers = Headers.of([['Date', new Date(deps.clock.now()).toUTCString()]]);
-  const sent = asked.transaction.respond({ status: 200, headers: addRegistered(headers, granted, change.bindings, [], deps) });
+  const sent = asked.transaction.respond({
+    status: 200,
+    headers: addRegistered(headers, granted, change.bindings, [], deps),
+  });
   // written after the 2xx on the same control connection, so the phone sees its 2xx before the INVITE (PN-PROXY-17)
   announce(asked, change, deps);
   await sent;

@@ -25,6 +25,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const startedAt = deps.clock.now();
+  const realm = domain.registration === 'registrar' ? domain.realm : undefined;
   const release = deps.calls.hold([], () => ring.tell({ is: 'drain' }));
   if (release === undefined) {
     void transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) });
@@ -40,12 +41,18 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
       legRequest: () => ({
         uri: request.uri,
         nextHop: domain.upstream,
-        headers: passInvite(request.headers, { from: 'phone', towards: 'upstream', translate: (names) => deps.dialogs.translate(names) }),
+        headers: passInvite(request.headers, {
+          from: 'phone',
+          towards: 'upstream',
+          realm,
+          translate: (names) => deps.dialogs.translate(names),
+        }),
         body: request.body,
       }),
       push: async () => false,
       // a PBX that gives no answer is a fault of the network, not a callee who is away
-      refuseWith: (status) => (status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status }),
+      refuseWith: (status) =>
+        status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status },
       onAnswered: (caller, callee) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const call = bridge(caller, callee, {
@@ -53,6 +60,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
           callId,
           caller: 'phone',
           callee: 'upstream',
+          realm,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
           onOver: done,

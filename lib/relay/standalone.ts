@@ -13,6 +13,8 @@ export interface StandaloneDeps {
   readonly client: Client;
   /** how long the next hop may take; below 32 s, or the sender has given up before (EDGE-NIT-06) */
   readonly timeoutMs: number;
+  /** how long a phone may take; shorter, because one that sleeps will never answer (PN-PROXY-13) */
+  readonly phoneTimeoutMs: number;
 }
 
 export interface StandaloneTarget {
@@ -23,6 +25,8 @@ export interface StandaloneTarget {
   readonly to?: string;
   readonly from?: Side;
   readonly towards?: Side;
+  /** the edge's own realm; credentials for it end here */
+  readonly realm?: string | undefined;
 }
 
 const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK';
@@ -44,10 +48,13 @@ export async function relayStandalone(
     nextHop: target.nextHop,
     headers: passStandalone(headers, target),
     body,
-    timeoutMs: deps.timeoutMs,
+    timeoutMs: target.towards === 'phone' ? deps.phoneTimeoutMs : deps.timeoutMs,
   });
   // the sender's own timer says the same, and a late 408 would be taken for an answer of the far end
-  if (response.status === 408) return;
+  if (response.status === 408) {
+    if (target.towards === 'phone') await transaction.respond({ status: 480 });
+    return;
+  }
   if (local) {
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) });
     return;

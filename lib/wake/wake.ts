@@ -5,7 +5,7 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import { liveBindings, markTokenDead, phoneOf } from '../core/binding-set.ts';
 import type { Target } from '../core/held-invite.ts';
-import { passInvite } from '../core/pass-headers.ts';
+import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
@@ -50,12 +50,16 @@ export interface WakePolicy extends RingTimes {
 export interface Called {
   readonly aor: Aor;
   readonly bindingId: string | undefined;
+  /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
+  readonly from: Side;
 }
 
 /** Resolves when the INVITE is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
 export async function wake(transaction: InviteTransaction, called: Called, deps: WakeDeps): Promise<void> {
   await new Waking(transaction, called, deps).start();
 }
+
+const lookAgainMs = 300;
 
 /** A flow on which a device may be rung, with the binding that brought it. */
 interface KnownFlow {
@@ -83,6 +87,7 @@ class Waking {
   readonly #refreshedAt = new Map<string, number>();
   #early: BindingNews[] | undefined = [];
   #ring: Ring | undefined;
+  #over = false;
 
   constructor(transaction: InviteTransaction, called: Called, deps: WakeDeps) {
     this.#transaction = transaction;
@@ -105,7 +110,10 @@ class Waking {
       throw error;
     });
     for (const binding of found) this.#bindings.set(binding.id, binding);
-    const release = calls.hold(found.map((binding) => this.#deviceOf(binding)), () => this.#ring?.tell({ is: 'drain' }));
+    const release = calls.hold(
+      found.map((binding) => this.#deviceOf(binding)),
+      () => this.#ring?.tell({ is: 'drain' }),
+    );
     if (release === undefined) {
       unsubscribe();
       telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
@@ -114,6 +122,7 @@ class Waking {
       return;
     }
     this.#ring = this.#makeRing(found, () => {
+      this.#over = true;
       unsubscribe();
       release();
     });
@@ -131,7 +140,7 @@ class Waking {
         targets: found.map((binding) => this.#target(binding)),
         policy: { admitNewDevices: this.#called.bindingId === undefined },
         times: deps.policy,
-        answers: { from: 'phone', towards: 'upstream' },
+        answers: { from: 'phone', towards: this.#called.from },
         legRequest: (device, flow) => this.#legRequest(device, flow),
         push: (device, signal) => this.#push(device, signal),
         refuseWith: (status) => ({ status }),
@@ -140,7 +149,7 @@ class Waking {
           const call = bridge(caller, callee, {
             log: deps.log,
             callId: this.#callId,
-            caller: 'upstream',
+            caller: this.#called.from,
             callee: 'phone',
             dialogs: deps.dialogs,
             ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
@@ -175,12 +184,32 @@ class Waking {
     return device;
   }
 
+  /** For a refresh that was heard: a store that does not answer at this moment must not cost the call. */
+  async #lookUntilFound(): Promise<readonly Binding[]> {
+    for (let attempt = 0; !this.#over; attempt++) {
+      try {
+        return await this.#look();
+      } catch (error) {
+        if (attempt === 0)
+          this.#deps.log.warn(
+            { callId: this.#callId, aor: this.#called.aor, err: error },
+            'a phone has registered, and the store does not say where',
+          );
+        await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
+      }
+    }
+    return [];
+  }
+
   #target(binding: Binding): Target {
     return {
       device: this.#deviceOf(binding),
-      flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now()) ? this.#keyOf(binding) : undefined,
+      flow: isWorthTrying(binding, this.#arrivedAt, this.#deps.policy, this.#deps.clock.now())
+        ? this.#keyOf(binding)
+        : undefined,
       // without credentials the push is refused, and log and metrics say why the phone was not woken
-      canPush: binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
+      canPush:
+        binding.push === undefined ? binding.unsupportedPush !== undefined : binding.push.deadSince === undefined,
     };
   }
 
@@ -201,15 +230,23 @@ class Waking {
         if (news.is === 'removed') this.#bindings.delete(news.bindingId);
         const device = this.#deviceOf(lost);
         // another flow of the same phone still stands
-        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => this.#deviceOf(other) === device)) return;
-        this.#ring?.tell(news.is === 'removed' ? { is: 'binding-removed', device } : { is: 'refresh-rejected', device, status: news.status });
+        if (news.is === 'removed' && [...this.#bindings.values()].some((other) => this.#deviceOf(other) === device))
+          return;
+        this.#ring?.tell(
+          news.is === 'removed'
+            ? { is: 'binding-removed', device }
+            : { is: 'refresh-rejected', device, status: news.status },
+        );
         return;
       }
       case 'refresh-accepted':
       case 'gap':
         // after a gap whatever is fresher than what we know counts as heard
-        for (const binding of await this.#look().catch(() => [])) {
-          const isNews = news.is === 'gap' ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0) : binding.id === news.bindingId;
+        for (const binding of await this.#lookUntilFound()) {
+          const isNews =
+            news.is === 'gap'
+              ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0)
+              : binding.id === news.bindingId;
           if (isNews) this.#refreshed(binding);
         }
         return;
@@ -223,7 +260,8 @@ class Waking {
     const now = this.#deps.precise();
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
-    if (pushed !== undefined && !this.#refreshedAt.has(device)) this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
+    if (pushed !== undefined && !this.#refreshedAt.has(device))
+      this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
     this.#refreshedAt.set(device, now);
     this.#ring?.tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding) });
   }
@@ -232,12 +270,15 @@ class Waking {
     const known = this.#flows.get(key);
     if (known === undefined) return undefined;
     const refreshedAt = this.#refreshedAt.get(device);
-    if (refreshedAt !== undefined) this.#deps.telemetry.observe('registerToInvite', (this.#deps.precise() - refreshedAt) / 1000);
-    return legTo(known, this.#transaction, this.#deps);
+    if (refreshedAt !== undefined)
+      this.#deps.telemetry.observe('registerToInvite', (this.#deps.precise() - refreshedAt) / 1000);
+    return legTo(known, this.#called.from, this.#transaction, this.#deps);
   }
 
   async #push(device: string, signal: AbortSignal): Promise<boolean> {
-    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.push !== undefined && one.push.deadSince === undefined);
+    const binding = [...this.#bindings.values()].find(
+      (one) => this.#deviceOf(one) === device && one.push !== undefined && one.push.deadSince === undefined,
+    );
     if (binding?.push === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
@@ -247,12 +288,21 @@ class Waking {
 
   /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
   #cannotPush(device: string): false {
-    const binding = [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && one.unsupportedPush !== undefined);
+    const binding = [...this.#bindings.values()].find(
+      (one) => this.#deviceOf(one) === device && one.unsupportedPush !== undefined,
+    );
     if (binding?.unsupportedPush === undefined) return false;
     const provider = binding.unsupportedPush;
     this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });
     this.#deps.log.warn(
-      { callId: this.#callId, aor: binding.aor, bindingId: binding.id, provider, outcome: 'config-error', reason: 'no push credentials for this phone' },
+      {
+        callId: this.#callId,
+        aor: binding.aor,
+        bindingId: binding.id,
+        provider,
+        outcome: 'config-error',
+        reason: 'no push credentials for this phone',
+      },
       'push refused',
     );
     return false;
@@ -263,7 +313,12 @@ class Waking {
  * Live flow first (PN-PROXY-30). A connection of this engine run may still stand, and if not the engine says so at once; of
  * another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
  */
-export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
+export function isWorthTrying(
+  binding: Binding,
+  arrivedAt: number,
+  policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>,
+  now: number,
+): boolean {
   if (binding.push === undefined) return true;
   if (binding.flow.engine !== policy.engineId()) return false;
   // it has registered between the INVITE's arrival and our look: that is the refresh we would wait for
@@ -273,17 +328,31 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Pick<
 }
 
 /** Whether a call would have any way to this phone now: a flow to try or a token to push (PN-PROXY-33). */
-export function canBeReached(binding: Binding, policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>, now: number): boolean {
+export function canBeReached(
+  binding: Binding,
+  policy: Pick<WakePolicy, 'engineId' | 'udpAwakeMs'>,
+  now: number,
+): boolean {
   if (binding.push !== undefined && binding.push.deadSince === undefined) return true;
   return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
 }
 
 /** The INVITE for one device: to the Contact it registered, word for word as phones expect it, over the flow it registered on. */
-function legTo({ binding, flow }: KnownFlow, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
+function legTo({ binding, flow }: KnownFlow, from: Side, transaction: InviteTransaction, deps: WakeDeps): LegRequest {
   const target = parseUri(binding.target);
   const uri = target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined });
   const { headers, body, uri: called } = transaction.request;
-  return { uri, nextHop: flowUri(flow), headers: passInvite(headers, { ...toOf(headers.get('To'), called, binding), from: 'upstream', towards: 'phone', translate: (names) => deps.dialogs.translate(names) }), body };
+  return {
+    uri,
+    nextHop: flowUri(flow),
+    headers: passInvite(headers, {
+      ...toOf(headers.get('To'), called, binding),
+      from,
+      towards: 'phone',
+      translate: (names) => deps.dialogs.translate(names),
+    }),
+    body,
+  };
 }
 
 /** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR. */
@@ -352,7 +421,13 @@ async function pushDevice(
 }
 
 /** Marks the token dead unless a REGISTER has brought it again since (push-providers 8.6). A lost race costs one more refused push. */
-async function forgetToken(binding: Binding, token: string, since: number | undefined, pushedAt: number, deps: WakeDeps): Promise<void> {
+async function forgetToken(
+  binding: Binding,
+  token: string,
+  since: number | undefined,
+  pushedAt: number,
+  deps: WakeDeps,
+): Promise<void> {
   try {
     for (let attempt = 0; attempt < 5; attempt++) {
       const { version, bindings } = await deps.store.read(binding.aor);
@@ -365,4 +440,3 @@ async function forgetToken(binding: Binding, token: string, since: number | unde
     deps.log.warn({ bindingId: binding.id, err: error }, 'dead token not remembered');
   }
 }
-

@@ -96,7 +96,9 @@ describe('lmdb store', () => {
   it('refuses a folder that cannot be one', async () => {
     // /proc takes no folders, and Node's recursive mkdir would try for ever
     if (process.platform === 'linux') {
-      await expect(openLmdbStore({ path: '/proc/reveille/data' })).rejects.toMatchObject({ code: 'EDGE_STORE_UNAVAILABLE' });
+      await expect(openLmdbStore({ path: '/proc/reveille/data' })).rejects.toMatchObject({
+        code: 'EDGE_STORE_UNAVAILABLE',
+      });
     }
     writeFileSync(join(path, 'file'), '');
     await expect(openLmdbStore({ path: join(path, 'file') })).rejects.toMatchObject({ code: 'EDGE_STORE_UNAVAILABLE' });

@@ -177,6 +177,12 @@ describe('one INVITE for one device', () => {
     expect(call.on({ is: 'silence', leg: 'm/1' })).toEqual([]);
   });
 
+  test('a 199 ends the early dialog of one device and is kept from the caller, who has one for all', () => {
+    const call = new Call([awake('m', 'a')]);
+    expect(call.on({ is: 'progress', leg: 'm/1', status: 183 })).toEqual(['relay-progress m/1']);
+    expect(call.on({ is: 'progress', leg: 'm/1', status: 199 })).toEqual([]);
+  });
+
   test('the answer of a leg that was moved is hung up, as the engine will do anyway, and the other one rings on', () => {
     const call = new Call([awake('m', 'a')]);
     call.on({ is: 'silence', leg: 'm/1' });

@@ -99,6 +99,47 @@ describe('who may call', () => {
   });
   afterAll(() => bed.close());
 
+  it('[EDGE-PRX-16] shows nobody the credentials it has asked a phone for, nor an identity the phone gave itself', async () => {
+    const caller = bed.phone('carl', { domain: homeDomain });
+    const callee = bed.phone('dora', { domain: homeDomain, plain: true });
+    await caller.register();
+    await callee.register();
+    const headers = Headers.of([['P-Asserted-Identity', '<sip:boss@home.example.com>']]);
+    const inside = caller.call('dora', { body: anOffer(), headers });
+    const answered = inside.answer();
+    const rings = await callee.nextCall();
+    expect(inside.transaction.request.headers.get('Proxy-Authorization')).toContain(`realm="${homeDomain}"`);
+    rings.reject(486);
+    expect((await answered).status).toBe(486);
+    // the PBX has a challenge of its own, which this phone does not answer
+    expect((await caller.call('4711', { body: anOffer(), headers }).answer()).status).toBe(407);
+    const atPbx = bed.pbx.ua.seen('in', 'INVITE').at(-1)?.message;
+    for (const { headers: seen } of [rings.request, atPbx ?? rings.request]) {
+      expect(seen.get('From')).toContain(`sip:carl@${homeDomain}`);
+      expect(seen.has('Proxy-Authorization')).toBe(false);
+      expect(seen.has('P-Asserted-Identity')).toBe(false);
+    }
+    expect(atPbx).toBeDefined();
+  });
+
+  it('tells only its users who is registered', async () => {
+    const phone = bed.phone('emil', { domain: homeDomain });
+    await phone.register();
+    const stranger = await bed.agent(places.stranger);
+    const asks = async (from: string): Promise<number> => {
+      const headers = Headers.of([
+        ['From', `<${from}>;tag=t`],
+        ['To', `<${phone.aor}>`],
+        ['Call-ID', newCallId()],
+        ['CSeq', '1 OPTIONS'],
+      ]);
+      return (await stranger.request('OPTIONS', phone.aor, { headers }).answer(3000)).status;
+    };
+    expect(await asks(`sip:x@${homeDomain}`)).toBe(407);
+    // no password of this domain proves a name of another
+    expect(await asks('sip:x@example.com')).toBe(403);
+  });
+
   it('[EDGE-AUTH-01] asks a phone of its own domain for the password with 407 and then calls the PBX', async () => {
     const phone = bed.phone('anna', { domain: homeDomain });
     await phone.register();

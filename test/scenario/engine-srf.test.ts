@@ -9,7 +9,7 @@ let engine: Engine;
 let srf: any;
 let peer: Socket;
 const inbox: string[] = [];
-let waiting: (() => void)[] = [];
+const waiting: (() => void)[] = [];
 
 beforeEach(async () => {
   engine = await startEngine({

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import type * as SpawnModule from '../../lib/engine/spawn.ts';
 import { frame } from '../../lib/engine/control/frames.ts';
 import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 import type { EngineOptions, ListenAt } from '../../lib/engine/options.ts';
@@ -239,9 +240,7 @@ describe('spawnEngine', () => {
     ]);
     writeFileSync(join(out, 'package.json'), '{"type":"module"}');
     symlinkSync(join(root, 'node_modules'), join(out, 'node_modules'));
-    const { spawnEngine } = (await import(
-      pathToFileURL(join(out, 'lib/engine/spawn.js')).href
-    )) as typeof import('../../lib/engine/spawn.ts');
+    const { spawnEngine } = (await import(pathToFileURL(join(out, 'lib/engine/spawn.js')).href)) as typeof SpawnModule;
     const handle = await spawnEngine({ listen: [onUdp], control: { port: 0, secret: 'secret' } });
     const app = await RawApp.ready(handle.controlPort, 'secret', 'options');
     void app.answerAll();

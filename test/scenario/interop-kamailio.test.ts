@@ -45,11 +45,11 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Kamaili
   });
   afterAll(() => world.close());
 
-  function mobile(user: string, address: string = foreign.phones): Phone {
+  function mobile(user: string, address: string = foreign.phones, password = kamailio.password): Phone {
     const phone = new Phone({
       user,
       domain: foreignDomain,
-      password: kamailio.password,
+      password,
       address,
       edge: world.edge.at(transport),
       push: { provider: 'apns', param: world.pushParam, prid: world.token() },
@@ -229,6 +229,13 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Kamaili
     expect(new Set(kept).size).toBe(1);
     expect((await phone.register({ expires: 0 })).status).toBe(200);
     const call = desk.call('kurt', { body: offer });
+    expect((await call.answer()).status).toBe(404);
+  });
+
+  it('lets Kamailio refuse a wrong password', async () => {
+    const phone = mobile('lena', foreign.phones, world.password());
+    expect((await phone.register()).status).toBe(401);
+    const call = desk.call('lena', { body: offer });
     expect((await call.answer()).status).toBe(404);
   });
 });

@@ -208,3 +208,25 @@ describe('calls by AOR', () => {
     await phone.register({ contact: '*', expires: 0 });
   });
 });
+
+describe('a call from one phone of the domain to another', () => {
+  it('[PN-PROXY-02] [EDGE-PRX-16] wakes it after 407, and neither the digest nor an identity of its own making reaches it', async () => {
+    const caller = bed.phone('emil', home);
+    await caller.register();
+    const callee = await bed.sleeper('gero', home);
+    bed.wakesOnPush(callee);
+    const call = caller.call('gero', {
+      body: anOffer(),
+      headers: Headers.of([['P-Asserted-Identity', '<sip:boss@home.example.com>']]),
+    });
+    const answered = call.answer();
+    const incoming = await callee.nextCall();
+    expect(caller.seen('in', '407')).toHaveLength(1);
+    const { headers } = incoming.request;
+    expect(['Proxy-Authorization', 'P-Asserted-Identity'].filter((name) => headers.has(name))).toEqual([]);
+    incoming.answer(answerSdp);
+    expect((await answered).status).toBe(200);
+    expect((await call.dialog?.bye())?.status).toBe(200);
+    expect(bed.pushesFor(callee)).toHaveLength(1);
+  });
+});

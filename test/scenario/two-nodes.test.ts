@@ -1,6 +1,7 @@
 /** Two edges on one Redis and one SIP engine: a REGISTER may land at one while the other holds the INVITE it releases. */
 import { pathToFileURL, fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type * as SpawnModule from '../../lib/engine/spawn.ts';
 import { sessionDescription } from '../../apps/demo/media.ts';
 import type { EngineHandle } from '../../lib/engine/spawn.ts';
 import { onDrachtio, places } from '../support/edge.ts';
@@ -36,7 +37,7 @@ describe.skipIf(why !== undefined)(titled('two nodes', why), () => {
   /** An engine of its own, to which both edges connect as to a drachtio-server. */
   async function sharedEngine(): Promise<Readonly<Record<string, unknown>>> {
     const file = fileURLToPath(new URL('../../dist/lib/engine/spawn.js', import.meta.url));
-    const { spawnEngine } = (await import(pathToFileURL(file).href)) as typeof import('../../lib/engine/spawn.ts');
+    const { spawnEngine } = (await import(pathToFileURL(file).href)) as typeof SpawnModule;
     const secret = 'shared-engine';
     engine = await spawnEngine({
       listen: [

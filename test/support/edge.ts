@@ -15,7 +15,7 @@ import type { Remote } from '../../apps/demo/wire.ts';
 export const places = {
   edge: '127.0.30.1',
   pbx: '127.0.30.2',
-  /** phones have addresses from 127.0.30.50 on; this one is for those that share one */
+  /** phones have addresses of their own; this one is for those that share one */
   phones: '127.0.30.3',
   /** nobody has told the edge about this one */
   stranger: '127.0.30.9',

@@ -14,11 +14,11 @@ interface Waiter {
 
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
-  for (const child of running) end(child, 'SIGKILL');
+  for (const child of running) send(child, 'SIGKILL');
 });
 
-/** The program and what it has started: some are several processes. */
-function end(child: ChildProcess, signal: NodeJS.Signals): void {
+/** To the program and what it has started: some are several processes. */
+function send(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   try {
     process.kill(-child.pid, signal);
@@ -118,9 +118,18 @@ export class Program {
     return [...this.output.matchAll(pattern)].length;
   }
 
+  /** SIGSTOP: its sockets stay open and nothing is read from them, as an app in the background. */
+  freeze(): void {
+    send(this.#child, 'SIGSTOP');
+  }
+
+  thaw(): void {
+    send(this.#child, 'SIGCONT');
+  }
+
   /** As the system does it with an app that it suspends for good. */
   async kill(): Promise<void> {
-    end(this.#child, 'SIGKILL');
+    send(this.#child, 'SIGKILL');
     await this.exited;
   }
 
@@ -128,7 +137,7 @@ export class Program {
   async stop(signal: NodeJS.Signals = 'SIGTERM', graceMs = 3000): Promise<number> {
     // the leader tells the others how it wants them to end
     this.#child.kill(signal);
-    const force = setTimeout(() => end(this.#child, 'SIGKILL'), graceMs);
+    const force = setTimeout(() => send(this.#child, 'SIGKILL'), graceMs);
     const code = await this.exited;
     clearTimeout(force);
     return code;

@@ -28,7 +28,8 @@ export interface WorldOptions {
   readonly upstream: string;
   /** 8 when absent: foreign phones take a moment to start */
   readonly holdSeconds?: number;
-  readonly trusted?: readonly string[];
+  /** more keys of the section `wake` */
+  readonly wake?: Readonly<Record<string, number>>;
 }
 
 export class World {
@@ -51,7 +52,7 @@ export class World {
     });
   }
 
-  static async open({ upstream, holdSeconds = 8, trusted = [] }: WorldOptions): Promise<World> {
+  static async open({ upstream, holdSeconds = 8, wake = {} }: WorldOptions): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), 'reveille-interop-'));
     const lab = await startApnsLab({ topics: [topic] });
     const { teamId, keyId, privateKey } = lab.credentials;
@@ -59,15 +60,15 @@ export class World {
     writeFileSync(join(dir, 'key.p8'), privateKey, { mode: 0o600 });
     const edge = await startEdge({
       config: {
-        domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream, trusted }],
+        domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream }],
         registration: { min_expires: 60 },
-        wake: { hold_seconds: holdSeconds },
+        wake: { hold_seconds: holdSeconds, ...wake },
         push: {
           apps: [
             {
               name: 'phone',
               provider: 'apns',
-              match: [`${teamId}.${topic}`],
+              match: [`${teamId}.com.example.phone`],
               team_id: teamId,
               key_id: keyId,
               key_file: join(dir, 'key.p8'),

@@ -1,5 +1,6 @@
 /** What the machine must have for some suites; a missing thing is a reason to skip that is printed with the title and counted. */
 import { accessSync, constants } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 /**
@@ -8,6 +9,12 @@ import { delimiter, join } from 'node:path';
  */
 export function needs(program: string): string | undefined {
   return pathOf(program) === undefined ? `${program} is not installed` : undefined;
+}
+
+/** Why a program that looks for a network of its own, as baresip does, cannot run here; undefined when it can. */
+export function needsNetwork(): string | undefined {
+  const found = Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ internal }) => !internal));
+  return found ? undefined : 'no network address besides loopback';
 }
 
 /** A title that carries the reason of a skip. */

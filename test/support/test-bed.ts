@@ -2,7 +2,7 @@
  * A whole world on loopback for the scenarios: the built edge as a child, an APNs stand-in over HTTP/2, a PBX and phones on real
  * sockets. It remembers every secret that was used; when it is closed, none of them may have reached a log line or a metric.
  */
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -224,12 +224,12 @@ export class Bed {
   }
 }
 
-let addresses = 0;
-
-/** Phones live at addresses of their own, as they do in the world; what happens where they share one is a test of its own. */
+/**
+ * Phones live at addresses of their own, as they do in the world; what happens where they share one is a test of its own.
+ * Drawn by lot, because a drachtio-server remembers user and address of every phone for an hour, from file to file.
+ */
 function anAddress(): string {
-  addresses += 1;
-  return `127.0.30.${50 + (addresses % 200)}`;
+  return `127.30.${randomInt(256)}.${randomInt(1, 255)}`;
 }
 
 /** An SDP offer that is recognisable, with lines of its own. */

@@ -9,6 +9,7 @@ import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
 import { authParam, parseAuth } from '../../../lib/sip/auth.ts';
 import { Headers } from '../../../lib/sip/headers.ts';
+import type { UsedNonces } from './used-nonces.ts';
 
 export interface AuthenticateDeps {
   readonly store: Pick<LocationStore, 'readSecret'>;
@@ -16,9 +17,10 @@ export interface AuthenticateDeps {
   readonly secret: string;
   readonly now: () => number;
   readonly hex: (octets: number) => string;
+  readonly used: UsedNonces;
 }
 
-const nonceLifeMs = 300_000;
+export const nonceLifeMs = 300_000;
 
 /** 'passed': the sender is the user of `aor`. Else it has been answered: 'challenged' with 401 or 407, 'forbidden' with 403. */
 export async function authenticate(
@@ -29,7 +31,8 @@ export async function authenticate(
   deps: AuthenticateDeps,
 ): Promise<'passed' | 'challenged' | 'forbidden'> {
   const { request } = transaction;
-  const [asks, answers] = status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
+  const [asks, answers] =
+    status === 401 ? ['WWW-Authenticate', 'Authorization'] : ['Proxy-Authenticate', 'Proxy-Authorization'];
   const offered = request.headers.lines(answers).flatMap((line) => parseAuth(line) ?? []);
   const credentials = findCredentials(offered, domain.realm);
   let stale = false;
@@ -39,18 +42,21 @@ export async function authenticate(
     const allowed = secret === undefined ? undefined : only(secret, domain.algorithms);
     const right = verifyDigest({ method: request.method, credentials, secret: allowed, body: request.body });
     const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
-    if (right && nonce === 'fresh') {
+    if (right && nonce === 'fresh' && deps.used.use(credentials, deps.now())) {
       if (user === aor.slice(0, aor.lastIndexOf('@'))) return 'passed';
       await transaction.respond({ status: 403 });
       return 'forbidden';
     }
-    stale = right && nonce === 'stale';
+    // used before: whoever has the password tries again with the new nonce
+    stale = right && nonce !== 'forged';
   }
   const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
   const headers = Headers.empty();
   const owner = await secretOf(aor.slice(0, aor.lastIndexOf('@')), domain, deps);
   // a phone takes the first algorithm it knows: offer none that can never be checked
-  const known = domain.algorithms.filter((algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined);
+  const known = domain.algorithms.filter(
+    (algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined,
+  );
   const algorithms = known.length > 0 ? known : domain.algorithms;
   for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
   await transaction.respond({ status, headers });
@@ -62,7 +68,10 @@ async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): P
 }
 
 /** Only the algorithms that are offered count: MD5 may be switched off for old secrets too (EDGE-AUTH-03). */
-function only(secret: { readonly md5?: string; readonly sha256?: string }, algorithms: Domain['algorithms']): { md5?: string; sha256?: string } {
+function only(
+  secret: { readonly md5?: string; readonly sha256?: string },
+  algorithms: Domain['algorithms'],
+): { md5?: string; sha256?: string } {
   return {
     ...(secret.md5 !== undefined && algorithms.includes('MD5') ? { md5: secret.md5 } : {}),
     ...(secret.sha256 !== undefined && algorithms.includes('SHA-256') ? { sha256: secret.sha256 } : {}),

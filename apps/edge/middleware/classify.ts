@@ -1,5 +1,5 @@
 /** Who sent a request and whom it is for. Decides by source address, by our own sealed Contact and by domain; changes nothing. */
-import { BlockList, isIP } from 'node:net';
+import { type BlockList, isIP } from 'node:net';
 import type { Aor } from '../../../lib/core/binding.ts';
 import { openContact } from '../../../lib/core/contact-token.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
@@ -43,7 +43,8 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
     const known = domainOf(domains, hostOfAor(opened.aor));
     if (known === undefined) return { is: 'refused', status: 404, why: 'domain no longer configured' };
     // only the PBX has ever seen this Contact: from anywhere else it is stolen (PN-SEC-09)
-    if (!isFrom(known.trusted, flow.address)) return { is: 'refused', status: 403, why: 'not from the PBX of this domain' };
+    if (!isFrom(known.trusted, flow.address))
+      return { is: 'refused', status: 403, why: 'not from the PBX of this domain' };
     return { is: 'to-device', domain: known.domain, ...opened };
   }
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
@@ -52,12 +53,14 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
   if (registrar !== undefined) {
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
     const aor = aorOf(`sip:${uri.user}@${host}`);
-    if (aor !== undefined) return { is: 'to-user', domain: registrar.domain, aor, trusted: isFrom(registrar.trusted, flow.address) };
+    if (aor !== undefined)
+      return { is: 'to-user', domain: registrar.domain, aor, trusted: isFrom(registrar.trusted, flow.address) };
   }
   const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
   if (home === undefined) return { is: 'refused', status: 404, why: 'no such domain here' };
-  if (`${flow.address}:${flow.port}` === home.upstreamSource()) return { is: 'refused', status: 404, why: 'the PBX called a contact we do not know' };
+  if (`${flow.address}:${flow.port}` === home.upstreamSource())
+    return { is: 'refused', status: 404, why: 'the PBX called a contact we do not know' };
   return { is: 'to-upstream', domain: home.domain, from };
 }
 

@@ -5,7 +5,9 @@ import type { BoundCounter, Telemetry } from '../../../lib/ports/telemetry.ts';
 import { methodLabel, statusLabel } from '../../../lib/telemetry/metrics.ts';
 
 /** Stands in front of a transaction and counts the first final answer that goes through it. */
-export function requestCounter(telemetry: Telemetry): (transaction: ServerTransaction | InviteTransaction) => ServerTransaction | InviteTransaction {
+export function requestCounter(
+  telemetry: Telemetry,
+): (transaction: ServerTransaction | InviteTransaction) => ServerTransaction | InviteTransaction {
   // bound once: this is on the path of every message
   const series = new Map<string, BoundCounter>();
   const count = (method: string, status: number): void => {

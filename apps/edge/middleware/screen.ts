@@ -21,7 +21,8 @@ export function screen({ request }: ServerTransaction): Answer | undefined {
   if (method === 'REGISTER') {
     const required = headers.list('Require').filter((option) => !understood.has(option.toLowerCase()));
     if (required.length > 0) return unsupported(required);
-    if (aorOf(parseNameAddr(headers.get('To') ?? '')?.uri ?? '') === undefined) return { status: 400, reason: 'Bad To' };
+    if (aorOf(parseNameAddr(headers.get('To') ?? '')?.uri ?? '') === undefined)
+      return { status: 400, reason: 'Bad To' };
   }
   return undefined;
 }

@@ -68,7 +68,8 @@ export class UdpListener implements Listener {
     this.#counters.sent++;
     // a dual-stack socket knows IPv4 peers by their mapped address only
     const to = this.#family === 6 && !address.includes(':') ? `::ffff:${address}` : address;
-    this.#socket.send(Buffer.from(text, 'latin1'), port, to, ignore);
+    // without a callback: it would cost a turn of the queue for each datagram, and nobody could do anything
+    this.#socket.send(Buffer.from(text, 'latin1'), port, to);
     return true;
   }
 

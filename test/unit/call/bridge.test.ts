@@ -225,7 +225,12 @@ test.each([
   [481, 481],
   [408, 480],
 ])('a NOTIFY answered %i ends its subscription, not the call', async (status, passed) => {
-  const notify = await callee.sends('NOTIFY', { headers: [['Event', 'refer'], ['Subscription-State', 'terminated']] });
+  const notify = await callee.sends('NOTIFY', {
+    headers: [
+      ['Event', 'refer'],
+      ['Subscription-State', 'terminated'],
+    ],
+  });
   await caller.last('NOTIFY').answer(status, { local: status === 408 });
   expect(notify.final).toMatchObject({ status: passed });
   const info = await callee.sends('INFO');

@@ -157,6 +157,21 @@ describe('INVITE', () => {
     expect(passInvite(of([['Supported', '100rel, timer']]), {}).get('supported')).toBe('timer');
   });
 
+  test('[EDGE-AUTH-09] credentials pass to the PBX, those for the edge itself end here, and no phone sees any', () => {
+    const forPbx = 'Digest username="a", realm="pbx.example.com", nonce="n", uri="sip:b@x", response="r"';
+    const forEdge = 'Digest username="a", realm="home.example.com", nonce="n", uri="sip:b@x", response="r"';
+    const headers = of([
+      ['Proxy-Authorization', forEdge],
+      ['Proxy-Authorization', forPbx],
+    ]);
+    const left = (options: Parameters<typeof passInvite>[1]) =>
+      passInvite(headers, options).lines('proxy-authorization');
+    expect(left({ from: 'phone', towards: 'upstream' })).toEqual([forEdge, forPbx]);
+    expect(left({ from: 'phone', towards: 'upstream', realm: 'home.example.com' })).toEqual([forPbx]);
+    expect(left({ from: 'phone', towards: 'phone' })).toEqual([]);
+    expect(passRequest(headers, { from: 'phone', towards: 'phone' }).has('proxy-authorization')).toBe(false);
+  });
+
   test('[EDGE-PRX-16] an identity a phone asserts does not cross the border', () => {
     const headers = of([
       ['P-Asserted-Identity', '<sip:president@x>'],
@@ -232,4 +247,18 @@ test('a standalone request keeps the names of its transaction', () => {
     'Call-ID: c1',
     'CSeq: 1 INVITE',
   ]);
+});
+
+test('credentials for the edge itself end there, those for a proxy beyond it pass, and a phone gets none at all', () => {
+  const headers = of([
+    ['Proxy-Authorization', 'Digest realm="ours", response="1"'],
+    ['Proxy-Authorization', 'Digest realm="theirs", response="2"'],
+    ['Authorization', 'Digest realm="ours", response="3"'],
+  ]);
+  const values = (passed: Headers): readonly string[] =>
+    passed.lines('Proxy-Authorization').map((line) => line.slice(-2, -1));
+  expect(values(passRequest(headers, { realm: 'ours' }))).toEqual(['2']);
+  expect(values(passRequest(headers))).toEqual(['1', '2']);
+  const atPhone = passInvite(headers, { towards: 'phone' });
+  expect([values(atPhone), atPhone.has('Authorization')]).toEqual([[], true]);
 });

@@ -30,17 +30,28 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
 }
 
 const classifier: Classifier = {
-  domains: [aDomain('example.com', 'mid-registrar', '192.0.2.10'), aDomain('reg.example.com', 'registrar', '192.0.2.20')],
+  domains: [
+    aDomain('example.com', 'mid-registrar', '192.0.2.10'),
+    aDomain('reg.example.com', 'registrar', '192.0.2.20'),
+  ],
   contactKey,
 };
 
-function arrived(uri: string, from: string, options: { readonly method?: string; readonly fromUri?: string; readonly headers?: readonly [string, string][] } = {}): ServerTransaction {
+function arrived(
+  uri: string,
+  from: string,
+  options: { readonly method?: string; readonly fromUri?: string; readonly headers?: readonly [string, string][] } = {},
+): ServerTransaction {
   const [address = '', port = '5060'] = from.split(':');
   return {
     request: request(
       options.method ?? 'INVITE',
       uri,
-      Headers.of([['From', `<${options.fromUri ?? 'sip:bob@example.com'}>;tag=1`], ['To', '<sip:alice@example.com>'], ...(options.headers ?? [])]),
+      Headers.of([
+        ['From', `<${options.fromUri ?? 'sip:bob@example.com'}>;tag=1`],
+        ['To', '<sip:alice@example.com>'],
+        ...(options.headers ?? []),
+      ]),
     ),
     flow: { transport: 'udp', address, port: Number(port), engine: 'e1' },
     receivedOn: undefined,
@@ -52,7 +63,11 @@ const sealed = `sip:${sealContact(contactKey, { aor: 'alice@example.com', bindin
 
 describe('whom a request is for', () => {
   it('is the device whose Contact the PBX was given', () => {
-    expect(classify(arrived(sealed, '192.0.2.10'), classifier)).toMatchObject({ is: 'to-device', aor: 'alice@example.com', bindingId: 'b1' });
+    expect(classify(arrived(sealed, '192.0.2.10'), classifier)).toMatchObject({
+      is: 'to-device',
+      aor: 'alice@example.com',
+      bindingId: 'b1',
+    });
   });
 
   it('[PN-SEC-09] is nobody when the Contact comes from elsewhere than the PBX', () => {
@@ -62,28 +77,50 @@ describe('whom a request is for', () => {
   });
 
   it('is the user of a domain whose registrar we are, also when the PBX calls the edge by its address', () => {
-    expect(classify(arrived('sip:carol@reg.example.com', '192.0.2.20'), classifier)).toMatchObject({ is: 'to-user', aor: 'carol@reg.example.com', trusted: true });
-    expect(classify(arrived('sip:carol@192.0.2.1:5060', '192.0.2.20'), classifier)).toMatchObject({ is: 'to-user', aor: 'carol@reg.example.com', trusted: true });
-    expect(classify(arrived('sip:carol@reg.example.com', '198.51.100.7', { fromUri: 'sip:dan@reg.example.com' }), classifier)).toMatchObject({ is: 'to-user', trusted: false });
+    expect(classify(arrived('sip:carol@reg.example.com', '192.0.2.20'), classifier)).toMatchObject({
+      is: 'to-user',
+      aor: 'carol@reg.example.com',
+      trusted: true,
+    });
+    expect(classify(arrived('sip:carol@192.0.2.1:5060', '192.0.2.20'), classifier)).toMatchObject({
+      is: 'to-user',
+      aor: 'carol@reg.example.com',
+      trusted: true,
+    });
+    expect(
+      classify(
+        arrived('sip:carol@reg.example.com', '198.51.100.7', { fromUri: 'sip:dan@reg.example.com' }),
+        classifier,
+      ),
+    ).toMatchObject({ is: 'to-user', trusted: false });
   });
 
   it('is the PBX of the caller for everything else', () => {
-    expect(classify(arrived('sip:1002@example.com', '198.51.100.7'), classifier)).toMatchObject({ is: 'to-upstream', from: 'bob@example.com' });
+    expect(classify(arrived('sip:1002@example.com', '198.51.100.7'), classifier)).toMatchObject({
+      is: 'to-upstream',
+      from: 'bob@example.com',
+    });
   });
 
   it('never sends back to the PBX what it has just sent', () => {
-    expect(classify(arrived('sip:gone@192.0.2.1', '192.0.2.10:5060'), classifier)).toMatchObject({ is: 'refused', status: 404 });
+    expect(classify(arrived('sip:gone@192.0.2.1', '192.0.2.10:5060'), classifier)).toMatchObject({
+      is: 'refused',
+      status: 404,
+    });
   });
 
   it('is the edge itself without a user part; other schemes are refused', () => {
     expect(classify(arrived('sip:192.0.2.1', '192.0.2.10'), classifier)).toEqual({ is: 'to-edge' });
     expect(classify(arrived('tel:+4930123', '192.0.2.10'), classifier)).toMatchObject({ is: 'refused', status: 416 });
-    expect(classify(arrived('sip:bob@elsewhere.net', '198.51.100.7', { fromUri: 'sip:x@elsewhere.net' }), classifier)).toMatchObject({ is: 'refused', status: 404 });
+    expect(
+      classify(arrived('sip:bob@elsewhere.net', '198.51.100.7', { fromUri: 'sip:x@elsewhere.net' }), classifier),
+    ).toMatchObject({ is: 'refused', status: 404 });
   });
 });
 
 describe('checks before any work', () => {
-  const answer = (headers: readonly [string, string][], method = 'INVITE') => screen(arrived('sip:a@example.com', '192.0.2.10', { headers, method }));
+  const answer = (headers: readonly [string, string][], method = 'INVITE') =>
+    screen(arrived('sip:a@example.com', '192.0.2.10', { headers, method }));
 
   it('[PN-PROXY-26] refuses a request whose hops are used up', () => {
     expect(answer([['Max-Forwards', '0']])?.status).toBe(483);
@@ -92,7 +129,13 @@ describe('checks before any work', () => {
   });
 
   it('[EDGE-REG-03] refuses what it does not understand, and names it', () => {
-    const refused = answer([['Require', 'path, foo'], ['Require', 'bar']], 'REGISTER');
+    const refused = answer(
+      [
+        ['Require', 'path, foo'],
+        ['Require', 'bar'],
+      ],
+      'REGISTER',
+    );
     expect([refused?.status, refused?.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
     expect(answer([['Proxy-Require', 'foo']])?.status).toBe(420);
     // what the other end must understand is not for us to refuse

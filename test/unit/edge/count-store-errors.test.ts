@@ -22,7 +22,8 @@ describe('a store whose errors are counted', () => {
     const store = countStoreErrors(openMemoryStore(), telemetry);
     await Promise.all(use(store));
     expect((await store.read('alice@example.com')).bindings).toHaveLength(1);
-    for (const operation of metrics.storeErrors.labels.operation) expect(telemetry.counted('storeErrors', { operation })).toBe(0);
+    for (const operation of metrics.storeErrors.labels.operation)
+      expect(telemetry.counted('storeErrors', { operation })).toBe(0);
     await store.close();
   });
 
@@ -31,6 +32,7 @@ describe('a store whose errors are counted', () => {
     const broken = new Proxy(openMemoryStore(), { get: () => () => Promise.reject(new Error('down')) });
     const outcomes = await Promise.allSettled(use(countStoreErrors(broken, telemetry)));
     expect(outcomes.map(({ status }) => status)).toEqual(outcomes.map(() => 'rejected'));
-    for (const operation of metrics.storeErrors.labels.operation) expect(telemetry.counted('storeErrors', { operation })).toBe(1);
+    for (const operation of metrics.storeErrors.labels.operation)
+      expect(telemetry.counted('storeErrors', { operation })).toBe(1);
   });
 });

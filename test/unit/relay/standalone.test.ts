@@ -7,7 +7,12 @@ import { RecordedTransaction } from '../../support/fake-dialog.ts';
 
 const target = { uri: 'sip:bob@192.0.2.7;pn-prid=secret;x=1', nextHop: 'sip:192.0.2.7:5060;transport=tcp' };
 
-async function relay(method: string, answer: ClientAnswer, headers: readonly (readonly [string, string])[] = []) {
+async function relay(
+  method: string,
+  answer: ClientAnswer,
+  headers: readonly (readonly [string, string])[] = [],
+  more: { readonly towards?: 'phone' } = {},
+) {
   const sent: ClientRequest[] = [];
   const client: Client = {
     send: (one) => {
@@ -30,7 +35,7 @@ async function relay(method: string, answer: ClientAnswer, headers: readonly (re
       'hi',
     ),
   );
-  await relayStandalone(transaction, target, { client, timeoutMs: 1234 });
+  await relayStandalone(transaction, { ...target, ...more }, { client, timeoutMs: 1234, phoneTimeoutMs: 567 });
   return { transaction, sent };
 }
 
@@ -106,12 +111,34 @@ test('[EDGE-PRX-01] no hops left: 483', async () => {
 
 test('[EDGE-PRX-16] what a phone says of its own identity in an answer is not believed either', async () => {
   const transaction = new RecordedTransaction(
-    request('MESSAGE', 'sip:bob@edge', Headers.of([['From', '<sip:a@b>;tag=1'], ['To', '<sip:b@c>'], ['Call-ID', 'c'], ['CSeq', '3 MESSAGE']])),
+    request(
+      'MESSAGE',
+      'sip:bob@edge',
+      Headers.of([
+        ['From', '<sip:a@b>;tag=1'],
+        ['To', '<sip:b@c>'],
+        ['Call-ID', 'c'],
+        ['CSeq', '3 MESSAGE'],
+      ]),
+    ),
   );
   const client: Client = {
     send: () =>
-      Promise.resolve({ response: response(200, 'OK', Headers.of([['P-Asserted-Identity', '<sip:boss@c>']])), local: false }),
+      Promise.resolve({
+        response: response(200, 'OK', Headers.of([['P-Asserted-Identity', '<sip:boss@c>']])),
+        local: false,
+      }),
   };
-  await relayStandalone(transaction, { ...target, from: 'upstream', towards: 'phone' }, { client, timeoutMs: 1 });
+  await relayStandalone(
+    transaction,
+    { ...target, from: 'upstream', towards: 'phone' },
+    { client, timeoutMs: 1, phoneTimeoutMs: 1 },
+  );
   expect(transaction.final?.headers?.has('P-Asserted-Identity')).toBe(false);
+});
+
+test('[PN-PROXY-13] a phone that gives no answer is away: 480 well before the sender gives up', async () => {
+  const { transaction, sent } = await relay('MESSAGE', answered(408, true), [], { towards: 'phone' });
+  expect(sent[0]?.timeoutMs).toBe(567);
+  expect(transaction.final).toMatchObject({ status: 480 });
 });

@@ -8,6 +8,8 @@ import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
+import { Headers } from '../../../lib/sip/headers.ts';
+import { response } from '../../../lib/sip/message.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 import { FakeInvite, FakeLegs } from '../../support/fake-call.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
@@ -65,7 +67,14 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
       },
       close: () => Promise.resolve(),
     },
-    policy: { holdMs: 30_000, silentMs: 1500, ringMs: 190_000, udpAwakeMs: 0, pushDeadlineMs: 5000, engineId: () => 'e1' },
+    policy: {
+      holdMs: 30_000,
+      silentMs: 1500,
+      ringMs: 190_000,
+      udpAwakeMs: 0,
+      pushDeadlineMs: 5000,
+      engineId: () => 'e1',
+    },
   };
   /** A REGISTER of the phone from this port was accepted. */
   const register = async (binding: Binding): Promise<void> => {
@@ -78,7 +87,7 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
   return { deps, clock, legs, bus, calls, pushes, register };
 }
 
-const called = { aor, bindingId: 'phone-1' };
+const called = { aor, bindingId: 'phone-1', from: 'upstream' } as const;
 const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 };
@@ -151,8 +160,12 @@ describe('an INVITE for a phone', () => {
     await settled();
     expect(invite.finals).toEqual([480]);
     expect(edge.pushes).toEqual([]);
-    expect((edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' })).toBe(1);
-    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain('warn push refused');
+    expect(
+      (edge.deps.telemetry as TelemetryRecorder).counted('pushes', { provider: 'apns', outcome: 'config-error' }),
+    ).toBe(1);
+    expect((edge.deps.log as QuietLog).lines.map(({ level, message }) => `${level} ${message}`)).toContain(
+      'warn push refused',
+    );
   });
 
   it('[PN-PROXY-20] is over when the caller gives up: a later refresh rings nobody', async () => {
@@ -213,6 +226,70 @@ describe('an INVITE for a phone', () => {
     expect(leg?.dialog.closed).toBe(1);
   });
 
+  it('pushes and rings nobody when the caller gave up before the phone was found', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    const woken = wake(invite, called, edge.deps);
+    invite.cancel();
+    await woken;
+    await settled();
+    expect([edge.pushes, edge.legs.started.length]).toEqual([[], 0]);
+    expect([edge.calls.held, edge.clock.waiting]).toEqual([0, 0]);
+  });
+
+  it('rings although the store had no answer when the refresh was heard', async () => {
+    const memory = openMemoryStore();
+    let down = false;
+    const store: LocationStore = Object.assign(Object.create(memory) as LocationStore, {
+      read: (of: string) => (down ? Promise.reject(new Error('down')) : memory.read(of)),
+      swap: memory.swap.bind(memory),
+    });
+    const edge = anEdge(store);
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await memory.swap(
+      aor,
+      (await memory.read(aor)).version,
+      [aPhone(2000, edge.clock.now())],
+      edge.clock.now() + 3_600_000,
+    );
+    down = true;
+    await edge.bus.publish({ is: 'refresh-accepted', aor, bindingId: 'phone-1' });
+    await settled();
+    expect(edge.legs.started).toHaveLength(0);
+    edge.clock.move(400);
+    await settled();
+    down = false;
+    edge.clock.move(400);
+    await settled();
+    expect(edge.legs.started).toHaveLength(1);
+    invite.cancel();
+    edge.legs.started[0]?.fail(487);
+    expect(edge.clock.waiting).toBe(0);
+  });
+
+  it('gives the caller the session description that the phone told reliably before its 2xx', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    const leg = edge.legs.started[0];
+    const type: readonly (readonly [string, string])[] = [['Content-Type', 'application/sdp']];
+    leg?.events.progress(response(183, 'Session Progress', Headers.of(type), 'v=0 answer'), true);
+    leg?.events.answered(response(200, 'OK', Headers.empty()), leg.dialog, () => {});
+    await settled();
+    const final = invite.answers.at(-1);
+    expect([final?.status, final?.body, final?.headers?.get('Content-Type')]).toEqual([
+      200,
+      'v=0 answer',
+      'application/sdp',
+    ]);
+  });
+
   it('pushes the token that lives when a phone has two flows', async () => {
     const edge = anEdge(openMemoryStore());
     const now = edge.clock.now() - 60_000;
@@ -226,7 +303,7 @@ describe('an INVITE for a phone', () => {
       push: { ...push, tokens: [{ kind: 'voip', token: 'cd' }] },
     });
     await edge.deps.store.swap(aor, 0, [dead, alive], dead.expiresAt);
-    await wake(new FakeInvite(), { aor, bindingId: undefined }, edge.deps);
+    await wake(new FakeInvite(), { aor, bindingId: undefined, from: 'upstream' }, edge.deps);
     expect(edge.pushes).toEqual(['cd']);
   });
 
@@ -235,6 +312,22 @@ describe('an INVITE for a phone', () => {
     const edge = anEdge({ ...store, read: () => Promise.reject(new Error('down')) } as LocationStore);
     await expect(wake(new FakeInvite(), called, edge.deps)).rejects.toThrow('down');
     expect(edge.calls.held).toBe(0);
+  });
+});
+
+describe('a call that is being answered', () => {
+  it('is at every moment either held or talking, so that a stop finds it', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    await wake(new FakeInvite(), called, edge.deps);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    edge.legs.started[0]?.answer();
+    for (let turn = 0; turn < 10; turn++) {
+      expect(edge.calls.held + edge.calls.talking).toBeGreaterThan(0);
+      await Promise.resolve();
+    }
+    expect([edge.calls.held, edge.calls.talking]).toEqual([0, 1]);
   });
 });
 
@@ -262,7 +355,9 @@ describe('no wake-up is lost', () => {
         const invite = new FakeInvite();
         const woken = wake(invite, called, deps);
         for (let at = 0; at < refreshes; at++) {
-          void scheduler.schedule(Promise.resolve(), 'register').then(() => edge.register(aPhone(2000 + at, edge.clock.now())));
+          void scheduler
+            .schedule(Promise.resolve(), 'register')
+            .then(() => edge.register(aPhone(2000 + at, edge.clock.now())));
         }
         await scheduler.waitAll();
         await woken;

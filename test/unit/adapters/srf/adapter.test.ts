@@ -211,7 +211,10 @@ test('callers that an engine has kept through a loss of the link are answered as
   await control.next();
   await control.cut();
   await until(() => ups === 1);
-  expect(await control.next()).toMatchObject({ fields: ['sip', 'waits', ''], text: expect.stringMatching(/^SIP\/2\.0 503 .*\r\nRetry-After: /) });
+  expect(await control.next()).toMatchObject({
+    fields: ['sip', 'waits', ''],
+    text: expect.stringMatching(/^SIP\/2\.0 503 .*\r\nRetry-After: /),
+  });
   expect(control.waiting).toEqual([]);
 });
 

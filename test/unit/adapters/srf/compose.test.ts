@@ -34,7 +34,9 @@ test('hides Contact and Expires from the server, not from who receives them', ()
     ['Contact', '<sip:a@10.0.0.2>;expires=90'],
   ]);
   const text = composeResponse(200, undefined, headers, '', true);
-  expect(text).toBe('SIP/2.0 200 OK\r\nm: <sip:a@10.0.0.1>;expires=60\r\nm: <sip:a@10.0.0.2>;expires=90\r\nContent-Length: 0\r\n\r\n');
+  expect(text).toBe(
+    'SIP/2.0 200 OK\r\nm: <sip:a@10.0.0.1>;expires=60\r\nm: <sip:a@10.0.0.2>;expires=90\r\nContent-Length: 0\r\n\r\n',
+  );
   const read = parseMessage(text);
   expect(read.kind === 'malformed' ? [] : read.headers.list('Contact')).toEqual(headers.list('Contact'));
 });
