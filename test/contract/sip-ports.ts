@@ -48,7 +48,7 @@ export function sipPortsContract(name: string, open: () => Promise<Engine>, know
     const contract = (title: string, run: () => Promise<void>, timeout = 10_000): void => {
       const why = Object.entries(known).find(([start]) => title.startsWith(start))?.[1];
       if (why === undefined) test(title, { timeout }, run);
-      else test.skip(`${title} (${why})`, run);
+      else test.skip(`${title} (skipped: ${why})`, run);
     };
 
     beforeAll(async () => {

@@ -5,6 +5,7 @@ import { sessionDescription } from '../../apps/demo/media.ts';
 import type { Phone } from '../../apps/demo/phone.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { onDrachtio, places } from '../support/edge.ts';
+import { titled } from '../support/needs.ts';
 import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
@@ -70,7 +71,8 @@ describe.each(['udp', 'tcp'] as const)('a call on %s', (transport) => {
     }
   });
 
-  it.skipIf(onDrachtio)('carries a body as large as a datagram takes', async () => {
+  const tooLong = onDrachtio ? 'drachtio-server answers 400 to messages above 8.4 kB' : undefined;
+  it.skipIf(onDrachtio)(titled('carries a body as large as a datagram takes', tooLong), async () => {
     const body = 'x'.repeat(30_000);
     const transaction = atPbx.request('MESSAGE', Headers.of([['Content-Type', 'text/plain']]), body);
     const arrived = await atPhone.next('MESSAGE', 3000);
