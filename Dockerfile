@@ -22,4 +22,4 @@ VOLUME /var/lib/reveille
 EXPOSE 5060/udp 5060/tcp 9090/tcp
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9090/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "--enable-source-maps", "dist/apps/edge/main.js"]
+ENTRYPOINT ["node", "--single-threaded-gc", "--enable-source-maps", "dist/apps/edge/main.js"]

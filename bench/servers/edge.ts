@@ -36,7 +36,8 @@ export async function startEdge(plan: EdgePlan, place: Place): Promise<readonly 
     const edge = await startServer({
       name: 'edge',
       command: process.execPath,
-      args: [...plan.nodeArgs, join(projectRoot, 'dist/apps/edge/main.js'), '--config', config],
+      // as npm start does (ADR 8)
+      args: ['--single-threaded-gc', ...plan.nodeArgs, join(projectRoot, 'dist/apps/edge/main.js'), '--config', config],
       cwd: place.folder,
       logFile: join(place.folder, 'edge.log'),
       ready: () => answersHttp(place.http.host, place.http.port, '/readyz'),
