@@ -23,7 +23,3 @@ export function flowUri(flow: Pick<Flow, 'transport' | 'address' | 'port'>): str
 export function hostOf(address: string): string {
   return address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
 }
-
-export function sameFlow(a: Flow, b: Flow): boolean {
-  return a.transport === b.transport && a.port === b.port && a.address === b.address && a.engine === b.engine;
-}
