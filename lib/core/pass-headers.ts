@@ -46,6 +46,7 @@ const ownOfEachSide = new Set([
   'proxy-require',
   'feature-caps',
   'x-mpush',
+  'x-push',
   'flow-timer',
   'min-expires',
 ]);
@@ -57,6 +58,11 @@ const onlyFromUpstream = new Set([
   'p-charging-vector',
   'p-charging-function-addresses',
 ]);
+
+/** A phone that sends such a field says of itself what it cannot know (EDGE-PRX-16). */
+export function isAssertedByNetworks(key: string): boolean {
+  return onlyFromUpstream.has(key);
+}
 
 /** Fields that hold URIs which may be copies of a registered Contact. */
 const holdUris = new Set([

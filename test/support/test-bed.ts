@@ -30,6 +30,10 @@ export interface BedOptions {
   readonly holdSeconds?: number;
   /** another PBX than ours, as the config names it */
   readonly upstream?: string;
+  /** more keys of the domain whose registrar the PBX is, `registration` too */
+  readonly domain?: Readonly<Record<string, unknown>>;
+  /** more keys of the domain whose registrar the edge is */
+  readonly home?: Readonly<Record<string, unknown>>;
   /** sections of the config merged over the usual ones, one level deep */
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** another edge of the same world: its stand-in and PBX are used, not new ones */
@@ -96,8 +100,8 @@ export class Bed {
     const upstream = options.upstream ?? `sip:${places.pbx}:${pbx.ua.local.port};transport=${transport}`;
     const usual = {
       domains: [
-        { name: pbxDomain, registration: 'mid-registrar', upstream },
-        { name: homeDomain, registration: 'registrar', upstream, users: homeUsers(secrets) },
+        { name: pbxDomain, registration: 'mid-registrar', upstream, ...options.domain },
+        { name: homeDomain, registration: 'registrar', upstream, users: homeUsers(secrets), ...options.home },
       ],
       registration: { min_expires: 300 },
       wake: { hold_seconds: options.holdSeconds ?? 5, silent_flow_ms: 500 },
