@@ -19,7 +19,7 @@ import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { unquote } from '../sip/auth.ts';
 import { flowUri, type Flow } from '../sip/flow.ts';
-import { parseNameAddr } from '../sip/name-addr.ts';
+import { parseNameAddr, tagOf } from '../sip/name-addr.ts';
 import { parseUri, printUri, unescape } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
@@ -63,6 +63,12 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
 }
 
 const lookAgainMs = 300;
+
+/** The same for all copies of one INVITE, whatever branch they took (RFC 3261 8.2.2.2). */
+function mergeKey({ request: { headers } }: InviteTransaction): string {
+  const tag = tagOf(headers.get('From') ?? '') ?? '';
+  return `${headers.get('Call-ID') ?? ''} ${tag} ${Number.parseInt(headers.get('CSeq') ?? '', 10)}`;
+}
 
 /** A flow on which a device may be rung, with the binding that brought it. */
 interface KnownFlow {
@@ -116,7 +122,15 @@ class Waking {
     const release = calls.hold(
       found.map((binding) => this.#deviceOf(binding)),
       () => this.#ring?.tell({ is: 'drain' }),
+      mergeKey(this.#transaction),
     );
+    if (release === 'merged') {
+      unsubscribe();
+      telemetry.count('wakes', { ending: 'refused', fault: 'caller' });
+      log.info({ callId: this.#callId, aor: this.#called.aor, status: 482 }, 'the phone has this INVITE already');
+      await this.#transaction.respond({ status: 482, reason: 'Merged Request' });
+      return;
+    }
     if (release === undefined) {
       unsubscribe();
       telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
