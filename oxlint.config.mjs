@@ -113,7 +113,7 @@ export default {
     room(
       ['lib/config/**'],
       ['config', 'telemetry', 'errors'],
-      ['node:*', 'yaml', 'zod'],
+      ['node:*', 'yaml', 'zod', '@xmldom/xmldom'],
       'the config is text and rules',
     ),
     room(
@@ -139,6 +139,7 @@ export default {
     ...adapter('srf', ['drachtio-srf']),
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),
+    ...adapter('http', []),
     ...adapter('push', []),
     ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],

@@ -83,7 +83,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const { transports, registrations } = this.#core;
     const cached = registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, cached, true, [410, 'Gone']);
+      this.#send(app, msgId, request, cached, true, true);
       return;
     }
     const hop = hopOf(next, transports);
@@ -184,14 +184,14 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     transaction.cancel();
   }
 
-  /** `lost` is what the app hears when the flow is a connection that is gone (drachtio-protocol C.4). */
+  /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
   #send(
     app: AppLink,
     msgId: string,
     request: SipRequest,
     flow: Flow | undefined,
     alongFlow: boolean,
-    lost: readonly [number, string] = [503, 'Service Unavailable'],
+    cached = false,
   ): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
@@ -225,9 +225,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     if (flow === undefined) {
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
       this.#localAnswer(sent, 503, 'DNS Error', 'unknown');
-    } else if (!flow.open) {
+    } else if (cached && !flow.open) {
       app.requestSent(msgId, text, 0, sentPeer(flow), sent.txn);
-      this.#localAnswer(sent, ...lost, sentPeer(flow).protocol);
+      this.#localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
     } else this.#launch(app, msgId, sent, flow, text);
   }
 
