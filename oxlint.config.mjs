@@ -107,8 +107,8 @@ export default {
     room(
       ['lib/engine/**'],
       ['sip', 'engine', 'errors', 'telemetry'],
-      ['node:*'],
-      'the engine needs node networking and nothing else',
+      ['node:*', 'ws'],
+      'the engine needs node networking and WebSocket frames, and nothing else',
     ),
     room(
       ['lib/config/**'],
