@@ -191,7 +191,8 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
       const binding = called(classified, await bindingsOf(classified.aor, deps)).at(-1);
       if (binding === undefined)
         return void (await transaction.respond({
-          status: classified.is === 'to-user' && classified.gruu !== undefined ? await withoutPhone(classified, deps) : 480,
+          status:
+            classified.is === 'to-user' && classified.gruu !== undefined ? await withoutPhone(classified, deps) : 480,
         }));
       return relayStandalone(
         transaction,

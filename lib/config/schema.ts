@@ -173,7 +173,12 @@ const domain = z
   .check((context) => {
     const { registration, users } = context.value;
     if (registration !== 'registrar' && users.length > 0) {
-      mistake(context, ['users'], 'no users but with registration registrar: here the PBX knows them', `${users.length}`);
+      mistake(
+        context,
+        ['users'],
+        'no users but with registration registrar: here the PBX knows them',
+        `${users.length}`,
+      );
     }
     repeated(users.map((one) => one.name)).forEach(([at]) =>
       mistake(context, ['users', at, 'name'], 'a name no other user of this domain has', 'the same name twice'),

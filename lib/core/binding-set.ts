@@ -71,7 +71,11 @@ export function phoneOf(binding: Binding): string {
  * The name under which others know the phone: that of its one binding, or, where it may have several flows (reg-id), one made of its
  * instance-id, so that all of them are one phone to the PBX.
  */
-export function phoneName({ id, instanceId, regId }: Partial<Pick<Binding, 'instanceId' | 'regId'>> & Pick<Binding, 'id'>): string {
+export function phoneName({
+  id,
+  instanceId,
+  regId,
+}: Partial<Pick<Binding, 'instanceId' | 'regId'>> & Pick<Binding, 'id'>): string {
   return instanceId === undefined || regId === undefined ? id : instanceName(instanceId);
 }
 

@@ -54,7 +54,11 @@ export function indicatedOf(granted: readonly Granted[] | '*'): readonly Indicat
   return granted === '*' ? [] : granted.map(({ asked, expires }) => ({ decision: asked.decision, expires }));
 }
 
-function gruusOf(asked: Asked, { instanceId }: { readonly instanceId?: string }, deps: RegisterDeps): readonly UriParam[] {
+function gruusOf(
+  asked: Asked,
+  { instanceId }: { readonly instanceId?: string },
+  deps: RegisterDeps,
+): readonly UriParam[] {
   if (!asked.mode.givesGruu || !asked.supported.has('gruu') || instanceId === undefined) return [];
   const { pub, temp } = gruus(deps.gruuKey, { ...asked, instanceId });
   return [

@@ -22,4 +22,3 @@ export interface Accepted {
   readonly granted: readonly Granted[] | '*';
   readonly bindings: readonly Binding[];
 }
-

@@ -51,10 +51,7 @@ export const passThrough: Form = {
 };
 
 /** Its expires on the same Contact, else Expires, else what was asked (RFC 3261 10.3 step 8). */
-function grantedBy(
-  contacts: Exclude<Asked['contacts'], '*'>,
-  response: SipResponse,
-): readonly Granted[] {
+function grantedBy(contacts: Exclude<Asked['contacts'], '*'>, response: SipResponse): readonly Granted[] {
   const read = parseContacts(response.headers);
   const listed = typeof read === 'string' ? [] : read;
   const header = readExpires(response.headers.get('Expires'));

@@ -85,12 +85,7 @@ async function refuse(asked: Asked, because: 'stale' | 'full', deps: RegisterDep
   await asked.transaction.respond({ status: because === 'stale' ? 500 : 403 });
 }
 
-async function passRefusal(
-  asked: Asked,
-  response: SipResponse,
-  headers: Headers,
-  deps: RegisterDeps,
-): Promise<void> {
+async function passRefusal(asked: Asked, response: SipResponse, headers: Headers, deps: RegisterDeps): Promise<void> {
   deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
   if (!tryAgain.has(response.status))
     deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
