@@ -42,8 +42,8 @@ export async function openDomains(config: Config, hostports: readonly string[], 
       name: domain.name,
       registration: domain.registration,
       withoutPath: domain.withoutPath,
-      requirePath: domain.requirePath === 'yes',
-      serviceRoute: domain.serviceRoute === 'yes',
+      requirePath: domain.requirePath,
+      serviceRoute: domain.serviceRoute,
       get upstream() {
         return upstream;
       },

@@ -146,13 +146,13 @@ const domain = z
     without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
       doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
     }),
-    require_path: fallback(oneOf('yes', 'no'), 'yes', {
-      doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. no for a PBX that knows Path and refuses the word.',
+    require_path: fallback(yesOrNo, true, {
+      doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
     }),
     proxies: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
       doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped.',
     }),
-    service_route: fallback(oneOf('yes', 'no'), 'no', {
+    service_route: fallback(yesOrNo, false, {
       doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
     }),
     upstream: required(sipPeer, {

@@ -6,14 +6,16 @@ import { newCallId, newTag } from '../../apps/demo/ua.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import type { SipMessage } from '../../lib/sip/message.ts';
 import { places } from '../support/edge.ts';
-import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
+import { anOffer, Bed, pathDomain, type PhoneChoice } from '../support/test-bed.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
 let bed: Bed;
 beforeAll(async () => {
-  bed = await Bed.open({ domain: { registration: 'path', proxies: [places.stranger] } });
+  bed = await Bed.open({ domain: { proxies: [places.stranger] } });
 });
 afterAll(() => bed.close());
+
+const aPhone = (user: string, choice: PhoneChoice = {}): Phone => bed.phone(user, { domain: pathDomain, ...choice });
 
 /** REGISTERs for this user as the PBX got them. */
 function atPbx(user: string): readonly SipMessage[] {
@@ -40,7 +42,7 @@ async function registerAs(phone: Phone, fields: readonly (readonly [string, stri
   ]);
   const done = await agent.authenticated(
     'REGISTER',
-    `sip:${pbxDomain}`,
+    `sip:${pathDomain}`,
     { headers },
     { user, password: password ?? '' },
   );
@@ -51,7 +53,7 @@ async function registerAs(phone: Phone, fields: readonly (readonly [string, stri
 function ask(method: string, uri: string, routes: readonly string[], agent = bed.pbx.ua) {
   const headers = Headers.of([
     ...routes.map((route) => ['Route', route] as const),
-    ['From', `<sip:bob@${pbxDomain}>;tag=${newTag()}`],
+    ['From', `<sip:bob@${pathDomain}>;tag=${newTag()}`],
     ['To', `<${uri}>`],
     ['Call-ID', newCallId()],
     ['CSeq', `1 ${method}`],
@@ -62,7 +64,7 @@ function ask(method: string, uri: string, routes: readonly string[], agent = bed
 
 describe('REGISTER towards the PBX', () => {
   it('[PN-REG-08] [EDGE-PATH-01] [EDGE-AUTH-09] Contact, Expires and credentials as sent, our URI on Path, sip.pns on top', async () => {
-    const phone = bed.phone('anna');
+    const phone = aPhone('anna');
     const answer = await phone.register();
     expect(answer.status).toBe(200);
     const sent = phone.seen('out', 'REGISTER').at(-1)?.message.headers;
@@ -78,7 +80,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-REG-10] [PN-FC-04] the 2xx says the same type, once, and its Contact is that of the phone', async () => {
-    const phone = bed.phone('bert');
+    const phone = aPhone('bert');
     const answer = await phone.register({ contact: phone.contact(await phone.open(), ';+sip.pnsreg') });
     expect(answer.headers.lines('Feature-Caps')).toEqual(['*;+sip.pns="apns";+sip.pnsreg="180"']);
     expect(last('bert').lines('Feature-Caps')).toEqual(['*;+sip.pns="apns"']);
@@ -86,12 +88,12 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[EDGE-PATH-02] Require: path, so that a PBX without Path says so', async () => {
-    await bed.phone('carl').register();
+    await aPhone('carl').register();
     expect(last('carl').list('Require')).toEqual(['path']);
   });
 
   it('[PN-INT-01] [EDGE-OUT-01] reg-id from the phone itself: `ob`; through another proxy: none', async () => {
-    const phone = bed.phone('dora');
+    const phone = aPhone('dora');
     const agent = await phone.open();
     await phone.register({ contact: phone.contact(agent, ';reg-id=1') });
     expect(pathOf('dora')).toMatch(/;lr;ob>$/);
@@ -104,7 +106,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-FC-05] [EDGE-FC-01] [EDGE-PATH-03] [EDGE-SR-01] [PN-INT-09] what the PBX says passes unchanged, our Feature-Caps above it', async () => {
-    const phone = bed.phone('emil');
+    const phone = aPhone('emil');
     const said = [
       ['Path', '<sip:one.example.net;lr>,<sip:two.example.net;lr>'],
       ['Service-Route', '<sip:out.example.net;lr>'],
@@ -125,7 +127,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-SEC-12] [EDGE-PRX-16] Feature-Caps and Path of a phone itself are dropped, and it is pushed all the same', async () => {
-    const phone = bed.phone('frieda');
+    const phone = aPhone('frieda');
     const answer = await phone.register({
       headers: Headers.of([
         ['Feature-Caps', '*;+sip.pns="apns"'],
@@ -140,7 +142,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-REG-03] a proxy nearer to the phone pushes: its Feature-Caps and Path pass, ours is not added, and nobody is pushed', async () => {
-    const phone = bed.phone('gero', { address: places.stranger });
+    const phone = aPhone('gero', { address: places.stranger });
     const answer = await phone.register({
       headers: Headers.of([
         ['Feature-Caps', '*;+sip.pns="apns"'],
@@ -161,14 +163,14 @@ describe('REGISTER towards the PBX', () => {
       200,
       { headers: Headers.of([['Contact', `${incoming.request.headers.get('Contact')};expires=60`]]) },
     ];
-    const answer = await bed.phone('hans').register();
+    const answer = await aPhone('hans').register();
     bed.pbx.onRegister = () => undefined;
     expect([answer.status, answer.headers.has('Feature-Caps')]).toEqual([200, false]);
     expect(answer.headers.get('Contact')).toMatch(/;expires=60$/);
   });
 
   it('[PN-QRY-02] [PN-QRY-06] [PN-QRY-07] a query is indicated to the PBX and to the phone alike, and is no push', async () => {
-    const phone = bed.phone('ida', { plain: true });
+    const phone = aPhone('ida', { plain: true });
     await phone.open();
     for (const query of ['pn-provider=apns', 'pn-provider']) {
       const answer = await phone.register({ contact: `<${phone.ua.uri('ida')};${query}>` });
@@ -183,7 +185,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-FC-06] [EDGE-FC-02] a fetch passes without Path and Feature-Caps', async () => {
-    const phone = bed.phone('jens');
+    const phone = aPhone('jens');
     await phone.register();
     const answer = await phone.register({ contact: '' });
     expect(answer.headers.list('Contact')).toHaveLength(1);
@@ -191,7 +193,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-INT-07] [EDGE-PATH-02] a phone that does not know Path is served as by a mid-registrar', async () => {
-    const phone = bed.phone('kurt');
+    const phone = aPhone('kurt');
     const answer = await registerAs(phone, [['Contact', phone.contact(await phone.open())]]);
     expect(answer.headers.lines('Feature-Caps')).toEqual(['*;+sip.pns="apns"']);
     expect([last('kurt').has('Path'), last('kurt').get('Contact')?.includes('pn-')]).toEqual([false, false]);
@@ -203,7 +205,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-REG-15] [PN-FC-07] 401 and 403 pass without Feature-Caps and change nothing', async () => {
-    const phone = await bed.sleeper('lena');
+    const phone = await bed.sleeper('lena', { domain: pathDomain });
     expect(phone.seen('in', '401')[0]?.message.headers.has('Feature-Caps')).toBe(false);
     const old = phone.push;
     phone.push = { provider: 'apns', param: bed.pushParam, prid: 'cd'.repeat(32) };
@@ -220,8 +222,8 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('[PN-SEC-05] tokens of other phones in the answer of the PBX do not reach this one', async () => {
-    const one = bed.phone('mia');
-    const other = bed.phone('mia');
+    const one = aPhone('mia');
+    const other = aPhone('mia');
     await one.register();
     const answer = await other.register();
     const text = answer.headers.list('Contact').join();
@@ -230,7 +232,7 @@ describe('REGISTER towards the PBX', () => {
   });
 
   it('a Require that only the PBX can judge is left to it', async () => {
-    const phone = bed.phone('nora');
+    const phone = aPhone('nora');
     expect((await phone.register({ headers: Headers.of([['Require', 'time-travel']]) })).status).toBe(200);
     expect(last('nora').list('Require')).toContain('time-travel');
   });
@@ -238,7 +240,7 @@ describe('REGISTER towards the PBX', () => {
 
 describe('calls along Path', () => {
   it('[PN-PROXY-02] [PN-PROXY-19] [PN-REG-01] wakes the phone, and what reaches it has no push parameters and no Route', async () => {
-    const phone = await bed.sleeper('olga');
+    const phone = await bed.sleeper('olga', { domain: pathDomain });
     bed.wakesOnPush(phone);
     const call = bed.pbx.call('olga', { body: anOffer() });
     expect(bed.pbx.ua.seen('out', 'INVITE').at(-1)?.message.headers.get('Route')).toBe(pathOf('olga'));
@@ -255,7 +257,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-DEREG-04] a new token under the same instance: the new one is pushed, whichever Contact the PBX still calls', async () => {
-    const phone = bed.phone('paul');
+    const phone = aPhone('paul');
     await phone.register();
     const old = bed.pbx.bindings('paul').at(-1);
     const before = phone.push?.prid;
@@ -271,7 +273,7 @@ describe('calls along Path', () => {
   });
 
   it('[EDGE-PRX-04] [PN-INT-03] two Contacts of one phone at the PBX: it forks, and the phone gets one INVITE', async () => {
-    const phone = bed.phone('quinn');
+    const phone = aPhone('quinn');
     await phone.register();
     await phone.wake();
     const [left, right] = bed.pbx.bindings('quinn');
@@ -280,8 +282,8 @@ describe('calls along Path', () => {
     bed.wakesOnPush(phone);
     // one request, two branches: the same Call-ID, From tag and CSeq
     const fields = Headers.of([
-      ['From', `<sip:bob@${pbxDomain}>;tag=fork`],
-      ['To', `<sip:quinn@${pbxDomain}>`],
+      ['From', `<sip:bob@${pathDomain}>;tag=fork`],
+      ['To', `<sip:quinn@${pathDomain}>`],
       ['Call-ID', newCallId()],
       ['CSeq', '1 INVITE'],
       ['Contact', `<${bed.pbx.ua.uri('bob')}>`],
@@ -296,13 +298,13 @@ describe('calls along Path', () => {
     const incoming = await phone.nextCall();
     incoming.reject(486);
     const statuses = (await Promise.all(branches.map((branch) => branch.answer()))).map(({ status }) => status);
-    expect(statuses.toSorted()).toEqual([482, 486]);
+    expect(statuses.toSorted((a, b) => a - b)).toEqual([482, 486]);
     expect(phone.invites).toHaveLength(1);
     expect(bed.pushesFor(phone)).toHaveLength(1);
   });
 
   it('[PN-REG-16] two Contacts of one REGISTER share a Path, and the request-URI tells them apart', async () => {
-    const phone = bed.phone('rita');
+    const phone = aPhone('rita');
     const agent = await phone.open();
     const desk = `sip:rita@${places.phones}:5099`;
     await phone.register({ contact: `<${desk}>, ${phone.contact(agent)}` });
@@ -315,7 +317,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-INT-04] a closed connection is no lost phone: push and hold', async () => {
-    const phone = bed.phone('sara', { transport: 'tcp' });
+    const phone = aPhone('sara', { transport: 'tcp' });
     await phone.register();
     await phone.sleep();
     bed.wakesOnPush(phone);
@@ -326,7 +328,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-INT-05] [EDGE-OUT-03] a plain phone whose flow is gone: 430', async () => {
-    const phone = bed.phone('tina', { transport: 'tcp', plain: true });
+    const phone = aPhone('tina', { transport: 'tcp', plain: true });
     await phone.register();
     await phone.sleep();
     const call = bed.pbx.call('tina', { body: anOffer() });
@@ -334,7 +336,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-INT-05] [EDGE-OUT-02] a token with one bit changed: 403, and no push', async () => {
-    const phone = await bed.sleeper('ute');
+    const phone = await bed.sleeper('ute', { domain: pathDomain });
     const [binding] = bed.pbx.bindings('ute');
     const path = binding?.path[0] ?? '';
     const token = tokenOf(path);
@@ -349,7 +351,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-SEC-09] [EDGE-OUT-03] a good token from somebody else: 403; from the phone’s own flow the request goes to the PBX', async () => {
-    const phone = bed.phone('vera');
+    const phone = aPhone('vera');
     await phone.register();
     const [binding] = bed.pbx.bindings('vera');
     const stranger = await bed.agent('127.0.30.8', 'udp', false);
@@ -363,7 +365,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-DEREG-01] [PN-EXP-04] removed with expiry 0: 480 and no push', async () => {
-    const phone = bed.phone('willy');
+    const phone = aPhone('willy');
     await phone.register();
     const [binding] = bed.pbx.bindings('willy');
     await phone.register({
@@ -376,7 +378,7 @@ describe('calls along Path', () => {
   });
 
   it('[PN-DEREG-05] `*` goes to the PBX as it is and forgets every phone here', async () => {
-    const [one, other] = [bed.phone('xenia'), bed.phone('xenia')];
+    const [one, other] = [aPhone('xenia'), aPhone('xenia')];
     await one.register();
     await other.register();
     const known = bed.pbx.bindings('xenia');
@@ -388,14 +390,14 @@ describe('calls along Path', () => {
   });
 
   it('[PN-PROXY-33] OPTIONS of the PBX wakes nobody: 200 while the phone can be woken', async () => {
-    const phone = await bed.sleeper('yara');
+    const phone = await bed.sleeper('yara', { domain: pathDomain });
     const [binding] = bed.pbx.bindings('yara');
     expect((await ask('OPTIONS', binding?.contact ?? '', binding?.path ?? [])).status).toBe(200);
     expect(bed.pushesFor(phone)).toHaveLength(0);
   });
 
   it('[PN-PROXY-31] a plain phone is rung at once', async () => {
-    const phone = bed.phone('zoe', { plain: true });
+    const phone = aPhone('zoe', { plain: true });
     await phone.register();
     const call = bed.pbx.call('zoe', { body: anOffer() });
     (await phone.nextCall()).reject(486);
@@ -406,10 +408,10 @@ describe('calls along Path', () => {
 describe('a domain that insists on Path', () => {
   it('[EDGE-PATH-02] [PN-INT-07] answers 421 with Require: path', async () => {
     const strict = await Bed.open({
-      domain: { registration: 'path', without_path: 'refuse', require_path: 'no' },
+      domain: { without_path: 'refuse', require_path: false },
       beside: bed,
     });
-    const phone = strict.phone('anna');
+    const phone = strict.phone('anna', { domain: pathDomain });
     const agent = await phone.open();
     const fields = Headers.of([
       ['From', `<${phone.aor}>;tag=${newTag()}`],
@@ -418,7 +420,7 @@ describe('a domain that insists on Path', () => {
       ['CSeq', '1 REGISTER'],
       ['Contact', phone.contact(agent)],
     ]);
-    const refused = await agent.request('REGISTER', `sip:${pbxDomain}`, { headers: fields }).answer();
+    const refused = await agent.request('REGISTER', `sip:${pathDomain}`, { headers: fields }).answer();
     expect([refused.status, refused.headers.get('Require')]).toEqual([421, 'path']);
     expect((await phone.register()).status).toBe(200);
     expect(last('anna').has('Require')).toBe(false);
