@@ -163,6 +163,7 @@ async function assemble(
         supports: appFinder(config.push.apps),
         providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
         unsupportedPush: config.registration.unsupportedPush,
+        dialects: config.registration.pushDialects,
         minExpires: config.registration.minExpires,
         pushLeadSeconds: config.registration.refreshLeadSeconds,
         slackSeconds: 30,

@@ -196,6 +196,16 @@ const registration = z
     unsupported_push: fallback(oneOf('accept', 'reject'), 'accept', {
       doc: 'A push service no app is configured for: register the phone as a plain one, or refuse with 555.',
     }),
+    push_dialects: fallback(
+      listOf(
+        oneOf('outside-brackets', 'legacy', 'x-mpush', 'x-push'),
+        'a list of outside-brackets, legacy, x-mpush, x-push',
+      ),
+      ['outside-brackets', 'legacy', 'x-mpush', 'x-push'],
+      {
+        doc: 'Push parameters understood beside those of RFC 8599: outside-brackets (pn-* as parameters of the Contact header), legacy (app-id, pn-type, pn-tok, pn-uri), x-mpush and x-push (header fields of Mizutech and PortSIP).',
+      },
+    ),
     pnsreg_seconds: fallback(integer(30, 3600, 'seconds'), 180, {
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
     }),

@@ -6,7 +6,7 @@
 import { authParam, parseAuth } from '../sip/auth.ts';
 import { headerKey, Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
-import { stripPushParams } from '../sip/push-params.ts';
+import { pushFields, stripPushParams } from '../sip/push-params.ts';
 import { type DialogNames, translateReferTo, translateReplaces } from './dialog-names.ts';
 
 export type Side = 'phone' | 'upstream';
@@ -45,8 +45,7 @@ const ownOfEachSide = new Set([
   'rack',
   'proxy-require',
   'feature-caps',
-  'x-mpush',
-  'x-push',
+  ...pushFields,
   'flow-timer',
   'min-expires',
 ]);

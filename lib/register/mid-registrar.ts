@@ -6,7 +6,7 @@ import type { Binding } from '../core/binding.ts';
 import { phoneName } from '../core/binding-set.ts';
 import { openContact, sealContact } from '../core/contact-token.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { stripPushParams } from '../sip/push-params.ts';
+import { pushFields, stripPushParams } from '../sip/push-params.ts';
 import { findParam, printParams } from '../sip/uri.ts';
 import { addRegistered } from './answer.ts';
 import { userPartOf } from './commit.ts';
@@ -22,8 +22,7 @@ const notUpstream = new Set([
   'feature-caps',
   'supported',
   'require',
-  'x-mpush',
-  'x-push',
+  ...pushFields,
 ]);
 /** Option tags whose mechanism ends at the edge. */
 const ourOptions = new Set(['path', 'outbound', 'gruu']);

@@ -25,7 +25,7 @@ import { parseContacts, type Contact } from '../sip/contact.ts';
 import { readFeatureCaps } from '../sip/feature-caps.ts';
 import { Headers } from '../sip/headers.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { readPush, type PushAsk } from '../sip/push-params.ts';
+import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
 
 export interface RegisterDeps {
@@ -56,6 +56,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly refresh: RefreshPolicy | undefined;
   /** value of sip.pnsreg, seconds, above 120 (PN-REG-13) */
   readonly pnsreg: number;
+  /** what is understood beside RFC 8599 */
+  readonly dialects: readonly Dialect[];
   /** how long the PBX may take to answer, ms */
   readonly upstreamTimeoutMs: number;
 }
@@ -167,7 +169,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
   for (const sent of parsed) {
     const contact = byRegId && hasRegId(sent) ? sent : withoutRegId(sent);
     const expires = expiresOf(contact);
-    const ask = readPush(contact, headers);
+    const ask = readPush(contact, headers, deps.policy.dialects);
     const decision = decideRegister({ ask, expires, indicated }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
     const known = matchDevice(stored, contact, ask, callId);

@@ -55,6 +55,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
       supports: () => 'app',
       providers: ['apns'],
       unsupportedPush: 'accept',
+      dialects: [],
       minExpires: 300,
       pushLeadSeconds: 120,
       slackSeconds: 30,
