@@ -7,6 +7,7 @@ import type { Dialog } from './dialog/dialog.ts';
 import type { Dialogs } from './dialog/dialogs.ts';
 import type { Settings } from './options.ts';
 import type { RegistrationCache } from './registration-cache.ts';
+import type { Locator } from './locating/locator.ts';
 import type { TimerWheel } from './timer-wheel.ts';
 import type { Flow, Listener } from './transport/flow.ts';
 import type { Transports } from './transport/transports.ts';
@@ -16,6 +17,7 @@ export interface Core {
   readonly counters: Counters;
   readonly wheel: TimerWheel;
   readonly transports: Transports;
+  readonly locator: Locator;
   readonly routes: Routes<AppLink>;
   readonly dialogs: Dialogs;
   readonly registrations: RegistrationCache;
@@ -29,12 +31,12 @@ export interface Core {
 
 /** Contact the engine puts in for itself. */
 export function ownContact(listener: Listener): string {
-  return `<sip:${listener.host}:${listener.port}${listener.transport === 'udp' ? '' : `;transport=${listener.transport}`}>`;
+  return `<sip:${listener.host}:${listener.toldPort}${listener.transport === 'udp' ? '' : `;transport=${listener.transport}`}>`;
 }
 
 /** Via value for a request sent over this listener. The default port is left out; rport is asked for on UDP. */
 export function ownVia(listener: Listener, branch: string): string {
-  const port = listener.port === 5060 ? '' : `:${listener.port}`;
+  const port = listener.toldPort === 5060 ? '' : `:${listener.toldPort}`;
   return listener.transport === 'udp'
     ? `SIP/2.0/UDP ${listener.host}${port};rport;branch=${branch}`
     : `SIP/2.0/TCP ${listener.host}${port};branch=${branch}`;
@@ -44,6 +46,6 @@ export function ownVia(listener: Listener, branch: string): string {
 export function sentPeer(flow: Flow): { readonly protocol: string; readonly address: string; readonly port: number } {
   const { listener } = flow;
   return listener.transport === 'udp'
-    ? { protocol: 'udp', address: listener.host, port: listener.port }
+    ? { protocol: 'udp', address: listener.host, port: listener.toldPort }
     : { protocol: listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }

@@ -8,6 +8,8 @@ export interface ListenAt {
   readonly address: string;
   /** 0 asks the system for a free port */
   readonly port: number;
+  /** what peers are told instead (RFC 3261 18.1.1 sent-by, Contact): name or IP address, and the port when it differs */
+  readonly advertise?: { readonly host: string; readonly port?: number };
 }
 
 export interface Timers {
@@ -35,6 +37,8 @@ export interface Limits {
   /** a connection that says nothing for so long is closed */
   readonly idleMs: number;
   readonly connectMs: number;
+  /** as connectMs, where the connection is only tried because of a request's size */
+  readonly connectForSizeMs: number;
   /** requests waiting for an app; above it new ones get 503 */
   readonly parked: number;
   /** requests of any age the engine still answers for; above it, and above their octets, new ones get 503 and are forgotten */
@@ -46,8 +50,12 @@ export interface Limits {
 
 export interface EngineOptions {
   readonly listen: readonly ListenAt[];
-  /** address written into Via and Contact instead of the bound one, for an engine behind one-to-one NAT */
+  /** as `advertise`, for every listener that has none of its own */
   readonly externalAddress?: string;
+  /** where names are looked up; the servers of the system when absent */
+  readonly dns?: { readonly servers?: readonly string[]; readonly timeoutMs?: number };
+  /** a request of more octets goes over TCP where the peer takes it (RFC 3261 18.1.1); 0 never */
+  readonly tcpAboveBytes?: number;
   readonly control: { readonly host?: string; readonly port: number; readonly secret: string };
   readonly timers?: Partial<Timers>;
   readonly limits?: Partial<Limits>;
@@ -63,6 +71,7 @@ export interface Settings {
   readonly timers: Timers;
   readonly limits: Limits;
   readonly registrationCache: boolean;
+  readonly tcpAboveBytes: number;
   readonly parkMs: number;
   readonly sessionSecondMs: number;
 }
@@ -79,6 +88,7 @@ const defaultLimits: Limits = {
   halfMessageMs: 10_000,
   idleMs: 3_600_000,
   connectMs: 4000,
+  connectForSizeMs: 500,
   parked: 100_000,
   transactions: 200_000,
   transactionBytes: 256 * 1_048_576,
@@ -90,6 +100,7 @@ export function settle(options: EngineOptions): Settings {
     timers: { ...defaultTimers, ...options.timers },
     limits: { ...defaultLimits, ...options.limits },
     registrationCache: options.registrationCache ?? true,
+    tcpAboveBytes: options.tcpAboveBytes ?? 1300,
     parkMs: options.parkMs ?? 64_000,
     sessionSecondMs: options.sessionSecondMs ?? 1000,
   };

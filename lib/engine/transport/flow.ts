@@ -11,8 +11,9 @@ export interface Listener {
   /** bound address without brackets */
   readonly address: string;
   readonly port: number;
-  /** the address peers are told (IPv6 in brackets) */
+  /** what peers are told: name or address (IPv6 in brackets), and port */
   readonly host: string;
+  readonly toldPort: number;
 }
 
 export interface Flow {

@@ -17,12 +17,14 @@ export class TcpListener implements Listener {
   /** by `address port` of the peer */
   readonly #connections = new Map<string, TcpConnection>();
   #sweep: NodeJS.Timeout | undefined;
+  readonly #advertisedPort: number | undefined;
   #closed = false;
   #port = 0;
 
   private constructor(at: ListenAt, host: string, receiver: Receiver, limits: Limits, counters: Counters) {
     this.address = at.address;
     this.host = host;
+    this.#advertisedPort = at.advertise?.port;
     this.#receiver = receiver;
     this.#limits = limits;
     this.#counters = counters;
@@ -55,6 +57,10 @@ export class TcpListener implements Listener {
     return this.#port;
   }
 
+  get toldPort(): number {
+    return this.#advertisedPort ?? this.#port;
+  }
+
   get family(): 4 | 6 {
     return this.address.includes(':') ? 6 : 4;
   }
@@ -65,11 +71,11 @@ export class TcpListener implements Listener {
   }
 
   /** Connects; the flow takes messages at once and reports a refused or late connection as lost. */
-  connect(address: string, port: number): Flow {
+  connect(address: string, port: number, withinMs = this.#limits.connectMs): Flow {
     const socket = new Socket();
     socket.setNoDelay(true);
     const connection = this.#adopt(socket, address, port);
-    const late = setTimeout(() => connection.destroy(), this.#limits.connectMs);
+    const late = setTimeout(() => connection.destroy(), withinMs);
     socket.once('connect', () => {
       clearTimeout(late);
       socket.setKeepAlive(true, 60_000);
