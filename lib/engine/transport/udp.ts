@@ -5,6 +5,8 @@ import type { ListenAt } from '../options.ts';
 import { type Flow, inBrackets, type Listener, plainAddress, type Receiver } from './flow.ts';
 import { stunAnswer } from './stun.ts';
 
+/** What an IPv4 or IPv6 packet leaves for the datagram (RFC 768, RFC 8200 without jumbograms). */
+const largestDatagram = { 4: 65_507, 6: 65_527 } as const;
 const socketBufferBytes = 8 * 1_048_576;
 
 export class UdpListener implements Listener {
@@ -70,7 +72,7 @@ export class UdpListener implements Listener {
   }
 
   sendTo(text: string, address: string, port: number): boolean {
-    if (this.#closed || port === 0) return false;
+    if (this.#closed || port === 0 || text.length > largestDatagram[this.#family]) return false;
     this.#counters.sent++;
     // a dual-stack socket knows IPv4 peers by their mapped address only
     const to = this.#family === 6 && !address.includes(':') ? `::ffff:${address}` : address;
@@ -95,7 +97,7 @@ export class UdpListener implements Listener {
         else this.#counters.dropped++;
         return;
       }
-      // CRLF keep-alives are read and forgotten (RFC 5626 has none for UDP)
+      // CRLF keep-alives hold a NAT open by coming in; only streams answer them (RFC 5626 3.5.1)
       if ((first === 13 || first === 10) && datagram.length <= 4) return;
       this.#receiver.onMessage(datagram.toString('latin1'), new UdpFlow(this, plainAddress(from.address), from.port));
     } catch {
