@@ -11,7 +11,7 @@ export interface Domain {
   readonly name: string;
   /** mid-registrar: the PBX accepts REGISTERs (mode M); registrar: the edge does (mode R) */
   readonly registration: 'mid-registrar' | 'registrar';
-  /** next hop towards the PBX, `sip:address:port;transport=t` */
+  /** next hop towards the PBX, `sip:host[:port][;transport=t]`; a name is followed by the engine (RFC 3263) */
   readonly upstream: string;
   /** how the PBX reaches the edge: `host:port;transport=t`, what follows the `@` of the edge's own Contact */
   readonly edgeHost: string;

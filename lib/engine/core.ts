@@ -5,11 +5,11 @@ import type { Routes } from './control/routes.ts';
 import type { Counters } from './counters.ts';
 import type { Dialog } from './dialog/dialog.ts';
 import type { Dialogs } from './dialog/dialogs.ts';
+import type { Locator } from './locating/locator.ts';
 import type { Settings } from './options.ts';
 import type { RegistrationCache } from './registration-cache.ts';
-import type { Locator } from './locating/locator.ts';
 import type { TimerWheel } from './timer-wheel.ts';
-import type { Flow, Listener } from './transport/flow.ts';
+import type { Flow } from './transport/flow.ts';
 import type { Transports } from './transport/transports.ts';
 
 export interface Core {
@@ -29,23 +29,33 @@ export interface Core {
   endDialog(dialog: Dialog, reason: string): void;
 }
 
+/** The end of a flow that is ours, and whom it leads to; '' when there is nobody yet. */
+type Ends = Pick<Flow, 'listener' | 'remoteAddress'>;
+
 /** Contact the engine puts in for itself. */
-export function ownContact(listener: Listener): string {
-  return `<sip:${listener.host}:${listener.toldPort}${listener.transport === 'udp' ? '' : `;transport=${listener.transport}`}>`;
+export function ownContact(ends: Ends): string {
+  const { transport } = ends.listener;
+  return `<sip:${ownHostPort(ends)}${transport === 'udp' ? '' : `;transport=${transport}`}>`;
 }
 
-/** Via value for a request sent over this listener. The default port is left out; rport is asked for on UDP. */
-export function ownVia(listener: Listener, branch: string): string {
+/** `host:port` by which the peer reaches us. */
+export function ownHostPort({ listener, remoteAddress }: Ends): string {
+  return `${listener.hostTowards(remoteAddress)}:${listener.toldPort}`;
+}
+
+/** Via value for a request sent over this flow. The default port is left out; rport is asked for on UDP. */
+export function ownVia({ listener, remoteAddress }: Ends, branch: string): string {
   const port = listener.toldPort === 5060 ? '' : `:${listener.toldPort}`;
+  const host = listener.hostTowards(remoteAddress);
   return listener.transport === 'udp'
-    ? `SIP/2.0/UDP ${listener.host}${port};rport;branch=${branch}`
-    : `SIP/2.0/TCP ${listener.host}${port};branch=${branch}`;
+    ? `SIP/2.0/UDP ${host}${port};rport;branch=${branch}`
+    : `SIP/2.0/TCP ${host}${port};branch=${branch}`;
 }
 
 /** Peer named in the meta line of a request the engine sent: our own address on UDP, the peer's on a connection. */
 export function sentPeer(flow: Flow): { readonly protocol: string; readonly address: string; readonly port: number } {
   const { listener } = flow;
   return listener.transport === 'udp'
-    ? { protocol: 'udp', address: listener.host, port: listener.toldPort }
+    ? { protocol: 'udp', address: listener.hostTowards(flow.remoteAddress), port: listener.toldPort }
     : { protocol: listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }

@@ -121,7 +121,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       const flow = way?.first;
       const parts = this.#inDialog(dialog, request.method, flow ?? dialog.flow, newBranch());
       const contact = withContact.has(request.method)
-        ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener))
+        ? (request.headers.get('contact') ?? ownContact(flow ?? dialog.flow))
         : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
       const sent: Sent = {
@@ -171,12 +171,12 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       return;
     }
     const flow = way.first;
-    const listener = flow?.listener ?? transports.listeners[0];
+    const [listener] = transports.listeners;
     if (listener === undefined) {
       app.notOk(msgId, 'requested protocol/transport not available');
       return;
     }
-    const parts = newRequestParts(request, listener, () => this.#nextSeq());
+    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq());
     if (parts === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
       return;
@@ -221,7 +221,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     sent.tried = true;
     sent.heard = false;
     if (flow === written) return { flow, text };
-    sent.parts = { ...sent.parts, via: ownVia(flow.listener, newBranch()) };
+    sent.parts = { ...sent.parts, via: ownVia(flow, newBranch()) };
     return { flow, text: printRequest(sent.parts, lines, body) };
   }
 
@@ -417,8 +417,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         .map((route) => `Route: ${route}\r\n`)
         .join(''),
     };
-    flow.send(printRequest({ ...shared, method: 'ACK', via: ownVia(flow.listener, newBranch()) }));
-    const bye = { ...shared, method: 'BYE', seq: parts.seq + 1, via: ownVia(flow.listener, newBranch()) };
+    flow.send(printRequest({ ...shared, method: 'ACK', via: ownVia(flow, newBranch()) }));
+    const bye = { ...shared, method: 'BYE', seq: parts.seq + 1, via: ownVia(flow, newBranch()) };
     this.#start(ownRequest(bye), flow, printRequest(bye));
   }
 

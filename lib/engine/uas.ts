@@ -296,13 +296,12 @@ export class Uas implements ServerHost {
     const { method, memo = noMemo, flow } = transaction;
     let dialog = transaction.dialog;
     if (method === 'SUBSCRIBE' && success) {
-      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
       if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
     // a target refresh needs the target of both sides (RFC 3311 5.2)
-    if (method === 'UPDATE' && success && !headers.has('contact'))
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+    if (method === 'UPDATE' && success && !headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
     if (success && method === 'REGISTER') this.#core.transports.noteRegistered(flow);
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
@@ -349,7 +348,7 @@ export class Uas implements ServerHost {
     }
     const { dialog } = transaction;
     if ((reliable || (status >= 200 && status < 300)) && !headers.has('contact')) {
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     }
     const provisional = reliable ? new ReliableProvisional(transaction, this.wheel, this.timers) : undefined;
     if (provisional !== undefined) lines = `RSeq: ${provisional.rseq}\r\n${lines}`;

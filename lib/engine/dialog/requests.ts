@@ -19,7 +19,7 @@ export function dialogParts(dialog: Dialog, method: string, flow: Flow, branch: 
     method,
     // a strict router gets its own URI in the request line and the target last
     uri: strict ?? target,
-    via: ownVia(flow.listener, branch),
+    via: ownVia(flow, branch),
     routes: strict === undefined ? routeLines : linesFor([...routes.slice(1), `<${target}>`]),
     maxForwards: '70',
     from: local,

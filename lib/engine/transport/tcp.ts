@@ -4,12 +4,13 @@ import type { Counters } from '../counters.ts';
 import type { Limits, ListenAt } from '../options.ts';
 import { type Flow, type FlowWatcher, type Listener, plainAddress, type Receiver } from './flow.ts';
 import { StreamFraming } from './stream-framing.ts';
+import type { Told } from './told.ts';
 
 export class TcpListener implements Listener {
   readonly transport = 'tcp' as const;
   readonly reliable = true;
   readonly address: string;
-  readonly host: string;
+  readonly #told: Told;
   readonly #server: Server;
   readonly #receiver: Receiver;
   readonly #limits: Limits;
@@ -17,28 +18,20 @@ export class TcpListener implements Listener {
   /** by `address port` of the peer */
   readonly #connections = new Map<string, TcpConnection>();
   #sweep: NodeJS.Timeout | undefined;
-  readonly #advertisedPort: number | undefined;
   #closed = false;
   #port = 0;
 
-  private constructor(at: ListenAt, host: string, receiver: Receiver, limits: Limits, counters: Counters) {
+  private constructor(at: ListenAt, told: Told, receiver: Receiver, limits: Limits, counters: Counters) {
     this.address = at.address;
-    this.host = host;
-    this.#advertisedPort = at.advertise?.port;
+    this.#told = told;
     this.#receiver = receiver;
     this.#limits = limits;
     this.#counters = counters;
     this.#server = createServer({ noDelay: true, keepAlive: true }, (socket) => this.#accept(socket));
   }
 
-  static open(
-    at: ListenAt,
-    host: string,
-    receiver: Receiver,
-    limits: Limits,
-    counters: Counters,
-  ): Promise<TcpListener> {
-    const listener = new TcpListener(at, host, receiver, limits, counters);
+  static open(at: ListenAt, told: Told, receiver: Receiver, limits: Limits, counters: Counters): Promise<TcpListener> {
+    const listener = new TcpListener(at, told, receiver, limits, counters);
     const server = listener.#server;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
@@ -57,8 +50,16 @@ export class TcpListener implements Listener {
     return this.#port;
   }
 
+  get host(): string {
+    return this.#told.host;
+  }
+
+  hostTowards(remoteAddress: string): string {
+    return this.#told.towards(remoteAddress);
+  }
+
   get toldPort(): number {
-    return this.#advertisedPort ?? this.#port;
+    return this.#told.port ?? this.#port;
   }
 
   get family(): 4 | 6 {

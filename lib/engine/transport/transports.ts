@@ -2,7 +2,6 @@
  * All listeners together: opens them, picks the one for a target, finds or makes the flow to it (RFC 3261 18.1.1).
  * An open connection to exactly the target's address and port is always taken before a new one is made.
  */
-import { networkInterfaces } from 'node:os';
 import type { Counters } from '../counters.ts';
 import type { EngineOptions, Limits, ListenAt, TransportName } from '../options.ts';
 import type { Transport } from '../../sip/flow.ts';
@@ -10,7 +9,8 @@ import { type Flow, inBrackets, type Listener, type Receiver } from './flow.ts';
 import { Recent } from './recent.ts';
 import { RouteTable } from './route.ts';
 import { TcpListener } from './tcp.ts';
-import { toldHost, UdpListener } from './udp.ts';
+import { toldBy } from './told.ts';
+import { UdpListener } from './udp.ts';
 
 export interface Target {
   readonly transport: TransportName;
@@ -50,10 +50,10 @@ export class Transports {
   ): Promise<Transports> {
     const transports = new Transports(limits.connectForSizeMs);
     for (const at of options.listen) {
-      const host = toldHost(at, options.externalAddress, ownAddress);
+      const told = toldBy(at, options.externalAddress, transports.#routes);
       try {
-        if (at.transport === 'udp') transports.#add(await UdpListener.open(at, host, receiver, counters));
-        else transports.#add(await TcpListener.open(at, host, receiver, limits, counters));
+        if (at.transport === 'udp') transports.#add(await UdpListener.open(at, told, receiver, counters));
+        else transports.#add(await TcpListener.open(at, told, receiver, limits, counters));
       } catch (cause) {
         await transports.close();
         throw listenError(at, cause);
@@ -221,14 +221,6 @@ function sharedPrefix(a: string, b: string): number {
   let at = 0;
   while (at < a.length && at < b.length && a.charCodeAt(at) === b.charCodeAt(at)) at++;
   return at;
-}
-
-function ownAddress(ipv6: boolean): string {
-  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  const fits = all.filter(
-    (each) => !each.internal && (each.family === 'IPv6') === ipv6 && !each.address.startsWith('fe80'),
-  );
-  return fits[0]?.address ?? (ipv6 ? '::1' : '127.0.0.1');
 }
 
 function listenError(at: ListenAt, cause: unknown): Error {

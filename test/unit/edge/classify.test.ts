@@ -25,7 +25,7 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
       users: new Map(),
     },
     trusted,
-    upstreamSource: () => `${pbx}:5060`,
+    isUpstream: (address, port) => address === pbx && port === 5060,
   };
 }
 

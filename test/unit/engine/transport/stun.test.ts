@@ -18,9 +18,9 @@ const bare = Buffer.from('000100002112a442b7e7a701bc34d686fa87dfae', 'hex');
 describe('[EDGE-OUT-05] STUN Binding', () => {
   test('the addresses of RFC 5769 come out as its vectors have them', () => {
     expect(stunAnswer(bare, '192.0.2.1', 32_853)?.subarray(20).toString('hex')).toBe('002000080001a147e112a643');
-    expect(
-      stunAnswer(bare, '2001:db8:1234:5678:11:2233:4455:6677', 32_853)?.subarray(20).toString('hex'),
-    ).toBe('002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9');
+    expect(stunAnswer(bare, '2001:db8:1234:5678:11:2233:4455:6677', 32_853)?.subarray(20).toString('hex')).toBe(
+      '002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9',
+    );
   });
 
   test('a fingerprint is checked, and answered by one', () => {
