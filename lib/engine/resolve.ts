@@ -3,9 +3,10 @@
  * the locator has to follow.
  */
 import { isIP } from 'node:net';
-import type { Transport } from '../sip/flow.ts';
 import { findParam, type SipUri } from '../sip/uri.ts';
-import { defaultPort, type NamedHop } from './locating/locator.ts';
+import type { NamedHop } from './locating/locator.ts';
+import type { TransportName } from './options.ts';
+import { defaultPort } from './transport/flow.ts';
 import type { Target, Transports } from './transport/transports.ts';
 
 export type Hop =
@@ -16,16 +17,24 @@ export type Hop =
 
 export function hopOf(uri: SipUri, transports: Transports): Hop {
   const secure = uri.scheme === 'sips';
-  const named = findParam(uri.params, 'transport')?.value?.toLowerCase() as Transport | undefined;
-  // a sips URI says TLS whatever its transport parameter says (RFC 3261 26.2.2)
-  const wanted = secure && (named === undefined || named === 'tcp') ? 'tls' : named;
-  if (wanted !== undefined && !transports.speaks(wanted)) return { is: 'no-transport' };
+  const named = findParam(uri.params, 'transport')?.value?.toLowerCase() ?? (secure ? 'tls' : undefined);
+  if (named !== undefined && !isTransport(named)) return { is: 'no-transport' };
+  const wanted = named === undefined ? undefined : securely(named, secure);
+  if (named !== undefined && (wanted === undefined || !transports.speaks(wanted))) return { is: 'no-transport' };
   const host = findParam(uri.params, 'maddr')?.value ?? uri.host;
   const bare = host.startsWith('[') ? host.slice(1, -1) : host;
-  if (isIP(bare) === 0)
-    return { is: 'name', host: bare, port: uri.port, transport: secure && named === 'tcp' ? 'tls' : named, secure };
+  if (isIP(bare) === 0) return { is: 'name', host: bare, port: uri.port, transport: wanted, secure };
   const transport = wanted ?? transports.defaultTransport;
-  if (!transports.speaks(transport) || transports.listenerFor(transport, bare) === undefined)
-    return { is: 'no-transport' };
+  if (transports.listenerFor(transport, bare) === undefined) return { is: 'no-transport' };
   return { is: 'address', target: { transport, address: bare, port: uri.port ?? defaultPort(transport) } };
+}
+
+function isTransport(name: string): name is TransportName {
+  return name === 'udp' || name === 'tcp' || name === 'tls' || name === 'ws' || name === 'wss';
+}
+
+/** A sips URI asks for TLS under whatever it names (RFC 3261 26.2.2, RFC 7118 5.2). */
+function securely(transport: TransportName, secure: boolean): TransportName | undefined {
+  if (!secure) return transport;
+  return transport === 'udp' ? undefined : transport === 'ws' ? 'wss' : transport === 'tcp' ? 'tls' : transport;
 }

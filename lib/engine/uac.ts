@@ -5,8 +5,8 @@
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
 import { parseUri } from '../sip/uri.ts';
-import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact, ownVia, sentPeer } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, ownContact, ownVia, peerOf, sentPeer } from './core.ts';
 import { contactUri, Dialog, dialogId } from './dialog/dialog.ts';
 import { adoptAnswer, dialogParts, wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/session-expiry.ts';
@@ -68,7 +68,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const { transports, registrations, locator, counters } = this.#core;
     const cached = registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, Way.along(cached, this.#core, true), true);
+      this.#send(app, msgId, request, Way.along(cached, this.#core, true), true, true);
       return;
     }
     const hop = hopOf(next, transports);
@@ -136,7 +136,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       if (flow === undefined) {
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, printRequest(all, lines, request.body), 0, sentPeer(dialog.flow), sent.txn);
-        localAnswer(sent, 410, 'Gone', dialog.flow.listener.transport);
+        localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
         if (request.method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
@@ -162,7 +162,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     transaction.cancel();
   }
 
-  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, alongFlow: boolean): void {
+  /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
+  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, alongFlow: boolean, cached = false): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -193,9 +194,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       const text = printRequest(parts, lines, body);
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
       localAnswer(sent, 503, 'DNS Error', 'unknown');
-    } else if (!flow.open) {
+    } else if (cached && !flow.open) {
       app.requestSent(msgId, printRequest(parts, lines, body), 0, sentPeer(flow), sent.txn);
-      localAnswer(sent, 410, 'Gone', flow.listener.transport);
+      localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
     } else this.#launch(app, msgId, sent);
   }
 
@@ -428,8 +429,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     this.#invites.delete(sent.txn);
     if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
     if (transaction.method === 'BYE' && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
-    if (failure === 'timed-out') localAnswer(sent, 408, 'Request Timeout', flow.listener.transport);
-    else localAnswer(sent, 503, 'Service Unavailable', flow.listener.transport);
+    if (failure === 'timed-out') localAnswer(sent, 408, 'Request Timeout', sentPeer(flow).protocol);
+    else localAnswer(sent, 503, 'Service Unavailable', sentPeer(flow).protocol);
   }
 
   ackFor(transaction: Transaction, response: Response): string {
@@ -460,8 +461,4 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 function expiresIn(response: Response): number {
   const seconds = Number(response.headers.get('expires') ?? '3600');
   return Number.isFinite(seconds) ? seconds : 3600;
-}
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }

@@ -3,6 +3,7 @@
  * the URI leaves them open. Targets that failed a moment ago come last, so that one dead server does not delay every request.
  */
 import type { Transport } from '../../sip/flow.ts';
+import { defaultPort } from '../transport/flow.ts';
 import { Recent } from '../transport/recent.ts';
 import { Dns, type DnsOptions } from './dns.ts';
 import { HostsFile } from './hosts-file.ts';
@@ -23,6 +24,8 @@ export interface Located {
   /** IP address without brackets */
   readonly address: string;
   readonly port: number;
+  /** the name that was asked for: what the certificate of a TLS peer must be for (RFC 5922 4) */
+  readonly name: string;
 }
 
 interface Server {
@@ -78,7 +81,7 @@ export class Locator {
       const { transport, port } = each;
       for (const address of await this.#addressesOf(transport, each.host)) {
         if (found.some((one) => one.transport === transport && one.address === address && one.port === port)) continue;
-        found.push({ transport, address, port });
+        found.push({ transport, address, port, name: host });
         if (found.length === locatorBounds.targets) return this.#avoidedLast(found);
       }
     }
@@ -86,12 +89,12 @@ export class Locator {
   }
 
   /** This target did not answer: others first for a while. */
-  avoid(target: Located): void {
+  avoid(target: Omit<Located, 'name'>): void {
     this.#avoided.add(keyOf(target));
   }
 
   /** It answered. */
-  welcome(target: Located): void {
+  welcome(target: Omit<Located, 'name'>): void {
     if (this.#avoided.size > 0) this.#avoided.delete(keyOf(target));
   }
 
@@ -149,10 +152,6 @@ export class Locator {
   }
 }
 
-export function defaultPort(transport: Transport): number {
-  return transport === 'ws' ? 80 : transport === 'wss' ? 443 : transport === 'tls' ? 5061 : 5060;
-}
-
-function keyOf({ transport, address, port }: Located): string {
+function keyOf({ transport, address, port }: Omit<Located, 'name'>): string {
   return `${transport} ${address} ${port}`;
 }

@@ -3,8 +3,8 @@ import { createPrometheus } from '../../../lib/adapters/prometheus/registry.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../../lib/ports/telemetry.ts';
 import { metrics, methodLabel, providerLabel, statusLabel, type LabelValue } from '../../../lib/telemetry/metrics.ts';
-import { followEngine } from '../../../apps/edge/engine-metrics.ts';
 import { zeroCounters } from '../../../lib/engine/counters.ts';
+import { followEngine } from '../../../lib/adapters/prometheus/follow-engine.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
 const bare = { processMetrics: false };
