@@ -77,9 +77,10 @@ export class Locator {
     // a browser's made-up name (RFC 7118 5.3, RFC 6761 6.4): nobody knows it, and nobody is to be asked
     if (host === '' || /(?:^|\.)invalid$/i.test(host)) return [];
     const found: Located[] = [];
-    for (const each of await this.#servers(host, hop)) {
-      const { transport, port } = each;
-      for (const address of await this.#addressesOf(transport, each.host)) {
+    const servers = (await this.#servers(host, hop)).slice(0, locatorBounds.targets);
+    const addresses = await Promise.all(servers.map((each) => this.#addressesOf(each.transport, each.host)));
+    for (const [at, { transport, port }] of servers.entries()) {
+      for (const address of addresses[at] ?? []) {
         if (found.some((one) => one.transport === transport && one.address === address && one.port === port)) continue;
         found.push({ transport, address, port, name: host });
         if (found.length === locatorBounds.targets) return this.#avoidedLast(found);
