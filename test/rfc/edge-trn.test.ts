@@ -1,4 +1,7 @@
 /** RFC 3261 18 and RFC 3581 over sockets: what the embedded engine does with datagrams, their size and their source. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { tagOf } from '../../lib/sip/name-addr.ts';
 import { aRequest, headerOf } from '../support/text-peer.ts';
@@ -9,6 +12,7 @@ import {
   aServer,
   aSipPeer,
   aTcpPeer,
+  atEnd,
   aUdpPeer,
   cleanUp,
   send,
@@ -18,6 +22,29 @@ import {
 } from './engine-world.ts';
 
 cleanUp();
+
+/** A TCP port whose packets are dropped, as by a firewall: its process is stopped and its queue is full. */
+async function aDeafPort(): Promise<number> {
+  const listen =
+    'const s=require("net").createServer();s.listen({host:"127.0.0.1",port:0,backlog:1},()=>console.log(s.address().port))';
+  const child = spawn(process.execPath, ['-e', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
+  atEnd(() => child.kill('SIGKILL'));
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const port = Number(line);
+  child.kill('SIGSTOP');
+  for (let full = false; !full; ) {
+    const socket = connect({ host: '127.0.0.1', port });
+    atEnd(() => socket.destroy());
+    full = await new Promise<boolean>((resolve) => {
+      const late = setTimeout(() => resolve(true), 300);
+      socket.once('connect', () => {
+        clearTimeout(late);
+        resolve(false);
+      });
+    });
+  }
+  return port;
+}
 
 const via = (message: { readonly headers: { get(name: string): string | undefined } }): string =>
   message.headers.get('via') ?? '';
@@ -86,6 +113,17 @@ describe('[EDGE-TRN-02] a request above 1300 octets', () => {
     await server.udp.send(server.udp.answer(invite, 486), invite.source);
     await answerTo(app, txn, 486);
     expect(via(await server.udp.request('ACK'))).toBe(via(invite));
+  });
+
+  test('[EDGE-TRN-02] comes back to UDP where nobody takes the connection, after the time for that and not after that of others', async () => {
+    const engine = await anEngine([udp(), tcp()], { limits: { connectForSizeMs: 100, connectMs: 60_000 } });
+    const app = await anApp(engine);
+    const port = await aDeafPort();
+    const server = await aSipPeer('udp', '127.0.0.1', port);
+    server.on('MESSAGE', (request, from) => void server.send(server.answer(request, 200), from));
+    const { txn } = await send(app, server.nextHop, text('MESSAGE', 'sip:bob@pbx.test', 1600));
+    await answerTo(app, txn, 200);
+    expect(engine.counters()).toMatchObject({ tcpForSize: 1, tcpFallbacks: 1 });
   });
 
   test('[EDGE-TRN-02] an answered transaction is not tried again: its end is a 503', async () => {
