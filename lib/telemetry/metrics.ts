@@ -103,6 +103,19 @@ export const metrics = {
     provider,
     outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
   }),
+  refreshPushes: counter(
+    'reveille_refresh_pushes_total',
+    'Pushes that ask a sleeping phone to register again before its binding ends.',
+    {
+      provider,
+      outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+    },
+  ),
+  refreshImpossible: counter(
+    'reveille_refresh_impossible_total',
+    'Registrations of phones that no refresh push can reach: they have a VoIP token only and do not wake themselves.',
+    none,
+  ),
   inviteToPush: histogram(
     'reveille_invite_to_push_seconds',
     'From an INVITE to the push request on its way.',
