@@ -34,7 +34,7 @@ const nonInviteTable = nonInviteServer as unknown as AnyTable;
 
 const longestRingMs = 15 * 60_000;
 
-export type ServerTimer = 'park' | 'held' | 'timer-g' | 'timer-h' | 'timer-i' | 'timer-l';
+export type ServerTimer = 'park' | 'held' | 'slow' | 'timer-g' | 'timer-h' | 'timer-i' | 'timer-l';
 
 export interface ServerHost {
   readonly wheel: TimerWheel;
@@ -131,6 +131,7 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.#last = text;
     // the first answer ends the wait for the app; an INVITE that only ever rings must not stay for ever either
     this.#host.wheel.cancel(this.#timer);
+    this.#host.wheel.cancel(this.#copies);
     this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
     this.#enter(taken);
     return true;
@@ -138,7 +139,9 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
 
   /** Waits for the app, but not for ever. */
   park(ms: number): void {
-    this.#timer = this.#host.wheel.schedule(ms, this, 'park');
+    const { wheel, timers } = this.#host;
+    this.#timer = wheel.schedule(ms, this, 'park');
+    if (this.method !== 'INVITE') this.#copies = wheel.schedule(untilSlow(timers), this, 'slow');
   }
 
   /** True until the first answer. */
@@ -154,6 +157,7 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
   onTimer(name: ServerTimer): void {
     if (name === 'park') this.#host.onParkOver(this);
     else if (name === 'held') this.#host.onHeldTooLong(this);
+    else if (name === 'slow') this.#tellSlow();
     else this.dispatch(name);
   }
 
@@ -162,6 +166,12 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.#host.wheel.cancel(this.#timer);
     this.#host.wheel.cancel(this.#copies);
     this.reliable?.stop();
+  }
+
+  /** 100 for a non-INVITE the app is slow with; its wait goes on (RFC 4320 4.1). */
+  #tellSlow(): void {
+    const taken = this.#last === undefined ? this.#transition('provisional') : undefined;
+    if (taken !== undefined) this.#enter(taken);
   }
 
   #transition(event: Event): Transition<State, Effect> | undefined {
@@ -218,6 +228,13 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
         effect satisfies never;
     }
   }
+}
+
+/** When a client on UDP would begin to repeat its request every T2 only; before that a 100 would do harm (RFC 4320 4.1). */
+function untilSlow({ t1Ms, t2Ms }: Timers): number {
+  let passed = 0;
+  for (let interval = t1Ms; interval < t2Ms; interval *= 2) passed += interval;
+  return passed;
 }
 
 /** What the UAS side needs again when the app answers. */
