@@ -23,6 +23,7 @@ import {
   type NonInviteServerState,
 } from './non-invite-server.ts';
 import type { Transition } from './table.ts';
+import { lengthOf, nextLength } from './timer-lengths.ts';
 
 type State = InviteServerState | NonInviteServerState;
 type Event = InviteServerEvent | NonInviteServerEvent;
@@ -129,10 +130,13 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     const taken = this.#transition(event);
     if (taken === undefined) return false;
     this.#last = text;
-    // the first answer ends the wait for the app; an INVITE that only ever rings must not stay for ever either
-    this.#host.wheel.cancel(this.#timer);
-    this.#host.wheel.cancel(this.#copies);
-    this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
+    // the first answer ends the wait for the app; an INVITE that only ever rings must not stay for ever either. Timer L of an
+    // answered one runs on.
+    if (this.state !== 'accepted') {
+      this.#host.wheel.cancel(this.#timer);
+      this.#host.wheel.cancel(this.#copies);
+      this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
+    }
     this.#enter(taken);
     return true;
   }
@@ -196,19 +200,20 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
         return;
       case 'start-g':
         if (reliable) return;
-        this.#interval = Math.min(this.#interval === 0 ? timers.t1Ms : 2 * this.#interval, timers.t2Ms);
+        this.#interval =
+          this.#interval === 0 ? lengthOf('timer-g', timers, reliable) : nextLength('timer-g', this.#interval, timers);
         this.#copies = wheel.schedule(this.#interval, this, 'timer-g');
         return;
       case 'start-h':
-        this.#timer = wheel.schedule(64 * timers.t1Ms, this, 'timer-h');
+        this.#timer = wheel.schedule(lengthOf('timer-h', timers, reliable), this, 'timer-h');
         return;
       case 'start-i':
         this.#last = undefined;
         if (reliable) this.dispatch('timer-i');
-        else this.#timer = wheel.schedule(timers.t4Ms, this, 'timer-i');
+        else this.#timer = wheel.schedule(lengthOf('timer-i', timers, reliable), this, 'timer-i');
         return;
       case 'start-l':
-        this.#timer = wheel.schedule(64 * timers.t1Ms, this, 'timer-l');
+        this.#timer = wheel.schedule(lengthOf('timer-l', timers, reliable), this, 'timer-l');
         return;
       case 'start-j':
         if (!reliable) this.#host.keepAnswer(this, this.#last ?? '');
