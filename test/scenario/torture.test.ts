@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { onDrachtio } from '../support/edge.ts';
 import { titled } from '../support/needs.ts';
 import { outcomeOver, type Torture, torture } from '../support/torture-table.ts';
-import { messageOf, TortureWorld } from '../support/torture-world.ts';
+import { messageOf, type TortureTransport, TortureWorld } from '../support/torture-world.ts';
 
 /**
  * Some messages of the suites share a branch and a sent-by, which makes one transaction of them. Each of these rounds has a
@@ -26,7 +26,7 @@ function rounds(): Torture[][] {
   return made.map(({ messages }) => messages);
 }
 
-async function world(transport: 'udp' | 'tcp'): Promise<TortureWorld> {
+async function world(transport: TortureTransport): Promise<TortureWorld> {
   const opened = await TortureWorld.open(transport);
   onTestFinished(async () => expect(await opened.close()).toEqual({ code: 0, crashes: [] }));
   return opened;
@@ -43,7 +43,7 @@ test('no message of the suites is left out', () => {
 const theirs = onDrachtio
   ? 'drachtio-server decides otherwise about many of them (drachtio-protocol.md B.1)'
   : undefined;
-const suites = describe.skipIf(onDrachtio).each(['udp', 'tcp'] as const);
+const suites = describe.skipIf(onDrachtio).each(['udp', 'tcp', 'ws'] as const);
 suites(titled('[EDGE-TRN-06] [EDGE-TRN-10] the torture suites over %s', theirs), (transport) => {
   test.each(rounds().map((messages, at) => ({ round: at + 1, messages })))(
     'round $round: each message has its outcome, and the next REGISTER works',

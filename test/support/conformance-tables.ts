@@ -38,12 +38,13 @@ export const conformanceParts: Readonly<Record<string, () => string>> = {
       .join(', '),
   torture: () =>
     table(
-      ['message', 'RFC', 'over UDP', 'over TCP', 'remark'],
+      ['message', 'RFC', 'over UDP', 'over TCP', 'over WebSocket', 'remark'],
       torture.map((each) => [
         code(each.name),
         `${each.suite === 'rfc4475' ? '4475' : '5118'} ${each.section}`,
         outcome(each, 'udp'),
         outcome(each, 'tcp'),
+        outcome(each, 'ws'),
         each.remark,
       ]),
     ),

@@ -17,6 +17,7 @@ export interface Torture {
   readonly closes?: true;
   /** what is different over a connection, where that is more than `closes` */
   readonly overTcp?: { readonly answers: readonly number[]; readonly forwarded?: string; readonly closes?: true };
+  readonly overWs?: Torture['overTcp'];
   /** octets that must be in what reaches the PBX, and octets that must not */
   readonly carries?: readonly string[];
   readonly lacks?: readonly string[];
@@ -84,8 +85,9 @@ const rfc4475: readonly Omit<Torture, 'suite'>[] = [
     ...registered,
     lacks: ['INVITE sip:joe'],
     overTcp: { answers: [], forwarded: 'REGISTER INVITE', closes: true },
+    overWs: bad,
     remark:
-      'a datagram ends with its Content-Length; on a connection what follows is the next message, and after that one noise',
+      'a datagram ends with its Content-Length; on a connection what follows is the next message, and after that one noise; in one WebSocket message it is a fault (EDGE-WS-03)',
   },
   {
     name: 'semiuri',
@@ -271,6 +273,7 @@ const rfc5118: readonly Omit<Torture, 'suite'>[] = [
     ...called,
     carries: ['c=IN IP6 2001:db8::1'],
     overTcp: { answers: [], forwarded: 'INVITE', closes: true },
+    overWs: bad,
     remark: 'the RFC prints a Content-Length 8 below the length of its body: the rest is noise on a connection',
   },
   {
@@ -279,6 +282,7 @@ const rfc5118: readonly Omit<Torture, 'suite'>[] = [
     ...called,
     carries: ['c=IN IP6 ::ffff:192.0.2.2'],
     overTcp: { answers: [], forwarded: 'INVITE', closes: true },
+    overWs: bad,
     remark: 'the RFC prints a Content-Length 9 below the length of its body',
   },
   { name: 'ipv6-bug-abnf-3-colons', section: '4.10', ...asked, remark: 'tolerated and passed on as written' },
@@ -290,11 +294,11 @@ export const torture: readonly Torture[] = [
   ...rfc5118.map((each) => ({ suite: 'rfc5118' as const, ...each })),
 ];
 
-/** What to expect over this transport. */
+/** What to expect over this transport; a WebSocket has the length of its message by itself, as a datagram has. */
 export function outcomeOver(message: Torture, transport: string): Pick<Torture, 'answers' | 'forwarded' | 'closes'> {
   if (transport === 'udp') {
     const { answers, forwarded } = message;
     return forwarded === undefined ? { answers } : { answers, forwarded };
   }
-  return message.overTcp ?? message;
+  return (transport === 'tcp' ? message.overTcp : message.overWs) ?? message;
 }

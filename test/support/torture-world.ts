@@ -4,11 +4,15 @@
  * nothing is refused for a reason that has nothing to do with its form.
  */
 import { readFileSync } from 'node:fs';
+import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 import { places, startEdge, type StartedEdge } from './edge.ts';
 import { SipPeer } from './sip-peer.ts';
+import { WsPeer } from './stream-peers.ts';
 import { TcpPeer, UdpPeer } from './text-peer.ts';
 
-export type TortureTransport = 'udp' | 'tcp';
+export type TortureTransport = 'udp' | 'tcp' | 'ws';
+
+type Sender = UdpPeer | TcpPeer | WsPeer;
 
 export interface Seen {
   /** status of each answer the sender got, 100 left out; 'closed' when its connection was closed afterwards */
@@ -46,26 +50,29 @@ export function messageOf(suite: string, name: string): Buffer {
 }
 
 export class TortureWorld {
-  readonly transport: TortureTransport;
   readonly #edge: StartedEdge;
+  readonly #engine: Engine | undefined;
   readonly #pbx: SipPeer;
   /** asks whether everything still works */
   readonly #prober: UdpPeer;
-  #sender: UdpPeer | TcpPeer;
+  readonly #newSender: () => Promise<Sender>;
+  #sender: Sender;
   readonly #known = new Set<string>();
   #serial = 0;
 
   private constructor(
-    transport: TortureTransport,
     edge: StartedEdge,
+    engine: Engine | undefined,
     pbx: SipPeer,
     prober: UdpPeer,
-    sender: UdpPeer | TcpPeer,
+    newSender: () => Promise<Sender>,
+    sender: Sender,
   ) {
-    this.transport = transport;
     this.#edge = edge;
+    this.#engine = engine;
     this.#pbx = pbx;
     this.#prober = prober;
+    this.#newSender = newSender;
     this.#sender = sender;
   }
 
@@ -81,14 +88,26 @@ export class TortureWorld {
           from,
         );
       });
+    // an edge opens no WebSocket port by itself: there its engine runs here, as `npm run engine` would
+    const engine = transport === 'ws' ? await webSocketEngine() : undefined;
     const edge = await startEdge({
       config: {
+        ...(engine === undefined
+          ? {}
+          : { engine: { kind: 'drachtio', drachtio: { host: '127.0.0.1', port: engine.controlPort, secret } } }),
         domains: [{ name: '*', registration: 'mid-registrar', upstream: pbx.nextHop }],
         log: { level: 'debug' },
       },
     });
     const prober = await UdpPeer.open(places.phones);
-    const world = new TortureWorld(transport, edge, pbx, prober, await senderTo(transport, edge));
+    const newSender = (): Promise<Sender> => {
+      if (transport === 'udp') return UdpPeer.open(places.phones);
+      if (transport === 'tcp') return TcpPeer.open(edge.at('tcp'), places.phones);
+      const at = engine?.listeners.find((one) => one.transport === 'ws');
+      if (at === undefined) throw new Error('no WebSocket listener');
+      return WsPeer.open(at, { localAddress: places.phones });
+    };
+    const world = new TortureWorld(edge, engine, pbx, prober, newSender, await newSender());
     for (const aor of senders) await world.#register(aor);
     return world;
   }
@@ -96,11 +115,13 @@ export class TortureWorld {
   /** Sends the octets, over a connection of their own where there are any, and tells what came of them, once a request sent after them has been answered. */
   async send(message: Buffer, expected: { readonly answers: number; readonly closes: boolean }): Promise<Seen> {
     this.#sender.stop();
-    this.#sender = await senderTo(this.transport, this.#edge);
+    this.#sender = await this.#newSender();
     const before = this.#pbx.received.length;
     const sender = this.#sender;
     if (sender instanceof UdpPeer) await sender.send(message, this.#edge.at('udp'));
-    else sender.send(message);
+    else if (sender instanceof TcpPeer) sender.send(message);
+    // not all of it is UTF-8 (RFC 7118 4.2)
+    else sender.send(message.toString('latin1'), { binary: true });
     const texts: string[] = [];
     await atMost(patienceMs, async () => {
       while (texts.length < expected.answers) texts.push(...this.#news(await sender.next(() => true)));
@@ -120,11 +141,14 @@ export class TortureWorld {
   async close(): Promise<{ readonly code: number; readonly crashes: readonly string[] }> {
     const { process } = this.#edge;
     const metrics = await process.metrics();
-    const faults = /^reveille_engine_events_total\{[^}]*"faults"\} (\d+)/m.exec(metrics)?.[1];
+    const faults =
+      this.#engine?.counters().faults.toString() ??
+      /^reveille_engine_events_total\{[^}]*"faults"\} (\d+)/m.exec(metrics)?.[1];
     this.#sender.stop();
     this.#prober.stop();
     const code = await this.#edge.close();
     await this.#pbx.close();
+    await this.#engine?.close();
     const crashes = process.noise.filter((line) => /error|exception/i.test(line));
     return { code, crashes: faults === '0' ? crashes : [...crashes, `${faults} faults`] };
   }
@@ -152,6 +176,20 @@ export class TortureWorld {
   }
 }
 
+const secret = 'torture';
+
+function webSocketEngine(): Promise<Engine> {
+  const at = { address: places.edge, port: 0 };
+  return startEngine({
+    listen: [
+      { transport: 'udp', ...at },
+      { transport: 'ws', ...at },
+    ],
+    control: { port: 0, secret },
+    registrationCache: false,
+  });
+}
+
 /** Gives up silently: what did not come shows in what did. */
 async function atMost(ms: number, work: () => Promise<void>): Promise<void> {
   let late: NodeJS.Timeout | undefined;
@@ -162,8 +200,4 @@ async function atMost(ms: number, work: () => Promise<void>): Promise<void> {
     }),
   ]);
   clearTimeout(late);
-}
-
-async function senderTo(transport: TortureTransport, edge: StartedEdge): Promise<UdpPeer | TcpPeer> {
-  return transport === 'udp' ? UdpPeer.open(places.phones) : TcpPeer.open(edge.at('tcp'), places.phones);
 }

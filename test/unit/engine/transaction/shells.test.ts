@@ -47,6 +47,7 @@ class Stage {
         address: '127.0.0.1',
         port: 5060,
         host: '127.0.0.1',
+        toldPort: 5060,
       },
       remoteAddress: '127.0.0.2',
       remotePort: 5060,
