@@ -27,11 +27,15 @@ export const conformanceParts: Readonly<Record<string, () => string>> = {
         each.is === 'replayed' ? (each.deliberate ?? []).map(({ why }) => [code(name), why]) : [],
       ),
     ),
-  unplayed: () =>
-    table(
-      ['recording', 'why not'],
-      Object.entries(fixtures).flatMap(([name, each]) => (each.is === 'replayed' ? [] : [[code(name), each.why]])),
-    ),
+  unplayed: () => {
+    const byReason = new Map<string, string[]>();
+    for (const [name, each] of Object.entries(fixtures))
+      if (each.is !== 'replayed') byReason.set(each.why, [...(byReason.get(each.why) ?? []), code(name)]);
+    return table(
+      ['why not', 'recordings'],
+      [...byReason].map(([why, names]) => [why, names.join(', ')]),
+    );
+  },
   same: () =>
     Object.entries(fixtures)
       .flatMap(([name, each]) => (each.is === 'replayed' && (each.deliberate ?? []).length === 0 ? [code(name)] : []))
