@@ -179,7 +179,7 @@ describe.each([false, true])('client side, reliable transport: %s', (reliable) =
   test('[EDGE-WS-06] copies stop with the first answer; over a connection there is none', () =>
     runs('INVITE', ({ stage }) => {
       // at 0, 1, 3, 7, 15, 31 and 63 T1
-      expect(stage.count('INVITE')).toBeLessThanOrEqual(reliable ? 1 : 7);
+      expect(stage.sent.filter(({ text }) => text !== 'ACK').length).toBeLessThanOrEqual(reliable ? 1 : 7);
       for (const each of stage.sent.filter(({ text }) => text === 'INVITE'))
         expect(each.at).toBeLessThanOrEqual(64 * timers.t1Ms);
     }));
@@ -211,7 +211,7 @@ describe.each([false, true])('client side, reliable transport: %s', (reliable) =
 
   test('other requests are repeated every T1 doubling to T2, 11 times in all, and never after 64 T1', () =>
     runs('MESSAGE', ({ stage }) => {
-      expect(stage.count('MESSAGE')).toBeLessThanOrEqual(reliable ? 1 : 11);
+      expect(stage.sent.length).toBeLessThanOrEqual(reliable ? 1 : 11);
       for (const { at } of stage.sent) expect(at).toBeLessThanOrEqual(64 * timers.t1Ms);
     }));
 });
