@@ -48,6 +48,7 @@ class Stage {
         port: 5060,
         host: '127.0.0.1',
         toldPort: 5060,
+        hostTowards: () => '127.0.0.1',
       },
       remoteAddress: '127.0.0.2',
       remotePort: 5060,
