@@ -29,6 +29,8 @@ const topic = 'com.example.phone.voip';
 export interface WorldOptions {
   /** as in the config: sip:address:port;transport=... */
   readonly upstream: string;
+  /** more keys of the domain */
+  readonly domain?: Readonly<Record<string, unknown>>;
   /** 8 when absent: foreign phones take a moment to start */
   readonly holdSeconds?: number;
   /** more keys of the section `wake` */
@@ -68,6 +70,7 @@ export class World {
 
   static async open({
     upstream,
+    domain = {},
     holdSeconds = 8,
     wake = {},
     everywhere = false,
@@ -87,7 +90,7 @@ export class World {
     const edge = await startEdge({
       config: {
         ...(identity === undefined ? {} : { sip: { ...(await listenEverywhere(certFile, keyFile)), websocket } }),
-        domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream }],
+        domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream, ...domain }],
         registration: { min_expires: 60 },
         wake: { hold_seconds: holdSeconds, ...wake },
         push: {
