@@ -8,6 +8,7 @@ import { makeServerIdentity } from '../../../apps/push-lab/certificate.ts';
 import { followCertificates, type Following, type TlsTexts } from '../../../lib/config/certificates.ts';
 import { engineOptions } from '../../../lib/config/engine-options.ts';
 import { load, type Config } from '../../../lib/config/load.ts';
+import { Secret } from '../../../lib/config/secret.ts';
 import { settle, type EngineOptions } from '../../../lib/engine/options.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'reveille-sip-config-'));
@@ -214,6 +215,7 @@ describe('followCertificates', () => {
     let wake = (): void => {};
     const follower = followCertificates({
       paths,
+      texts: { cert: one.certificate, key: new Secret(one.key) },
       apply,
       told: (outcome, texts, why) => {
         said.push({ outcome, texts, why });
@@ -237,10 +239,15 @@ describe('followCertificates', () => {
     const { next, follower } = following((texts) => void applied.push(texts.cert));
     try {
       put(two);
-      // some file systems count time in large steps
-      utimesSync(paths.certFile, new Date(), new Date(statSync(paths.certFile).mtimeMs + 5000));
       expect((await next()).outcome).toBe('accepted');
       expect(applied).toEqual([two.certificate]);
+      // touched and not changed: nobody needs to know
+      utimesSync(paths.certFile, new Date(), new Date(statSync(paths.certFile).mtimeMs + 5000));
+      await new Promise((done) => setTimeout(done, 150));
+      put(one);
+      utimesSync(paths.certFile, new Date(), new Date(statSync(paths.certFile).mtimeMs + 9000));
+      expect((await next()).outcome).toBe('accepted');
+      expect(applied).toEqual([two.certificate, one.certificate]);
     } finally {
       follower.stop();
     }
