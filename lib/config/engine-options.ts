@@ -3,11 +3,14 @@ import type { TlsTexts } from './certificates.ts';
 import type { SipConfig } from './load.ts';
 
 /** Fits EngineOptions. */
-export function engineOptions({ listen, externalAddress, tls, websocket, limits }: SipConfig) {
+export function engineOptions(sip: SipConfig) {
+  const { listen, externalAddress, dnsServers, tcpAboveBytes, tls, websocket, limits } = sip;
   const [name = '', ...value] = websocket.cookie?.reveal().split('=') ?? [];
   return {
     listen,
     ...(externalAddress === undefined ? {} : { externalAddress }),
+    dns: { servers: dnsServers },
+    tcpAboveBytes,
     tls: tlsMaterial(tls.texts, tls.minVersion),
     webSocket: {
       ...(websocket.origins === undefined ? {} : { origins: websocket.origins }),

@@ -2,7 +2,18 @@
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
 import { fallback, optional } from './keys.ts';
-import { host, integer, listOf, oneOf, origin, secretText, sipListener, text, type SipListener } from './kinds.ts';
+import {
+  dnsServer,
+  host,
+  integer,
+  listOf,
+  oneOf,
+  origin,
+  secretText,
+  sipListener,
+  text,
+  type SipListener,
+} from './kinds.ts';
 import { mistake } from './mistake.ts';
 
 const filePath = text('the path of a file, relative to the folder of the config file', /^[^\0]{1,4096}$/);
@@ -58,7 +69,7 @@ const limits = z.strictObject({
 export const sip = z
   .strictObject({
     listen: fallback(
-      listOf(sipListener, 'a list of transport://address:port', 1),
+      listOf(sipListener, 'a list of transport://address:port[;advertise=host[:port]]', 1),
       ['udp://0.0.0.0:5060', 'tcp://0.0.0.0:5060'],
       {
         doc: 'Where the embedded engine listens for SIP: udp, tcp, tls, ws, wss; IPv6 in brackets. ;advertise=host:port tells peers another place for this one. With engine.kind drachtio the server has its own contacts. Port 0 takes a free one.',
@@ -66,8 +77,15 @@ export const sip = z
       },
     ),
     external_address: optional(host, {
-      doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on. For TLS and WSS the name in the certificate.',
+      doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on; for every listener without advertise. For TLS and WSS the name in the certificate.',
       env: 'REVEILLE_SIP_EXTERNAL_ADDRESS',
+    }),
+    dns_servers: fallback(listOf(dnsServer, 'a list of addresses or address:port'), [], {
+      doc: 'DNS servers asked for names of next hops (NAPTR, SRV, A, AAAA) instead of those of the system.',
+      env: 'REVEILLE_SIP_DNS_SERVERS',
+    }),
+    tcp_above_bytes: fallback(integer(0, 65_535, 'octets'), 1300, {
+      doc: 'A request with more octets than this is sent over TCP where the server takes it (RFC 3261 18.1.1); 0 never. Phones stay on the flow they registered over.',
     }),
     tls: tls.prefault({}),
     websocket: websocket.prefault({}),

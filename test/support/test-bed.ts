@@ -16,6 +16,7 @@ import { type ApnsLab, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
 import type { Remote, WireTransport } from '../../apps/demo/wire.ts';
 import { makeServerIdentity, type ServerIdentity } from '../../apps/push-lab/certificate.ts';
 import { listenEverywhere, places, type StartedEdge, startEdge } from './edge.ts';
+import { hostOf } from '../../lib/sip/flow.ts';
 
 /** The PBX is the registrar of this domain. */
 export const pbxDomain = 'pbx.example.com';
@@ -118,7 +119,8 @@ export class Bed {
     for (const line of privateKey.split('\n').filter((text) => text.length > 20)) secrets.set(line, 'the push key');
     writeFileSync(join(dir, 'ca.pem'), lab.ca);
     writeFileSync(join(dir, 'key.p8'), privateKey, { mode: 0o600 });
-    const upstream = options.upstream ?? `sip:${places.pbx}:${pbx.ua.local.port};transport=${transport}`;
+    const upstream =
+      options.upstream ?? `sip:${hostOf(pbx.ua.local.address)}:${pbx.ua.local.port};transport=${transport}`;
     const usual = {
       domains: [
         { name: pbxDomain, registration: 'mid-registrar', upstream, ...options.domain },

@@ -145,7 +145,11 @@ describe('sip.tls', () => {
       'domains[0].upstream: expected a transport that sip.listen has as well, found tls',
     ]);
     const { domains: read } = loaded({ listen: ['tls://127.0.0.1:0'], tls: certified }, { domains });
-    expect(read[0]?.upstream).toMatchObject({ host: 'pbx.example.com', port: 5061, transport: 'tls' });
+    expect(read[0]?.upstream).toEqual({
+      uri: 'sips:pbx.example.com',
+      host: 'pbx.example.com',
+      transport: 'tls',
+    });
   });
 });
 
@@ -154,6 +158,8 @@ describe('engineOptions', () => {
     const { sip } = loaded({
       listen: ['wss://127.0.0.1:0'],
       external_address: 'edge.test',
+      dns_servers: ['10.0.0.53'],
+      tcp_above_bytes: 1000,
       tls: { ...certified, ca_file: 'ca.pem', min_version: 'TLSv1.3' },
       websocket: { origins: ['HTTPS://Phone.example.com'], cookie: 'session=a=b', ping_seconds: 7 },
       limits: {
@@ -170,6 +176,8 @@ describe('engineOptions', () => {
     expect(options).toEqual({
       listen: [{ transport: 'wss', address: '127.0.0.1', port: 0 }],
       externalAddress: 'edge.test',
+      dns: { servers: ['10.0.0.53'] },
+      tcpAboveBytes: 1000,
       tls: { cert: one.certificate + one.ca, key: one.key, ca: one.ca, minVersion: 'TLSv1.3' },
       webSocket: {
         origins: ['https://phone.example.com'],
