@@ -25,6 +25,7 @@ export function openCertificates(
   noteEnd(tls.texts);
   return followCertificates({
     paths: tls.paths,
+    texts: tls.texts,
     apply: (texts) => engine.useTls(tlsMaterial(texts, tls.minVersion)),
     told: (result, texts, reason) => {
       telemetry.count('certificateReloads', { result });

@@ -31,10 +31,11 @@ async function main(): Promise<void> {
     // edges name the flow with every request, and the cache would beat it for two phones of one address (drachtio-protocol C.3)
     registrationCache: false,
   });
-  const { paths, minVersion } = config.sip.tls;
+  const { paths, texts, minVersion } = config.sip.tls;
   const certificates = followCertificates({
     paths,
-    apply: (texts) => engine.useTls(tlsMaterial(texts, minVersion)),
+    texts,
+    apply: (found) => engine.useTls(tlsMaterial(found, minVersion)),
     told: (_outcome, _texts, why) => {
       const old = why === undefined ? '' : `are wrong, the old ones stay in use: ${why}`;
       process.stdout.write(`SIP engine: certificates ${old === '' ? 'read again' : old}\n`);

@@ -1,6 +1,6 @@
 /** The certificate of the edge, its key, and the CAs of a PBX: read at the start, and again when they change on disk. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { type Stats, unwatchFile, watchFile } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { readCertificates, readText, type Tell } from './files.ts';
 import { Secret } from './secret.ts';
 
@@ -61,50 +61,65 @@ export interface Follower {
 
 export interface Following {
   readonly paths: TlsPaths;
+  /** what is in use now */
+  readonly texts: TlsTexts;
   /** Takes the new texts into use; rejects when they cannot be. */
   readonly apply: (texts: TlsTexts) => Promise<void> | void;
   /** What became of a change; `why` when the old files stay in use. */
   readonly told: (outcome: 'accepted' | 'refused', texts: TlsTexts, why: string | undefined) => void;
-  /** how often the files are looked at, and how long they must then be left alone: certificate and key change one after the other */
+  /** how often the files are looked at; they are read when two looks found the same, as certificate and key change one after the other */
   readonly everyMs?: number;
 }
 
 /** Looks at the files by their status and not by events, because these are lost on network file systems and behind links. */
-export function followCertificates({ paths, apply, told, everyMs = 2000 }: Following): Follower {
+export function followCertificates({ paths, texts, apply, told, everyMs = 2000 }: Following): Follower {
   const files = tlsFileKeys.flatMap((key) => paths[key] ?? []);
-  let settling: NodeJS.Timeout | undefined;
+  let inUse = printed(texts);
+  let seen = '';
+  let settling = '';
   let turn: Promise<void> = Promise.resolve();
 
-  const readAgain = async (): Promise<void> => {
+  const readAgain = async (whatever: boolean): Promise<void> => {
     const wrong: string[] = [];
-    const texts = readTls(paths, (name) => (expected, found) => {
-      wrong.push(
-        `${name === 'certFile' ? 'cert_file' : name === 'keyFile' ? 'key_file' : 'ca_file'}: expected ${expected}, found ${found}`,
-      );
+    const found = readTls(paths, (name) => (expected, instead) => {
+      wrong.push(`${keyInFile(name)}: expected ${expected}, found ${instead}`);
     });
+    const now = printed(found);
+    if (wrong.length === 0 && now === inUse && !whatever) return;
     if (wrong.length === 0) {
       try {
-        await apply(texts);
+        await apply(found);
+        inUse = now;
       } catch (error) {
         wrong.push(error instanceof Error ? error.message : 'they cannot be used');
       }
     }
-    told(wrong.length === 0 ? 'accepted' : 'refused', texts, wrong.length === 0 ? undefined : wrong.join('; '));
+    told(wrong.length === 0 ? 'accepted' : 'refused', found, wrong.length === 0 ? undefined : wrong.join('; '));
   };
   // one after the other: the last one wins
-  const reload = (): Promise<void> => (turn = turn.then(readAgain));
-  const changed = (now: Stats, before: Stats): void => {
-    if (now.mtimeMs === before.mtimeMs && now.ino === before.ino && now.size === before.size) return;
-    clearTimeout(settling);
-    settling = setTimeout(() => void reload(), everyMs);
-    settling.unref();
+  const reload = (whatever = true): Promise<void> => (turn = turn.then(() => readAgain(whatever)));
+  const look = async (): Promise<void> => {
+    const now = (await Promise.all(files.map(statusOf))).join();
+    if (now === seen) return;
+    if (now === settling) {
+      seen = now;
+      await reload(false);
+    } else settling = now;
   };
-  for (const file of files) watchFile(file, { persistent: false, interval: everyMs }, changed);
-  return {
-    reload,
-    stop: () => {
-      clearTimeout(settling);
-      for (const file of files) unwatchFile(file, changed);
-    },
-  };
+  const timer = files.length === 0 ? undefined : setInterval(() => void look(), everyMs).unref();
+  return { reload: () => reload(), stop: () => clearInterval(timer) };
+}
+
+/** As the config file has it. */
+export function keyInFile(key: keyof TlsPaths): string {
+  return key.replace('File', '_file');
+}
+
+function printed({ cert, key, ca }: TlsTexts): string {
+  return JSON.stringify([cert, key?.reveal(), ca]);
+}
+
+async function statusOf(file: string): Promise<string> {
+  const status = await stat(file).catch(() => undefined);
+  return status === undefined ? 'none' : `${status.ino} ${status.size} ${status.mtimeMs}`;
 }

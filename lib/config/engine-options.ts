@@ -3,15 +3,8 @@ import type { TlsTexts } from './certificates.ts';
 import type { SipConfig } from './load.ts';
 
 /** Fits EngineOptions. */
-export function engineOptions({
-  listen,
-  externalAddress,
-  dnsServers,
-  tcpAboveBytes,
-  tls,
-  websocket,
-  limits,
-}: SipConfig) {
+export function engineOptions(sip: SipConfig) {
+  const { listen, externalAddress, dnsServers, tcpAboveBytes, tls, websocket, limits } = sip;
   const [name = '', ...value] = websocket.cookie?.reveal().split('=') ?? [];
   return {
     listen,

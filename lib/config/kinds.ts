@@ -19,7 +19,7 @@ export interface SipListener {
   readonly address: string;
   /** 0: a free port is taken */
   readonly port: number;
-  /** what peers are told instead; the port only when it differs */
+  /** what peers are told instead, IPv6 without brackets */
   readonly advertise?: { readonly host: string; readonly port?: number };
 }
 
@@ -117,15 +117,6 @@ export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [
   return found !== undefined && isIP(found.host) !== 0 ? { address: found.host, port: found.port } : undefined;
 });
 
-/** `host`, `host:port`, `address` or `[address]:port`. */
-function readAdvertise(value: string): SipListener['advertise'] | undefined {
-  const inBrackets = value.startsWith('[') && value.endsWith(']');
-  const bare = inBrackets ? value.slice(1, -1) : value;
-  if (isHost(bare)) return (isIP(bare) === 6) === inBrackets ? { host: bare } : undefined;
-  const found = splitHostPort(value);
-  return found !== undefined && found.port > 0 && isHost(found.host) ? found : undefined;
-}
-
 export const sipListener = parsed<SipListener>(
   'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss',
   (value) => {
@@ -134,7 +125,7 @@ export const sipListener = parsed<SipListener>(
     if (found === null || at === undefined || isIP(at.host) === 0) return undefined;
     const transport = found[1] as SipListener['transport'];
     if (found[3] === undefined) return { transport, address: at.host, port: at.port };
-    const advertise = readAdvertise(found[3]);
+    const advertise = readAdvertised(found[3]);
     return advertise === undefined ? undefined : { transport, address: at.host, port: at.port, advertise };
   },
 );

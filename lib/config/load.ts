@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
-import { readTls, tlsFileKeys, type TlsPaths, type TlsTexts } from './certificates.ts';
+import { keyInFile, readTls, tlsFileKeys, type TlsPaths, type TlsTexts } from './certificates.ts';
 import { readCertificates, readSigningKey } from './files.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -113,10 +113,6 @@ const readTlsFiles: ReadSome<Files['tls']> = (tree, folder, tellAt) => {
     texts: readTls(paths, (name) => (expected, found) => tellAt(['sip', 'tls', keyInFile(name)], expected, found)),
   };
 };
-
-function keyInFile(key: keyof TlsPaths): string {
-  return key.replace('File', '_file');
-}
 
 /** Signing keys and certificates by app. */
 const readAppFiles: ReadSome<AppFiles> = (tree, folder, tellAt) => {

@@ -77,7 +77,7 @@ export const sip = z
       },
     ),
     external_address: optional(host, {
-      doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on. For TLS and WSS the name in the certificate.',
+      doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on; for every listener without advertise. For TLS and WSS the name in the certificate.',
       env: 'REVEILLE_SIP_EXTERNAL_ADDRESS',
     }),
     dns_servers: fallback(listOf(dnsServer, 'a list of addresses or address:port'), [], {

@@ -13,10 +13,10 @@ import { Phone, type PhoneOptions, type WakeOptions } from '../../apps/demo/phon
 import { UserAgent } from '../../apps/demo/ua.ts';
 import type { LabPush } from '../../apps/push-lab/apns-check.ts';
 import { type ApnsLab, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
-import { hostOf } from '../../lib/sip/flow.ts';
 import type { Remote, WireTransport } from '../../apps/demo/wire.ts';
 import { makeServerIdentity, type ServerIdentity } from '../../apps/push-lab/certificate.ts';
 import { listenEverywhere, places, type StartedEdge, startEdge } from './edge.ts';
+import { hostOf } from '../../lib/sip/flow.ts';
 
 /** The PBX is the registrar of this domain. */
 export const pbxDomain = 'pbx.example.com';
