@@ -8,6 +8,7 @@ import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
 import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
+import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
@@ -238,7 +239,7 @@ async function openStore(config: Config): Promise<{ readonly store: LocationStor
 
 interface OpenEngine {
   readonly id: string;
-  readonly control: { readonly host: string; readonly port: number; readonly secret: string };
+  readonly control: EngineAt & { readonly secret: string };
   readonly handle: EngineHandle | undefined;
 }
 
@@ -250,10 +251,13 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   }
   const secret = systemIds.hex(16);
   const { externalAddress, listen } = config.sip;
+  const host = '127.0.0.1';
+  // a quarter less CPU for a round trip than TCP over loopback; without a file nothing is left behind by a crash
+  const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
   const handle = await spawnEngine({
     listen,
     ...(externalAddress === undefined ? {} : { externalAddress }),
-    control: { host: '127.0.0.1', port: 0, secret },
+    control: { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
@@ -263,7 +267,8 @@ async function openEngine(config: Config): Promise<OpenEngine> {
       error,
     );
   });
-  return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
+  const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
+  return { id: systemIds.hex(4), control, handle };
 }
 
 async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise<PushService> {

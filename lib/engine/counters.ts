@@ -13,12 +13,20 @@ export interface Counters {
   /** requests refused because too many wait for an app */
   overload: number;
   connectionsRefused: number;
+  /** connections and frames refused at the control port, wrong secrets among them */
   controlRefused: number;
+  wrongSecrets: number;
+  /** times an app did not read what it was given, so that others got the new requests */
+  appsBehind: number;
+  /** apps cut off because they stayed behind, or sent half a frame */
+  appsClosed: number;
   serverTransactions: number;
   clientTransactions: number;
   dialogs: number;
   connections: number;
   apps: number;
+  /** octets that apps have not read yet; set when it is asked for */
+  appBacklog: number;
   /** faults inside the engine that were caught at a socket; must stay 0 */
   faults: number;
 }
@@ -33,11 +41,15 @@ export function zeroCounters(): Counters {
     overload: 0,
     connectionsRefused: 0,
     controlRefused: 0,
+    wrongSecrets: 0,
+    appsBehind: 0,
+    appsClosed: 0,
     serverTransactions: 0,
     clientTransactions: 0,
     dialogs: 0,
     connections: 0,
     apps: 0,
+    appBacklog: 0,
     faults: 0,
   };
 }

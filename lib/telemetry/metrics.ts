@@ -136,11 +136,14 @@ export const metrics = {
       'overload',
       'connectionsRefused',
       'controlRefused',
+      'wrongSecrets',
+      'appsBehind',
+      'appsClosed',
       'faults',
     ],
   }),
   engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
-    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps', 'appBacklog'],
   }),
   controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
   storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {
