@@ -13,6 +13,7 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
+import { engineLimits, engineTimers } from '../../lib/config/engine-sections.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -94,8 +95,7 @@ async function assemble(
     engineId: engine.id,
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
-    // the embedded engine takes what UDP can carry; the adapter's default is what drachtio-server takes
-    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000, maxHead: 1_000_000 } : {}),
+    ...frameLimits(config),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
@@ -245,9 +245,10 @@ interface OpenEngine {
 
 async function openEngine(config: Config): Promise<OpenEngine> {
   if (config.engine.kind === 'drachtio') {
-    const { host, port, secret } = config.engine;
+    const { host, port, secret, tls } = config.engine;
+    const control = { host, port, secret: secret.reveal(), ...(tls === undefined ? {} : { tls }) };
     // it outlives us, so its connections are still good after our restart
-    return { id: `${host}:${port}`, control: { host, port, secret: secret.reveal() }, handle: undefined };
+    return { id: `${host}:${port}`, control, handle: undefined };
   }
   const secret = systemIds.hex(16);
   const { externalAddress, listen } = config.sip;
@@ -257,6 +258,8 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   const handle = await spawnEngine({
     listen,
     ...(externalAddress === undefined ? {} : { externalAddress }),
+    limits: engineLimits(config.engine.limits),
+    timers: engineTimers(config.engine.timers),
     control: { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
@@ -269,6 +272,13 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   });
   const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
   return { id: systemIds.hex(4), control, handle };
+}
+
+/** The embedded engine takes what UDP can carry. A drachtio-server also cuts off header fields, where it does not go deaf. */
+function frameLimits({ engine }: Config): { readonly maxFrame?: number; readonly maxHead?: number } {
+  if (engine.kind === 'embedded') return { maxFrame: 1_000_000, maxHead: 1_000_000 };
+  const { maxFrameOctets: maxFrame } = engine;
+  return maxFrame > 12_200 ? { maxFrame, maxHead: maxFrame } : { maxFrame };
 }
 
 async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise<PushService> {

@@ -17,6 +17,7 @@ import {
   readConfig,
   type Reading,
   valueAt,
+  yamlSource,
 } from './tree.ts';
 
 type Raw = Camel<z.output<typeof configSchema>>;
@@ -36,8 +37,18 @@ export type PushAppConfig = Omit<Raw['push']['apps'][number], 'key' | 'keyFile' 
 };
 
 export type EngineConfig =
-  | { readonly kind: 'embedded' }
-  | { readonly kind: 'drachtio'; readonly host: string; readonly port: number; readonly secret: Secret };
+  | { readonly kind: 'embedded'; readonly limits: EngineLimits; readonly timers: EngineTimers }
+  | {
+      readonly kind: 'drachtio';
+      readonly host: string;
+      readonly port: number;
+      readonly secret: Secret;
+      readonly tls?: { readonly ca?: string; readonly serverName?: string };
+      readonly maxFrameOctets: number;
+    };
+
+export type EngineLimits = Raw['engine']['limits'];
+export type EngineTimers = Raw['engine']['timers'];
 
 export type StoreConfig =
   /** `path` is absolute */
@@ -68,20 +79,30 @@ export interface LoadOptions {
 
 /** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. */
 export function load({ file, env = process.env }: LoadOptions = {}): Config {
-  const { raw, folder, files } = readConfig({
-    schema: configSchema,
-    keys: configKeys,
-    file: file ?? nonEmpty(env['REVEILLE_CONFIG']),
-    env,
-    files: readFiles,
-  });
-  return freeze(assemble(raw, folder, files));
+  const source = yamlSource(file ?? nonEmpty(env['REVEILLE_CONFIG']));
+  const { raw, files } = readConfig({ schema: configSchema, keys: configKeys, source, env, files: readFiles });
+  return freeze(assemble(raw, source.folder, files));
 }
 
 type AppFiles = ReadonlyMap<number, { readonly key?: Secret; readonly ca?: string }>;
+interface Files {
+  readonly apps: AppFiles;
+  /** certificates of the SIP engine */
+  readonly engineCa?: string;
+}
+
+const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tell) => {
+  const apps = readAppFiles(tree, folder, tell);
+  const at = ['engine', 'drachtio', 'ca_file'];
+  const file = valueAt(tree, at);
+  if (typeof file !== 'string' || file === '' || valueAt(tree, ['engine', 'drachtio', 'transport']) !== 'tls')
+    return { apps };
+  const engineCa = readCertificates(resolve(folder, file), (expected, found) => tell(at, expected, found));
+  return engineCa === undefined ? { apps } : { apps, engineCa };
+};
 
 /** Signing keys and certificates by app. */
-const readFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder, tellAt) => {
+const readAppFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder, tellAt) => {
   const found = new Map<number, { key?: Secret; ca?: string }>();
   const apps = valueAt(tree, ['push', 'apps']);
   if (!Array.isArray(apps)) return found;
@@ -107,19 +128,22 @@ const readFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder
   return found;
 };
 
-function assemble(raw: Raw, folder: string, files: AppFiles): Config {
-  const { drachtio } = raw.engine;
+function assembleEngine({ kind, drachtio, limits, timers }: Raw['engine'], ca: string | undefined): EngineConfig {
+  const { host, port, secret, transport, serverName, maxFrameOctets } = drachtio;
+  if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', limits, timers };
+  const tls = { ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) };
+  return { kind, host, port, secret, maxFrameOctets, ...(transport === 'tls' ? { tls } : {}) };
+}
+
+function assemble(raw: Raw, folder: string, files: Files): Config {
   return {
     ...raw,
-    engine:
-      raw.engine.kind === 'drachtio' && drachtio.secret !== undefined
-        ? { kind: 'drachtio', host: drachtio.host, port: drachtio.port, secret: drachtio.secret }
-        : { kind: 'embedded' },
+    engine: assembleEngine(raw.engine, files.engineCa),
     store: assembleStore(raw.store, folder),
     push: {
       ...raw.push,
       apps: raw.push.apps.map(({ key: _, keyFile: _file, caFile: _ca, ...app }, index) => {
-        const { key, ca } = files.get(index) ?? {};
+        const { key, ca } = files.apps.get(index) ?? {};
         if (key === undefined) throw new EdgeError('EDGE_INTERNAL', `app ${app.name} passed the checks without a key`);
         return { ...app, key, ...(ca === undefined ? {} : { ca }) };
       }),

@@ -1,5 +1,6 @@
 /** Every key of the config: what it means, what it may be, its default and the environment variable that wins over the file. */
 import { z } from 'zod';
+import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
 import {
   host,
@@ -26,7 +27,7 @@ const domainName = parsed<string>('a domain name, or "*" for every domain not li
   value === '*' || isHost(value) ? value.toLowerCase() : undefined,
 );
 
-const sip = z.strictObject({
+export const sipSection = z.strictObject({
   listen: fallback(
     listOf(sipListener, 'a list of transport://address:port', 1),
     ['udp://0.0.0.0:5060', 'tcp://0.0.0.0:5060'],
@@ -58,8 +59,21 @@ const engine = z
           doc: 'Its shared secret; required when engine.kind is drachtio.',
           env: 'DRACHTIO_SECRET',
         }),
+        transport: fallback(oneOf('tcp', 'tls'), 'tcp', {
+          doc: 'How to reach the control port. Without TLS everybody on the way reads the secret and every message.',
+          env: 'DRACHTIO_TRANSPORT',
+        }),
+        ca_file: optional(filePath, {
+          doc: 'PEM certificates to trust at the control port instead of those Node knows; read when transport is tls.',
+        }),
+        server_name: optional(host, { doc: 'Name in the certificate of the control port, when it is not the host.' }),
+        max_frame_octets: fallback(integer(4096, 1_000_000, 'octets'), 12_200, {
+          doc: 'Largest message with its control line. A drachtio-server goes deaf beyond the default; `npm run engine` takes 1000000.',
+        }),
       })
       .prefault({}),
+    limits: limitsSection.prefault({}),
+    timers: timersSection.prefault({}),
   })
   .check((context) => {
     const { kind, drachtio } = context.value;
@@ -269,10 +283,17 @@ const push = z.strictObject({
   }),
 });
 
+export const logSection = z.strictObject({
+  level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
+    doc: 'Least important line that is written.',
+    env: 'REVEILLE_LOG_LEVEL',
+  }),
+});
+
 /** The whole file; the names are those of YAML. */
 export const configSchema = z
   .strictObject({
-    sip: sip.prefault({}),
+    sip: sipSection.prefault({}),
     engine: engine.prefault({}),
     http: http.prefault({}),
     store: store.prefault({}),
@@ -297,14 +318,7 @@ export const configSchema = z
         }),
       })
       .prefault({}),
-    log: z
-      .strictObject({
-        level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
-          doc: 'Least important line that is written.',
-          env: 'REVEILLE_LOG_LEVEL',
-        }),
-      })
-      .prefault({}),
+    log: logSection.prefault({}),
   })
   .check((context) => {
     const { domains, push: pushed } = context.value;
@@ -325,13 +339,18 @@ export const configSchema = z
     );
   });
 
-interface CheckContext {
+export interface CheckContext {
   readonly value: unknown;
   readonly issues: { push(issue: never): unknown };
 }
 
 /** Reports what only several keys together can tell; load.ts turns `params` into the sentence. */
-function mistake(context: CheckContext, path: readonly (string | number)[], expected: string, found: string): void {
+export function mistake(
+  context: CheckContext,
+  path: readonly (string | number)[],
+  expected: string,
+  found: string,
+): void {
   context.issues.push({ code: 'custom', message: expected, path, input: undefined, params: { found } } as never);
 }
 

@@ -1,16 +1,13 @@
 /** The control port against apps that do not know the secret, do not read, do not finish, or write without end. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { connectSrf } from '../../lib/adapters/srf/connect.ts';
 import { frame } from '../../lib/engine/control/frames.ts';
 import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 import type { ControlAt, Limits } from '../../lib/engine/options.ts';
+import { aTlsKeyPair } from '../support/a-tls-key-pair.ts';
 import { RawApp } from '../support/raw-app.ts';
 import { aRequest, UdpPeer } from '../support/text-peer.ts';
 
@@ -236,28 +233,7 @@ describe('an app that does not read', () => {
 });
 
 describe('over TLS', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'reveille-control-'));
-  const key = join(folder, 'key.pem');
-  const cert = join(folder, 'cert.pem');
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=e',
-    ].concat(['-addext', 'subjectAltName=IP:127.0.0.1,DNS:engine.test', '-keyout', key, '-out', cert]),
-    { stdio: 'ignore' },
-  );
-  const pem = { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
-  rmSync(folder, { recursive: true });
+  const pem = aTlsKeyPair('IP:127.0.0.1', 'DNS:engine.test');
 
   test('an edge connects, and again after a cut; without the certificate it says nothing', async () => {
     const engine = await anEngine({}, { tls: { port: 0, ...pem } });
