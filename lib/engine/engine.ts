@@ -7,7 +7,7 @@ import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
 import { agreeSession, subscriptionExpiry } from './dialog/session-expiry.ts';
-import { type EngineOptions, settle, type TransportName } from './options.ts';
+import { type EngineOptions, settle, type TlsMaterial, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
 import { TimerWheel } from './timer-wheel.ts';
@@ -38,6 +38,8 @@ export interface Engine {
   readonly busy: number;
   /** Ends every call: BYE for those that stand, 503 for those that do not. */
   hangUp(): void;
+  /** New certificates for connections made from now on. Throws, and goes on with the old, when they cannot be used. */
+  useTls(material: TlsMaterial): void;
   /** Stops at once: no BYE, no answers. */
   close(): Promise<void>;
 }
@@ -166,6 +168,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       serverSide.giveUp();
       for (const dialog of dialogs.all()) if (dialog.confirmed) clientSide.endDialog(dialog, 'Shutdown');
     },
+    useTls: (material) => transports.useTls(material),
     close: async () => {
       uas = undefined;
       uac = undefined;
