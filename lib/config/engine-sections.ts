@@ -7,17 +7,6 @@ import type { Camel } from './tree.ts';
 const mebi = 1_048_576;
 
 export const limitsSection = z.strictObject({
-  message_octets: fallback(integer(4096, 1_000_000, 'octets'), 65_535, {
-    doc: 'Longest SIP message taken from the network.',
-  }),
-  header_fields: fallback(integer(32, 4096), 256, { doc: 'Most header fields in a message.' }),
-  connections: fallback(integer(1, 1_000_000), 50_000, { doc: 'Most SIP connections at once; one more is refused.' }),
-  idle_seconds: fallback(integer(10, 86_400, 'seconds'), 3600, {
-    doc: 'A SIP connection that says nothing for so long is closed.',
-  }),
-  half_message_ms: fallback(integer(100, 60_000, 'milliseconds'), 10_000, {
-    doc: 'Longest a message (or a control frame) that has begun may take to arrive.',
-  }),
   connect_ms: fallback(integer(100, 60_000, 'milliseconds'), 4000, {
     doc: 'Longest a connection to a SIP peer may take to stand.',
   }),
@@ -51,11 +40,6 @@ export const timersSection = z.strictObject({
 /** As lib/engine/options.ts names them. */
 export function engineLimits(limits: Camel<z.output<typeof limitsSection>>) {
   return {
-    messageBytes: limits.messageOctets,
-    headers: limits.headerFields,
-    connections: limits.connections,
-    idleMs: limits.idleSeconds * 1000,
-    halfMessageMs: limits.halfMessageMs,
     connectMs: limits.connectMs,
     peerBacklogBytes: limits.peerBacklogOctets,
     parked: limits.waitingRequests,

@@ -35,7 +35,7 @@ describe('the config of the engine process', () => {
     const { config } = run([], { DRACHTIO_SECRET: long });
     expect(config.control).toEqual({ host: '127.0.0.1', port: 9022, secret: long });
     expect(config.sip.listen).toHaveLength(2);
-    expect(config.limits).toMatchObject({ apps: 64, frameBytes: 1_048_576, appStallMs: 30_000, messageBytes: 65_535 });
+    expect(config.limits).toMatchObject({ apps: 64, frameBytes: 1_048_576, appStallMs: 30_000 });
     expect(config.timers).toEqual({ t1Ms: 500, t2Ms: 4000, t4Ms: 5000 });
     expect(config.warnings).toEqual([]);
     expect(() => run([], {})).toThrow('control.secret: expected the secret edges must show, as text, found nothing');
