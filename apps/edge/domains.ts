@@ -1,5 +1,6 @@
 /** The domains of the config as the use-cases need them: where each PBX is now, whom to trust, who its users are. */
 import { BlockList, isIP } from 'node:net';
+import type { SipPeer } from '../../lib/config/kinds.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
 import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
@@ -28,7 +29,9 @@ export async function openDomains(config: Config, hostports: readonly string[], 
       // made anew, so that an address the PBX has given up is trusted no longer
       trusted = trustedOf(domain, [first, ...others]);
       source = `${first.address}:${first.port}`;
-      upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
+      // over TLS the engine needs the name that the certificate must be for
+      if (first.transport !== 'tls')
+        upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
       local ??= await localAddressTowards(first.address);
     };
     const tell = (err: unknown): void =>
@@ -44,7 +47,7 @@ export async function openDomains(config: Config, hostports: readonly string[], 
         return upstream;
       },
       get edgeHost() {
-        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
+        return edgeHost(hostports, domain.upstream.transport, local, toldInstead(config, domain.upstream.transport));
       },
       realm: realmOf(domain),
       algorithms: domain.algorithms,
@@ -64,6 +67,12 @@ export async function openDomains(config: Config, hostports: readonly string[], 
       for (const timer of timers) clearInterval(timer);
     },
   };
+}
+
+/** What the operator says peers shall be told, of the listener the PBX reaches us by. */
+function toldInstead({ sip, engine }: Config, transport: SipPeer['transport']): string | undefined {
+  const listener = sip.listen.find((one) => one.transport === transport);
+  return (engine.kind === 'embedded' ? listener?.advertise?.host : undefined) ?? sip.externalAddress;
 }
 
 function trustedOf(domain: Config['domains'][number], upstream: readonly UpstreamAddress[]): BlockList {

@@ -26,6 +26,7 @@ async function main(): Promise<void> {
   for (const reason of left) log.warn({ reason }, 'a part of drachtio.conf.xml has no counterpart and is left out');
   for (const reason of config.warnings) log.warn({ reason }, 'the control port is not as safe as it could be');
   const engine = await runEngine(config, log);
+  process.on('SIGHUP', () => void engine.reload());
   let stoppingSince: number | undefined;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

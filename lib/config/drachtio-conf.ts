@@ -150,7 +150,7 @@ class Reader {
         for (const child of childrenOf(element)) {
           const key = /^(?:key|cert|chain)-file$/.test(child.tagName) ? child.tagName.replace('-', '_') : undefined;
           if (key === undefined) this.#leave(`sip/tls/${child.tagName}`, child);
-          else this.#set('control', key, textOf(child), child);
+          else this.#tls(key, child);
         }
         return;
       default:
@@ -201,6 +201,13 @@ class Reader {
     const timers = (engine['timers'] ??= {}) as Record<string, unknown>;
     timers[`${name}_ms`] = numberOr(textOf(element));
     this.#named.set(`engine.timers.${name}_ms`, nameOf(element));
+  }
+
+  #tls(key: string, element: Element): void {
+    const sip = this.#section('sip');
+    const tls = (sip['tls'] ??= {}) as Record<string, unknown>;
+    tls[key] = textOf(element);
+    this.#named.set(`sip.tls.${key}`, nameOf(element));
   }
 
   #logLevel(element: Element): void {

@@ -3,14 +3,16 @@
  * same, a drachtio.conf.xml, or the command line; the environment wins over files, the command line over all.
  */
 import { isIP } from 'node:net';
-import { resolve } from 'node:path';
 import { z } from 'zod';
-import { engineLimits, engineTimers, limitsSection, timersSection } from './engine-sections.ts';
-import { readCertificates, readPrivateKey } from './files.ts';
+import { assembleSip, readTlsFiles, type SipConfig, type TlsFiles } from './engine-options.ts';
+import { type EngineSections, limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
 import { hostPort, integer, secretText, text } from './kinds.ts';
-import { logSection, mistake, sipSection } from './schema.ts';
-import { freeze, type Camel, type Environment, readConfig, type Reading, type Source, valueAt } from './tree.ts';
+import { mistake } from './mistake.ts';
+import { logSection } from './schema.ts';
+import type { Secret } from './secret.ts';
+import { sip } from './sip-schema.ts';
+import { freeze, type Camel, type Environment, readConfig, type Reading, type Source } from './tree.ts';
 
 const mebi = 1_048_576;
 const filePath = text('the path of a file, relative to the folder of the config file', /^[^\0]{1,4096}$/);
@@ -28,7 +30,9 @@ const control = z
     tls_port: optional(integer(0, 65_535), {
       doc: 'A second port on the same address, for edges with engine.drachtio.transport tls. 0 takes a free one.',
     }),
-    cert_file: optional(filePath, { doc: 'PEM certificate of the TLS port, its chain behind it.' }),
+    cert_file: optional(filePath, {
+      doc: 'PEM certificate of the TLS port with its chain; that of sip.tls when left out. Read again as that is.',
+    }),
     key_file: optional(filePath, { doc: 'PEM private key of the TLS port.' }),
     chain_file: optional(filePath, { doc: 'PEM certificates of the chain, when they are not in cert_file.' }),
     max_apps: fallback(integer(1, 10_000), 64, { doc: 'Most edges connected at once.' }),
@@ -42,58 +46,66 @@ const control = z
     stall_seconds: fallback(integer(1, 3600, 'seconds'), 30, { doc: 'An edge that is behind for so long is cut off.' }),
   })
   .check((context) => {
-    const { listen, secret, tls_port: port, cert_file: cert, key_file: key } = context.value;
+    const { listen, secret } = context.value;
     if (!isLoopback(listen.address) && isWeak(secret.reveal()))
       mistake(context, ['secret'], 'at least 16 characters, because listen is not on loopback', 'a shorter one');
-    if (port !== undefined && cert === undefined)
-      mistake(context, ['cert_file'], 'a file, because there is a tls_port', 'nothing');
-    if (port !== undefined && key === undefined)
-      mistake(context, ['key_file'], 'a file, because there is a tls_port', 'nothing');
   });
 
-const engineSchema = z.strictObject({
-  sip: sipSection.prefault({}),
-  control: control.prefault({} as never),
-  engine: z.strictObject({ limits: limitsSection.prefault({}), timers: timersSection.prefault({}) }).prefault({}),
-  http: z
-    .strictObject({
-      listen: fallback(hostPort, '127.0.0.1:9091', {
-        doc: 'Where /metrics, /healthz and /readyz are served; keep it off the public network. Port 0 takes a free one.',
-        env: 'REVEILLE_ENGINE_HTTP_LISTEN',
-      }),
-    })
-    .prefault({}),
-  shutdown: z
-    .strictObject({
-      call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
-        doc: 'How long calls go on after SIGTERM, while new ones are refused, before they are ended.',
-      }),
-    })
-    .prefault({}),
-  log: logSection.prefault({}),
-});
+const engineSchema = z
+  .strictObject({
+    sip: sip.prefault({}),
+    control: control.prefault({} as never),
+    engine: z.strictObject({ limits: limitsSection.prefault({}), timers: timersSection.prefault({}) }).prefault({}),
+    http: z
+      .strictObject({
+        listen: fallback(hostPort, '127.0.0.1:9091', {
+          doc: 'Where /metrics, /healthz and /readyz are served; keep it off the public network. Port 0 takes a free one.',
+          env: 'REVEILLE_ENGINE_HTTP_LISTEN',
+        }),
+      })
+      .prefault({}),
+    shutdown: z
+      .strictObject({
+        call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
+          doc: 'How long calls go on after SIGTERM, while new ones are refused, before they are ended.',
+        }),
+      })
+      .prefault({}),
+    log: logSection.prefault({}),
+  })
+  .check((context) => {
+    const {
+      control: { tls_port: port, cert_file: cert, key_file: key },
+      sip: { tls },
+    } = context.value;
+    if (port === undefined) return;
+    if (cert === undefined && key === undefined && tls.cert_file !== undefined) return;
+    if (cert === undefined)
+      mistake(context, ['control', 'cert_file'], 'a file, because there is a tls_port', 'nothing');
+    if (key === undefined) mistake(context, ['control', 'key_file'], 'a file, because there is a tls_port', 'nothing');
+  });
 
 export const engineConfigKeys: readonly KeyRow[] = keysOf(engineSchema);
 
 type Raw = Camel<z.output<typeof engineSchema>>;
 
 export interface EngineProcessConfig {
-  readonly sip: Raw['sip'];
+  readonly sip: SipConfig;
   readonly control: {
     readonly host: string;
     readonly port: number;
-    readonly secret: string;
-    readonly tls?: { readonly port: number; readonly cert: string; readonly key: string };
+    readonly secret: Secret;
+    readonly tls?: { readonly port: number; readonly files: TlsFiles };
   };
-  /** as lib/engine/options.ts names them */
-  readonly limits: ReturnType<typeof engineLimits> & {
+  readonly engine: EngineSections;
+  /** of apps, as lib/engine/options.ts names them */
+  readonly appLimits: {
     readonly apps: number;
     readonly frameBytes: number;
     readonly appPauseBytes: number;
     readonly appBacklogBytes: number;
     readonly appStallMs: number;
   };
-  readonly timers: ReturnType<typeof engineTimers>;
   readonly http: Raw['http'];
   readonly shutdown: Raw['shutdown'];
   readonly log: Raw['log'];
@@ -102,42 +114,24 @@ export interface EngineProcessConfig {
 }
 
 interface Files {
-  readonly cert?: string;
-  readonly key?: string;
+  readonly sip: TlsFiles;
+  readonly control: TlsFiles;
 }
 
 /** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. */
 export function loadEngineConfig(source: Source, env: Environment): EngineProcessConfig {
-  const { raw, files } = readConfig({
-    schema: engineSchema,
-    keys: engineConfigKeys,
-    source,
-    env,
-    files: readFiles,
-  });
+  const { raw, files } = readConfig({ schema: engineSchema, keys: engineConfigKeys, source, env, files: readFiles });
   return freeze(assemble(raw, files));
 }
 
-const readFiles: Reading<typeof engineSchema, Files>['files'] = (tree, folder, tellAt) => {
-  const read = <T>(name: string, how: (path: string, tell: (expected: string, found: string) => void) => T) => {
-    const path = valueAt(tree, ['control', name]);
-    if (typeof path !== 'string' || path === '') return undefined;
-    return how(resolve(folder, path), (expected, found) => tellAt(['control', name], expected, found));
-  };
-  if (valueAt(tree, ['control', 'tls_port']) === undefined) return {};
-  const cert = read('cert_file', readCertificates);
-  const chain = read('chain_file', readCertificates);
-  const key = read('key_file', readPrivateKey);
-  return {
-    ...(cert === undefined ? {} : { cert: chain === undefined ? cert : `${cert}\n${chain}` }),
-    ...(key === undefined ? {} : { key }),
-  };
-};
+const readFiles: Reading<typeof engineSchema, Files>['files'] = (tree, folder, tellAt) => ({
+  sip: readTlsFiles(['sip', 'tls'], tree, folder, tellAt),
+  control: readTlsFiles(['control'], tree, folder, tellAt),
+});
 
-function assemble(raw: Raw, { cert, key }: Files): EngineProcessConfig {
-  const { listen, secret, tlsPort } = raw.control;
-  const tls =
-    tlsPort === undefined || cert === undefined || key === undefined ? undefined : { port: tlsPort, cert, key };
+function assemble({ sip: rawSip, control: rawControl, ...raw }: Raw, files: Files): EngineProcessConfig {
+  const { listen, secret, tlsPort } = rawControl;
+  const own = files.control.texts.cert === undefined ? files.sip : files.control;
   const warnings: string[] = [];
   if (!isLoopback(listen.address))
     warnings.push(
@@ -145,25 +139,21 @@ function assemble(raw: Raw, { cert, key }: Files): EngineProcessConfig {
     );
   if (isWeak(secret.reveal())) warnings.push('The secret of the control port is short or well known.');
   return {
-    sip: raw.sip,
+    ...raw,
+    sip: assembleSip(rawSip, files.sip),
     control: {
       host: listen.address,
       port: listen.port,
-      secret: secret.reveal(),
-      ...(tls === undefined ? {} : { tls }),
+      secret,
+      ...(tlsPort === undefined ? {} : { tls: { port: tlsPort, files: own } }),
     },
-    limits: {
-      ...engineLimits(raw.engine.limits),
-      apps: raw.control.maxApps,
-      frameBytes: raw.control.maxFrameOctets,
-      appPauseBytes: raw.control.pauseOctets,
-      appBacklogBytes: raw.control.backlogOctets,
-      appStallMs: raw.control.stallSeconds * 1000,
+    appLimits: {
+      apps: rawControl.maxApps,
+      frameBytes: rawControl.maxFrameOctets,
+      appPauseBytes: rawControl.pauseOctets,
+      appBacklogBytes: rawControl.backlogOctets,
+      appStallMs: rawControl.stallSeconds * 1000,
     },
-    timers: engineTimers(raw.engine.timers),
-    http: raw.http,
-    shutdown: raw.shutdown,
-    log: raw.log,
     warnings,
   };
 }

@@ -37,8 +37,13 @@ export const timersSection = z.strictObject({
   }),
 });
 
+export interface EngineSections {
+  readonly limits: Camel<z.output<typeof limitsSection>>;
+  readonly timers: Camel<z.output<typeof timersSection>>;
+}
+
 /** As lib/engine/options.ts names them. */
-export function engineLimits(limits: Camel<z.output<typeof limitsSection>>) {
+export function engineLimits(limits: EngineSections['limits']) {
   return {
     connectMs: limits.connectMs,
     peerBacklogBytes: limits.peerBacklogOctets,
@@ -50,6 +55,6 @@ export function engineLimits(limits: Camel<z.output<typeof limitsSection>>) {
 }
 
 /** As lib/engine/options.ts names them. */
-export function engineTimers({ t1Ms, t2Ms, t4Ms }: Camel<z.output<typeof timersSection>>) {
+export function engineTimers({ t1Ms, t2Ms, t4Ms }: EngineSections['timers']) {
   return { t1Ms, t2Ms, t4Ms };
 }

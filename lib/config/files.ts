@@ -52,21 +52,7 @@ export function readCertificates(path: string, tell: Tell): string | undefined {
   return text;
 }
 
-/** A private key of any kind, as text for tls.createServer. */
-export function readPrivateKey(path: string, tell: Tell): string | undefined {
-  const text = readText(path, tell);
-  if (text === undefined) return undefined;
-  try {
-    createPrivateKey(text);
-    return text;
-  } catch {
-    // what OpenSSL says of a key is not for a log
-    tell('a private key in PEM', text.includes('-----BEGIN') ? 'PEM that is no usable private key' : 'no PEM');
-    return undefined;
-  }
-}
-
-function readText(path: string, tell: Tell): string | undefined {
+export function readText(path: string, tell: Tell): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

@@ -5,6 +5,8 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
+import { assembleSip, readTlsFiles, type SipConfig, type TlsFiles } from './engine-options.ts';
+import type { EngineSections } from './engine-sections.ts';
 import { readCertificates, readSigningKey } from './files.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -37,7 +39,7 @@ export type PushAppConfig = Omit<Raw['push']['apps'][number], 'key' | 'keyFile' 
 };
 
 export type EngineConfig =
-  | { readonly kind: 'embedded'; readonly limits: EngineLimits; readonly timers: EngineTimers }
+  | ({ readonly kind: 'embedded' } & EngineSections)
   | {
       readonly kind: 'drachtio';
       readonly host: string;
@@ -47,9 +49,6 @@ export type EngineConfig =
       readonly maxFrameOctets: number;
     };
 
-export type EngineLimits = Raw['engine']['limits'];
-export type EngineTimers = Raw['engine']['timers'];
-
 export type StoreConfig =
   /** `path` is absolute */
   | { readonly kind: 'lmdb'; readonly path: string }
@@ -57,7 +56,7 @@ export type StoreConfig =
   | { readonly kind: 'memory' };
 
 export interface Config {
-  readonly sip: Raw['sip'];
+  readonly sip: SipConfig;
   readonly engine: EngineConfig;
   readonly http: Raw['http'];
   readonly store: StoreConfig;
@@ -87,22 +86,29 @@ export function load({ file, env = process.env }: LoadOptions = {}): Config {
 type AppFiles = ReadonlyMap<number, { readonly key?: Secret; readonly ca?: string }>;
 interface Files {
   readonly apps: AppFiles;
-  /** certificates of the SIP engine */
-  readonly engineCa?: string;
+  readonly tls: TlsFiles;
+  /** certificates to trust at the control port of a drachtio-server */
+  readonly engineCa: string | undefined;
 }
 
-const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tell) => {
-  const apps = readAppFiles(tree, folder, tell);
+const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tellAt) => ({
+  apps: readAppFiles(tree, folder, tellAt),
+  tls: readTlsFiles(['sip', 'tls'], tree, folder, tellAt),
+  engineCa: readEngineCa(tree, folder, tellAt),
+});
+
+type ReadSome<T> = (...from: Parameters<Reading<typeof configSchema, Files>['files']>) => T;
+
+const readEngineCa: ReadSome<string | undefined> = (tree, folder, tellAt) => {
   const at = ['engine', 'drachtio', 'ca_file'];
   const file = valueAt(tree, at);
   if (typeof file !== 'string' || file === '' || valueAt(tree, ['engine', 'drachtio', 'transport']) !== 'tls')
-    return { apps };
-  const engineCa = readCertificates(resolve(folder, file), (expected, found) => tell(at, expected, found));
-  return engineCa === undefined ? { apps } : { apps, engineCa };
+    return undefined;
+  return readCertificates(resolve(folder, file), (expected, found) => tellAt(at, expected, found));
 };
 
 /** Signing keys and certificates by app. */
-const readAppFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder, tellAt) => {
+const readAppFiles: ReadSome<AppFiles> = (tree, folder, tellAt) => {
   const found = new Map<number, { key?: Secret; ca?: string }>();
   const apps = valueAt(tree, ['push', 'apps']);
   if (!Array.isArray(apps)) return found;
@@ -138,6 +144,7 @@ function assembleEngine({ kind, drachtio, limits, timers }: Raw['engine'], ca: s
 function assemble(raw: Raw, folder: string, files: Files): Config {
   return {
     ...raw,
+    sip: assembleSip(raw.sip, files.tls),
     engine: assembleEngine(raw.engine, files.engineCa),
     store: assembleStore(raw.store, folder),
     push: {

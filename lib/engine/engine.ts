@@ -40,6 +40,8 @@ export interface Engine {
   hangUp(): void;
   /** New certificates for connections made from now on. Throws, and goes on with the old, when they cannot be used. */
   useTls(material: TlsMaterial): void;
+  /** The same for the TLS port of the apps; certificate chain and private key in PEM. */
+  useControlTls(cert: string, key: string): void;
   /** Stops at once: no BYE, no answers. */
   close(): Promise<void>;
 }
@@ -169,6 +171,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       for (const dialog of dialogs.all()) if (dialog.confirmed) clientSide.endDialog(dialog, 'Shutdown');
     },
     useTls: (material) => transports.useTls(material),
+    useControlTls: (cert, key) => control.useTls(cert, key),
     close: async () => {
       uas = undefined;
       uac = undefined;

@@ -1,12 +1,12 @@
 /** The engine as a process of its own, under an edge: configured in each of its ways, drained, over TLS, with a wrong secret. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { sessionDescription } from '../../apps/demo/media.ts';
+import { makeServerIdentity } from '../../apps/push-lab/certificate.ts';
 import type { Phone } from '../../apps/demo/phone.ts';
 import { onDrachtio, places } from '../support/edge.ts';
 import { type EngineProcess, type EngineProcessOptions, startEngineProcess } from '../support/engine-process.ts';
 import { titled } from '../support/needs.ts';
 import { anOffer, Bed } from '../support/test-bed.ts';
-import { aTlsKeyPair } from '../support/a-tls-key-pair.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
 const notOurs = onDrachtio ? 'is about our own engine' : undefined;
@@ -85,7 +85,7 @@ describe.skipIf(notOurs !== undefined)(titled('the engine as a process', notOurs
   });
 
   it('serves an edge over TLS, also after it was killed', async () => {
-    const { engine, bed } = await world({ tls: aTlsKeyPair('IP:127.0.0.1') });
+    const { engine, bed } = await world({ tls: makeServerIdentity({ hosts: [], addresses: ['127.0.0.1'] }) });
     const phone = bed.phone('tina', { plain: true });
     await phone.register();
     for (const round of [1, 2]) {

@@ -11,7 +11,7 @@ export interface EngineProcessOptions {
   /** of its config, beside the usual ones or instead of them */
   readonly sections?: Readonly<Record<string, unknown>>;
   /** edges come over TLS */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly tls?: { readonly key: string; readonly certificate: string; readonly ca: string };
   /** started from a drachtio.conf.xml */
   readonly asDrachtio?: boolean;
 }
@@ -42,7 +42,8 @@ export async function startEngineProcess(options: EngineProcessOptions = {}): Pr
   const sipPort = await freePort(places.edge);
   const { tls } = options;
   if (tls !== undefined) {
-    writeFileSync(join(dir, 'cert.pem'), tls.cert);
+    writeFileSync(join(dir, 'cert.pem'), tls.certificate);
+    writeFileSync(join(dir, 'ca.pem'), tls.ca);
     writeFileSync(join(dir, 'key.pem'), tls.key, { mode: 0o600 });
   }
   const yaml = JSON.stringify({
@@ -76,7 +77,7 @@ export async function startEngineProcess(options: EngineProcessOptions = {}): Pr
       drachtio: {
         host: '127.0.0.1',
         secret: usualSecret,
-        ...(tls === undefined ? { port } : { port: tlsPort, transport: 'tls', ca_file: join(dir, 'cert.pem') }),
+        ...(tls === undefined ? { port } : { port: tlsPort, transport: 'tls', ca_file: join(dir, 'ca.pem') }),
       },
     },
     http,

@@ -3,7 +3,7 @@
  * few at a time before they have shown the secret, and watches over those that are in.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { Counters } from '../counters.ts';
 import type { ControlAt, Limits } from '../options.ts';
 import { Commands, type CommandParts } from './commands.ts';
@@ -27,6 +27,7 @@ export class ControlServer {
   readonly #parts: SessionParts;
   readonly #ports: number[] = [];
   readonly #watch: NodeJS.Timeout;
+  #secure: TlsServer | undefined;
 
   private constructor(options: ControlOptions) {
     this.#options = options;
@@ -59,6 +60,7 @@ export class ControlServer {
         const { cert, key, port } = at.tls;
         const secure = createTlsServer({ ...common, cert, key, minVersion: 'TLSv1.2', handshakeTimeout: 5000 });
         control.#acceptSecure(secure);
+        control.#secure = secure;
         await control.#listen(secure, { host, port });
       }
     } catch (error) {
@@ -76,6 +78,11 @@ export class ControlServer {
   /** undefined when there is none */
   get tlsPort(): number | undefined {
     return this.#ports[1];
+  }
+
+  /** A new certificate for connections made from now on; throws, and the old one stays, when it cannot be used. */
+  useTls(cert: string, key: string): void {
+    this.#secure?.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
   }
 
   /** Octets that apps have not read yet. */

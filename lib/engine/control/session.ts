@@ -14,8 +14,8 @@ import { BadFrame, FrameReader, parsePayload } from './frames.ts';
 const authenticateWithinMs = 10_000;
 /** nobody who has not shown the secret may make us hold a large frame */
 const firstFrameBytes = 4096;
-/** so that the sockets of phones get their turn: some 5 ms of work */
-const framesPerTurn = 128;
+/** So that the sockets of phones get their turn: some 60 ms of work. Fewer, and a crowd of phones would be heard but not answered. */
+const framesPerTurn = 2048;
 
 export interface SessionParts {
   /** of the secret, see `digest` */

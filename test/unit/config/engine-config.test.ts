@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -6,8 +6,7 @@ import { contactListeners, drachtioConf } from '../../../lib/config/drachtio-con
 import { readEngineArguments } from '../../../lib/config/engine-arguments.ts';
 import { type EngineProcessConfig, loadEngineConfig } from '../../../lib/config/engine-config.ts';
 import type { Environment } from '../../../lib/config/tree.ts';
-import { certificate } from '../../support/a-certificate.ts';
-import { aSigningKey } from '../../support/a-key.ts';
+import { makeServerIdentity } from '../../../apps/push-lab/certificate.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'reveille-engine-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -33,10 +32,11 @@ const ofXml = (body: string, env: Environment = {}): EngineProcessConfig =>
 describe('the config of the engine process', () => {
   it('needs nothing but a secret', () => {
     const { config } = run([], { DRACHTIO_SECRET: long });
-    expect(config.control).toEqual({ host: '127.0.0.1', port: 9022, secret: long });
+    expect(config.control).toMatchObject({ host: '127.0.0.1', port: 9022 });
+    expect(config.control.secret.reveal()).toBe(long);
     expect(config.sip.listen).toHaveLength(2);
-    expect(config.limits).toMatchObject({ apps: 64, frameBytes: 1_048_576, appStallMs: 30_000 });
-    expect(config.timers).toEqual({ t1Ms: 500, t2Ms: 4000, t4Ms: 5000 });
+    expect(config.appLimits).toMatchObject({ apps: 64, frameBytes: 1_048_576, appStallMs: 30_000 });
+    expect(config.engine.timers).toEqual({ t1Ms: 500, t2Ms: 4000, t4Ms: 5000 });
     expect(config.warnings).toEqual([]);
     expect(() => run([], {})).toThrow('control.secret: expected the secret edges must show, as text, found nothing');
   });
@@ -51,16 +51,22 @@ describe('the config of the engine process', () => {
     expect(run(['--config', near]).config.warnings).toEqual([expect.stringContaining('short or well known')]);
   });
 
-  it('reads certificate and key of the TLS port, and says which is wrong', () => {
-    const files = { cert: written('c.pem', certificate), key: written('k.pem', aSigningKey()) };
-    const yaml = (cert: string, key: string): string =>
-      written('tls.yaml', `control: { secret: ${long}, tls_port: 9023, cert_file: ${cert}, key_file: ${key} }`);
-    expect(run(['--config', yaml('c.pem', 'k.pem')]).config.control.tls).toEqual({
-      port: 9023,
-      cert: certificate,
-      key: readFileSync(files.key, 'utf8'),
-    });
-    expect(() => run(['--config', yaml('k.pem', 'c.pem')])).toThrow(
+  it('reads certificate and key of the TLS port, by default those of SIP, and says which is wrong', () => {
+    const { certificate, key } = makeServerIdentity({ hosts: ['engine.test'], addresses: [] });
+    written('c.pem', certificate);
+    written('k.pem', key);
+    const yaml = (section: string, cert: string, its: string): string =>
+      written(
+        'tls.yaml',
+        section === 'control'
+          ? `control: { secret: ${long}, tls_port: 9023, cert_file: ${cert}, key_file: ${its} }`
+          : `{ control: { secret: ${long}, tls_port: 9023 }, sip: { tls: { cert_file: ${cert}, key_file: ${its} } } }`,
+      );
+    for (const section of ['control', 'sip']) {
+      const { tls } = run(['--config', yaml(section, 'c.pem', 'k.pem')]).config.control;
+      expect([tls?.port, tls?.files.texts.cert, tls?.files.texts.key?.reveal()]).toEqual([9023, certificate, key]);
+    }
+    expect(() => run(['--config', yaml('control', 'k.pem', 'c.pem')])).toThrow(
       /control\.cert_file: expected PEM certificates, found none\n {2}control\.key_file: expected a private key in PEM/,
     );
     const half = written('half.yaml', `control: { secret: ${long}, tls_port: 9023 }`);
@@ -70,10 +76,11 @@ describe('the config of the engine process', () => {
   it('lets the command line win over the environment, and that over the file', () => {
     const file = written('words.yaml', `control: { secret: from-the-file }`);
     const env = { DRACHTIO_SECRET: 'from-the-environment', REVEILLE_SIP_LISTEN: 'udp://127.0.0.1:1' };
-    expect(run(['--config', file], env).config.control.secret).toBe('from-the-environment');
+    expect(run(['--config', file], env).config.control.secret.reveal()).toBe('from-the-environment');
     const words = ['--config', file, '--secret', 'from-the-words', '--port', '9999', '--contact', 'sip:127.0.0.1:5070'];
     const { config } = run([...words, '--contact', 'sip:[::1];transport=tcp', '--external-ip', '203.0.113.7'], env);
-    expect(config.control).toEqual({ host: '127.0.0.1', port: 9999, secret: 'from-the-words' });
+    expect(config.control).toMatchObject({ host: '127.0.0.1', port: 9999 });
+    expect(config.control.secret.reveal()).toBe('from-the-words');
     expect(config.sip.listen).toMatchObject([
       { transport: 'udp', address: '127.0.0.1', port: 5070 },
       { transport: 'tcp', address: '127.0.0.1', port: 5070 },
@@ -104,7 +111,7 @@ describe('drachtio.conf.xml', () => {
     const { config, left } = run(['--drachtio-conf', file], { DRACHTIO_SECRET: long });
     expect(left).toEqual([]);
     expect(config).toMatchObject({
-      control: { host: '127.0.0.1', port: 9022, secret: long },
+      control: { host: '127.0.0.1', port: 9022 },
       sip: {
         listen: [
           { transport: 'udp', address: '0.0.0.0', port: 5060 },
@@ -126,7 +133,7 @@ describe('drachtio.conf.xml', () => {
       <logging><console/><loglevel>notice</loglevel></logging>
       <monitoring><prometheus port="9191">127.0.0.1</prometheus></monitoring>`);
     expect(config).toMatchObject({
-      control: { port: 9122, secret: long },
+      control: { port: 9122 },
       sip: {
         externalAddress: '203.0.113.7',
         listen: [
@@ -135,20 +142,25 @@ describe('drachtio.conf.xml', () => {
           { transport: 'tcp', address: '::1', port: 5070 },
         ],
       },
-      timers: { t1Ms: 250, t2Ms: 2000, t4Ms: 2500 },
+      engine: { timers: { t1Ms: 250, t2Ms: 2000, t4Ms: 2500 } },
       log: { level: 'warn' },
       http: { listen: { address: '127.0.0.1', port: 9191 } },
     });
   });
 
-  it('reads the TLS files for the tls-port of the admin side', () => {
-    const cert = written('x.pem', certificate);
-    const key = written('y.pem', aSigningKey());
+  it('reads the TLS files, for SIP and for the tls-port of the admin side', () => {
+    const identity = makeServerIdentity({ hosts: ['engine.test'], addresses: [] });
+    const cert = written('x.pem', identity.certificate);
+    const key = written('y.pem', identity.key);
+    const chain = written('z.pem', identity.ca);
     const config = ofXml(
       `<admin port="9022" tls-port="9023" secret="${long}">127.0.0.1</admin>
-       <sip><tls><key-file>${key}</key-file><cert-file>${cert}</cert-file><chain-file>${cert}</chain-file></tls></sip>`,
+       <sip><contacts><contact>sips:127.0.0.1:5061;transport=tls</contact></contacts>
+       <tls><key-file>${key}</key-file><cert-file>${cert}</cert-file><chain-file>${chain}</chain-file></tls></sip>`,
     );
-    expect(config.control.tls).toMatchObject({ port: 9023, cert: `${certificate}\n${certificate}` });
+    expect(config.sip.listen).toMatchObject([{ transport: 'tls', address: '127.0.0.1', port: 5061 }]);
+    for (const files of [config.control.tls?.files, config.sip.tls])
+      expect(files?.texts.cert).toBe(`${identity.certificate}\n${identity.ca}`);
   });
 
   it('names what has no counterpart, and goes on', () => {

@@ -8,6 +8,7 @@ import type { KeyRow } from '../../../lib/config/keys.ts';
 import { load } from '../../../lib/config/load.ts';
 import { configKeys } from '../../../lib/config/schema.ts';
 import { yamlSource } from '../../../lib/config/tree.ts';
+import { makeServerIdentity } from '../../../apps/push-lab/certificate.ts';
 import { aSigningKey } from '../../support/a-key.ts';
 import { certificate } from '../../support/a-certificate.ts';
 
@@ -18,9 +19,14 @@ const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
 beforeAll(() => {
   mkdirSync(join(folder, 'keys'));
   writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
-  for (const name of ['stand-in-ca.pem', 'engine.pem', 'engine-chain.pem'])
-    writeFileSync(join(folder, 'keys', name), certificate);
-  writeFileSync(join(folder, 'keys/engine-key.pem'), aSigningKey());
+  writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
+  for (const name of ['edge', 'engine']) {
+    const { certificate: cert, key, ca } = makeServerIdentity({ hosts: [`${name}.example.com`], addresses: [] });
+    writeFileSync(join(folder, `keys/${name}-cert.pem`), cert);
+    writeFileSync(join(folder, `keys/${name}-key.pem`), key);
+    writeFileSync(join(folder, `keys/${name}-chain.pem`), ca);
+  }
+  writeFileSync(join(folder, 'keys/pbx-ca.pem'), certificate);
   for (const name of ['reveille.example.yaml', 'engine.example.yaml']) writeFileSync(join(folder, name), textOf(name));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -40,7 +46,7 @@ it('reveille.example.yaml is accepted as it stands', () => {
 
 it('engine.example.yaml is accepted as it stands', () => {
   const config = loadEngineConfig(yamlSource(join(folder, 'engine.example.yaml')), {});
-  expect(config.control.tls?.cert).toBe(`${certificate}\n${certificate}`);
+  expect(config.control.tls?.files.texts.cert?.split('BEGIN CERTIFICATE')).toHaveLength(3);
   expect(config.warnings).toEqual([]);
 });
 
