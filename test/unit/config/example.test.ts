@@ -63,7 +63,7 @@ describe.each(examples)('%s', (name, keys) => {
     // the key as text can only stand there as a comment, beside key_file
     const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
     expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
-    const lists = ['domains[].trusted', 'domains[].registration'];
+    const lists = ['domains[].trusted', 'domains[].proxies', 'domains[].registration'];
     for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
       const value = path.split('.').reduce<unknown>((at, step) => {
         const next = (at as Record<string, unknown>)[step.replace('[]', '')];
