@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import type { Counters } from '../counters.ts';
 import type { EngineOptions, Limits, ListenAt, TlsMaterial, TransportName } from '../options.ts';
 import { Admission } from './admission.ts';
-import type { Connection, Surroundings } from './connection.ts';
+import type { Surroundings } from './connection.ts';
 import { type Flow, inBrackets, type Listener, type Receiver } from './flow.ts';
 import { lostFlow } from './lost-flow.ts';
 import { TcpListener } from './tcp.ts';
@@ -115,8 +115,9 @@ export class Transports {
     if (transport !== 'udp') {
       const listeners = this.#connectionListeners(transport);
       for (const listener of listeners) {
-        const connection = listener.connectionTo(address, port);
-        if (connection !== undefined && (name === undefined || isFor(connection, name))) return connection;
+        // only TLS checks who somebody is
+        const connection = listener.connectionTo(address, port, transport === 'tls' ? name : undefined);
+        if (connection !== undefined) return connection;
       }
       const listener = closest<ConnectionListeners[number]>(listeners, address, ipv6);
       if (listener === undefined) return undefined;
@@ -174,11 +175,6 @@ export class Transports {
         at.transport satisfies never;
     }
   }
-}
-
-/** A connection of ours is good for the name it was checked for; one the peer made was never checked. */
-function isFor(connection: Connection, name: string): boolean {
-  return connection.listener.transport !== 'tls' || connection.verifiedFor === name;
 }
 
 /** The listener whose address shares the most leading octets with the target; loopback last unless the target is loopback. */
