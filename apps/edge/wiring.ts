@@ -21,7 +21,7 @@ import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
-import { isWorthTrying } from '../../lib/wake/wake.ts';
+import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from './admin.ts';
 import { followEngine } from './engine-metrics.ts';
 import { startCensus } from './census.ts';

@@ -6,7 +6,8 @@ import { passInvite } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
-import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
+import type { HoldTimes } from '../call/hold-runner.ts';
+import { Ring, type RingDeps } from '../call/ring.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
@@ -14,7 +15,7 @@ import { Headers } from '../sip/headers.ts';
 
 export interface PlaceCallDeps extends RingDeps {
   readonly calls: CallLedger;
-  readonly times: RingTimes;
+  readonly times: HoldTimes;
   readonly dialogs: BridgedDialogs;
   readonly heartbeat: Heartbeat | undefined;
 }

@@ -1,15 +1,8 @@
 /** Every order of everything: the held INVITE against a model of the world around it. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  type HeldInvite,
-  type HoldEffect,
-  type HoldEvent,
-  hold,
-  type Step,
-  step,
-  type Target,
-} from '../../../lib/core/held-invite.ts';
+import { type HeldInvite, hold, type Step, step } from '../../../lib/core/held-invite.ts';
+import type { HoldEffect, HoldEvent, Target } from '../../../lib/core/hold-words.ts';
 
 interface WorldLeg {
   readonly device: string;
