@@ -12,6 +12,7 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
+import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -91,6 +92,7 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    sendsTrying: config.engine.kind === 'embedded',
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
     // the embedded engine takes what UDP can carry; the adapter's default is what drachtio-server takes
@@ -128,6 +130,7 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const shared = {
     dialogs,
     heartbeat,
@@ -137,6 +140,8 @@ async function assemble(
     telemetry,
     clock: systemClock,
     calls,
+    ids: systemIds,
+    subscriptions,
     legs: srf.legs,
     client: srf.client,
   };
@@ -167,13 +172,15 @@ async function assemble(
       precise: () => performance.now(),
       policy: {
         ...times,
+        requestHoldMs: config.wake.requestHoldSeconds * 1000,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
         engineId: () => engine.id,
       },
     },
     placeCall: { ...shared, times },
-    standalone: { ...shared, timeoutMs: 30_000, phoneTimeoutMs: 10_000 },
+    standalone: { ...shared, timeoutMs: 30_000 },
+    subscribe: { ...shared, timeoutMs: 30_000 },
     store,
     now: systemClock.now,
     log,
@@ -200,6 +207,7 @@ async function assemble(
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
+    telemetry.gauge('subscriptions', subscriptions.size);
   });
   const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
   closers.push(() => admin.close());
@@ -213,9 +221,10 @@ async function assemble(
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
       calls.drain();
-      await untilQuiet(calls, config.shutdown.callSeconds * 1000);
+      await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
-      await untilQuiet(calls, 1000);
+      subscriptions.endAll();
+      await untilQuiet(calls, subscriptions, 1000);
       for (const close of closers.reverse())
         await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
@@ -306,8 +315,9 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
   );
 }
 
-async function untilQuiet(calls: Calls, ms: number): Promise<void> {
+/** Subscriptions may last for hours: they are waited for only once they have been told to end. */
+async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline)
+  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 50));
 }

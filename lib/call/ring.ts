@@ -29,7 +29,7 @@ export interface RingPlan {
   /** our own final answer `status` may be another one here (a PBX that is down is no sleeping phone) */
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** exactly once, when caller and winner both have their dialogs */
-  onAnswered(caller: Dialog, callee: Dialog): void;
+  onAnswered(caller: Dialog, callee: Dialog, by: { readonly device: string; readonly flow: string }): void;
   /** exactly once */
   onOver(ending: Extract<HoldEffect, { do: 'over' }>, story: readonly StoryLine[]): void;
 }
@@ -43,6 +43,7 @@ export interface RingDeps {
 interface RunningLeg {
   readonly leg: Leg;
   readonly device: string;
+  readonly flow: string;
   last: SipResponse | undefined;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
@@ -158,7 +159,7 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined, described: undefined });
+    this.#legs.set(id, { leg, device, flow, last: undefined, dialog: undefined, ack: undefined, described: undefined });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
@@ -209,7 +210,7 @@ export class Ring {
         ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }),
       );
     }
-    this.#plan.onAnswered(caller, callee);
+    this.#plan.onAnswered(caller, callee, running);
   }
 
   #hangUp(id: string, reason: string): void {

@@ -68,3 +68,11 @@ export type HoldEffect =
   | { readonly do: 'refuse'; readonly status: number }
   /** every leg has ended and the caller has his answer; only late hang-ups follow */
   | { readonly do: 'over'; readonly ending: Ending; readonly fault: Fault };
+
+export type OverEffect = Extract<HoldEffect, { readonly do: 'over' }>;
+
+/** The sender is told a status of our own. */
+export interface FailedEnd {
+  readonly is: 'refused';
+  readonly status: number;
+}

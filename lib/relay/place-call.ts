@@ -10,6 +10,7 @@ import type { HoldTimes } from '../call/hold-runner.ts';
 import { Ring, type RingDeps } from '../call/ring.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
 import type { CallLedger } from '../call/ledger.ts';
+import type { Dialog } from '../ports/dialog.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
 
@@ -22,7 +23,13 @@ export interface PlaceCallDeps extends RingDeps {
 
 const upstream = 'upstream';
 
-export function placeCall(transaction: InviteTransaction, domain: Domain, deps: PlaceCallDeps): void {
+/** `wakeful`: the phone's side of the call, made one that wakes it. */
+export function placeCall(
+  transaction: InviteTransaction,
+  domain: Domain,
+  wakeful: (phone: Dialog) => Dialog,
+  deps: PlaceCallDeps,
+): void {
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const startedAt = deps.clock.now();
@@ -56,7 +63,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
         status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status },
       onAnswered: (caller, callee) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
-        const call = bridge(caller, callee, {
+        const call = bridge(wakeful(caller), callee, {
           log: deps.log,
           callId,
           caller: 'phone',

@@ -115,7 +115,12 @@ export class Devices {
     return this.#deps.precise() - this.#startedAt;
   }
 
-  /** The flow behind a key; measured as the moment the request is released to the device. */
+  /** The flow behind a key. */
+  known(key: string): KnownFlow | undefined {
+    return this.#flows.get(key);
+  }
+
+  /** The same, measured as the moment the request is released to the device. */
   take(device: string, key: string): KnownFlow | undefined {
     const known = this.#flows.get(key);
     if (known === undefined) return undefined;
@@ -125,9 +130,10 @@ export class Devices {
     return known;
   }
 
-  /** The key of a flow that is known from elsewhere (a dialog that stands on it). */
-  enter(key: string, known: KnownFlow): void {
-    this.#flows.set(key, known);
+  /** Key and flow of the device's newest registration, worth trying or not. */
+  registered(device: string): { readonly key: string; readonly flow: Flow } | undefined {
+    const binding = this.#find(device, () => true);
+    return binding && { key: this.#keyOf(binding), flow: binding.flow };
   }
 
   async push(device: string, signal: AbortSignal): Promise<boolean> {

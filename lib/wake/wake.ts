@@ -2,39 +2,32 @@
  * An INVITE for devices of ours (RFC 8599 5.6.2): finds them, holds the INVITE, pushes who sleeps, rings who is awake. Gathers
  * facts only; core/held-invite decides and call/ring does.
  */
-import type { Aor } from '../core/binding.ts';
 import type { HoldPolicy, Target } from '../core/hold-words.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
 import type { HoldTimes } from '../call/hold-runner.ts';
-import type { CallLedger } from '../call/ledger.ts';
 import { Ring, type RingDeps } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
-import { Devices, type DevicesDeps } from './devices.ts';
+import type { Called } from './called.ts';
+import { Devices } from './devices.ts';
 import type { ReachPolicy } from './reach.ts';
+import { WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
 import { wayTo } from './way-to.ts';
 
-export interface WakeDeps extends RingDeps, DevicesDeps {
-  readonly calls: CallLedger;
+export interface WakeDeps extends RingDeps, WakefulDeps {
   readonly dialogs: BridgedDialogs;
   readonly heartbeat: Heartbeat | undefined;
   readonly policy: WakePolicy;
 }
 
 export interface WakePolicy extends HoldTimes, ReachPolicy {
+  /** longest wait for a phone to wake, for requests other than INVITE, ms */
+  readonly requestHoldMs: number;
   /** longest wait for the push service, ms */
   readonly pushDeadlineMs: number;
-}
-
-/** Who is to be reached: one device (the PBX called its opaque contact) or every device of the AOR (the edge is the registrar). */
-export interface Called {
-  readonly aor: Aor;
-  readonly bindingId: string | undefined;
-  /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
-  readonly from: Side;
 }
 
 /** Resolves when the INVITE is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
@@ -72,6 +65,7 @@ function ringOf(
   deps: WakeDeps,
 ): Ring {
   const callId = transaction.request.headers.get('Call-ID') ?? '';
+  const { aor } = called;
   return new Ring(
     {
       transaction,
@@ -82,9 +76,14 @@ function ringOf(
       legRequest: (device, flow) => legRequest(device, flow, called.from, transaction, devices, deps),
       push: (device, signal) => devices.push(device, signal),
       refuseWith: (status) => ({ status }),
-      onAnswered: (caller, callee) => {
+      onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
-        const call = bridge(caller, callee, {
+        const phone = devices.known(flow)?.binding;
+        const wakeful =
+          phone === undefined
+            ? callee
+            : new WakefulDialog(callee, { aor, bindingId: phone.id, flow: phone.flow, kind: 'call' }, deps);
+        const call = bridge(called.wakeful(caller), wakeful, {
           log: deps.log,
           callId,
           caller: called.from,
@@ -99,10 +98,7 @@ function ringOf(
         release();
         deps.telemetry.count('wakes', { ending, fault });
         const level = ending === 'answered' || ending === 'cancelled' ? 'info' : 'warn';
-        deps.log[level](
-          { callId, aor: called.aor, ending, fault, ms: Math.round(devices.elapsed), story },
-          'INVITE over',
-        );
+        deps.log[level]({ callId, aor, ending, fault, ms: Math.round(devices.elapsed), story }, 'INVITE over');
       },
     },
     deps,

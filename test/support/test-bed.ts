@@ -20,7 +20,8 @@ export const pbxDomain = 'pbx.example.com';
 /** The edge is the registrar of this one, and the PBX uses it as a trunk. */
 export const homeDomain = 'home.example.com';
 
-const topic = 'com.example.phone.voip';
+const bundle = 'com.example.phone';
+const topic = `${bundle}.voip`;
 
 export interface BedOptions {
   /** between PBX and edge; udp when absent */
@@ -41,6 +42,8 @@ export interface PhoneChoice extends Partial<Omit<PhoneOptions, 'edge'>> {
   readonly transport?: 'udp' | 'tcp';
   /** no push parameters */
   readonly plain?: boolean;
+  /** its one token takes alerts and background pushes, not VoIP pushes */
+  readonly alerts?: boolean;
 }
 
 export class Bed {
@@ -83,7 +86,7 @@ export class Bed {
   static async open(options: BedOptions = {}): Promise<Bed> {
     const { beside } = options;
     const dir = mkdtempSync(join(tmpdir(), 'reveille-bed-'));
-    const lab = beside?.lab ?? (await startApnsLab({ topics: [topic] }));
+    const lab = beside?.lab ?? (await startApnsLab({ topics: [topic, bundle] }));
     const users = beside === undefined ? {} : beside.#users;
     const secrets = beside?.secrets ?? new Map<string, string>();
     const transport = options.transport ?? 'udp';
@@ -106,7 +109,7 @@ export class Bed {
           {
             name: 'phone',
             provider: 'apns',
-            match: [`${teamId}.${topic}`],
+            match: [`${teamId}.${bundle}`],
             team_id: teamId,
             key_id: keyId,
             key_file: join(dir, 'key.p8'),
@@ -128,7 +131,7 @@ export class Bed {
 
   /** A phone that is known to the PBX (or, in the home domain, to the edge), with a token of its own; not registered yet. */
   phone(user: string, choice: PhoneChoice = {}): Phone {
-    const { transport = 'udp', plain = false, ...rest } = choice;
+    const { transport = 'udp', plain = false, alerts = false, ...rest } = choice;
     const domain = rest.domain ?? pbxDomain;
     const password =
       rest.password ?? (domain === homeDomain ? (passwords.get(user) ?? '') : (this.#users[user] ??= secretText()));
@@ -140,7 +143,15 @@ export class Bed {
       password,
       address: anAddress(),
       instanceId: `urn:uuid:${randomUUID()}`,
-      ...(plain ? {} : { push: { provider: 'apns', param: this.pushParam, prid } }),
+      ...(plain
+        ? {}
+        : {
+            push: {
+              provider: 'apns',
+              param: alerts ? `${this.lab.credentials.teamId}.${bundle}` : this.pushParam,
+              prid,
+            },
+          }),
       ...rest,
       edge: this.edge.at(transport),
     });
