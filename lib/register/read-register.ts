@@ -10,6 +10,8 @@ import {
   type RegisterDecision,
   type RegisterPolicy as DecisionPolicy,
 } from '../core/register-decision.ts';
+import type { RefreshPolicy } from '../core/refresh-schedule.ts';
+import type { Agenda } from '../ports/agenda.ts';
 import type { Client } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { BindingSet, LocationStore } from '../ports/location-store.ts';
@@ -23,6 +25,7 @@ import { readPush, type PushAsk } from '../sip/push-params.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
+  readonly agenda: Agenda;
   readonly bus: NodeBus;
   readonly client: Client;
   readonly clock: Clock;
@@ -40,6 +43,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly defaultExpires: number;
   readonly maxExpires: number;
   readonly maxBindings: number;
+  /** when sleeping phones are pushed to refresh; undefined: never */
+  readonly refresh: RefreshPolicy | undefined;
   /** value of sip.pnsreg, seconds, above 120 (PN-REG-13) */
   readonly pnsreg: number;
   /** how long the PBX may take to answer, ms */
@@ -97,8 +102,11 @@ export async function readRegister(
     if (expiresHeader !== 0) return refuse(400, 'rejected');
     return { transaction, domain, aor, callId, cseq, contacts: '*', ...(await readStored(aor, deps)) };
   }
+  // nobody can be called at another scheme from here (RFC 4475 3.3.4)
+  if (parsed.some(({ uri }) => uri === undefined)) return refuse(400, 'rejected');
   // more than could ever be stored, and each is compared with every other
   if (parsed.length > 2 * deps.policy.maxBindings) return refuse(403, 'rejected');
+  if (parsed.some((contact) => leadsBack(contact, aor))) return refuse(403, 'rejected');
   const { stored, read } = await readStored(aor, deps);
   const contacts: AskedContact[] = [];
   for (const contact of parsed) {
@@ -117,6 +125,11 @@ export async function readRegister(
     });
   }
   return { transaction, domain, aor, callId, cseq, contacts, stored, read };
+}
+
+/** A Contact at the domain of its own AOR: calls to it would come back to us for ever (RFC 5393 3, EDGE-REG-14). */
+function leadsBack({ uri }: Contact, aor: Aor): boolean {
+  return uri?.port === undefined && uri?.user !== undefined && aor.endsWith(`@${uri.host.toLowerCase()}`);
 }
 
 async function answerRefusal(

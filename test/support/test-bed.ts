@@ -86,7 +86,7 @@ export class Bed {
   static async open(options: BedOptions = {}): Promise<Bed> {
     const { beside } = options;
     const dir = mkdtempSync(join(tmpdir(), 'reveille-bed-'));
-    const lab = beside?.lab ?? (await startApnsLab({ topics: [topic, bundle] }));
+    const lab = beside?.lab ?? (await startApnsLab({ topics: [bundle, topic] }));
     const users = beside === undefined ? {} : beside.#users;
     const secrets = beside?.secrets ?? new Map<string, string>();
     const transport = options.transport ?? 'udp';
