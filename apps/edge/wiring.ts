@@ -15,6 +15,7 @@ import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import type { Config } from '../../lib/config/load.ts';
+import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Agenda } from '../../lib/ports/agenda.ts';
@@ -75,6 +76,8 @@ async function assemble(
   );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
   const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
+  const purrKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille purr', 32));
+  const purrMs = config.registration.purrHours * 3_600_000;
 
   const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
@@ -151,12 +154,13 @@ async function assemble(
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey },
+    classifier: { domains: domains.known, contactKey, purrKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
       agenda,
       contactKey,
+      purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
       policy: {
         refresh,

@@ -191,6 +191,9 @@ const registration = z
     refresh_pushes_per_second: fallback(integer(1, 10_000), 200, {
       doc: 'Most sleeping phones looked at for a refresh push in a second, by each node.',
     }),
+    purr_hours: fallback(integer(0, 168, 'hours'), 0, {
+      doc: 'Phones get a reference for their dialogs (sip.pnspurr), a new one after so many hours; 0 gives none. Dialogs of the edge wake phones without it.',
+    }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
       doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
     }),

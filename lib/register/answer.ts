@@ -30,18 +30,26 @@ export function addRegistered(
   // phones that registered past the edge may have tokens too, and this phone is somebody else
   for (const contact of foreign) headers.add('Contact', stripPushParams(contact));
   // one line a service, above what the PBX says of itself (PN-FC-01, -05)
-  for (const line of featureCaps(mine, deps).reverse()) headers.prepend('Feature-Caps', line);
+  for (const line of featureCaps(mine, bindings, deps).reverse()) headers.prepend('Feature-Caps', line);
   return headers;
 }
 
-function featureCaps(granted: readonly Granted[], deps: RegisterDeps): string[] {
+function featureCaps(granted: readonly Granted[], bindings: readonly Binding[], deps: RegisterDeps): string[] {
   const lines = new Set<string>();
   for (const one of granted) {
     const { decision } = one.asked;
     if (decision.is === 'query') for (const pns of decision.announce) lines.add(printFeatureCaps({ pns }));
     if (decision.is !== 'push' || decision.announce === undefined || !pushable(one, deps)) continue;
     const pns = decision.announce;
-    lines.add(printFeatureCaps(decision.pnsreg ? { pns, pnsreg: deps.policy.pnsreg } : { pns }));
+    const binding = bindings.find(({ id }) => id === one.asked.id);
+    const purr = binding && deps.purr?.({ aor: binding.aor, bindingId: binding.id });
+    lines.add(
+      printFeatureCaps({
+        pns,
+        ...(decision.pnsreg ? { pnsreg: deps.policy.pnsreg } : {}),
+        ...(purr === undefined ? {} : { pnspurr: purr }),
+      }),
+    );
   }
   return [...lines];
 }

@@ -2,11 +2,13 @@
 import { type BlockList, isIP } from 'node:net';
 import type { Aor } from '../../../lib/core/binding.ts';
 import { openContact } from '../../../lib/core/contact-token.ts';
+import { openPurr } from '../../../lib/core/purr.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
+import type { Headers } from '../../../lib/sip/headers.ts';
 import { aorOf } from '../../../lib/sip/aor.ts';
 import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
-import { parseUri, unescape } from '../../../lib/sip/uri.ts';
+import { findParam, parseUri, type SipUri, unescape } from '../../../lib/sip/uri.ts';
 
 export type Classified =
   /** from the PBX for one device, by the Contact we gave to the PBX */
@@ -31,14 +33,18 @@ export interface KnownDomain {
 export interface Classifier {
   readonly domains: readonly KnownDomain[];
   readonly contactKey: Buffer;
+  readonly purrKey: Buffer;
 }
 
-export function classify(transaction: ServerTransaction, { domains, contactKey }: Classifier): Classified {
+export function classify(transaction: ServerTransaction, { domains, contactKey, purrKey }: Classifier): Classified {
   const { request, flow } = transaction;
   const uri = parseUri(request.uri);
   if (uri === undefined) return { is: 'refused', status: 416, why: 'request-URI scheme' };
-  if (uri.user === undefined) return { is: 'to-edge' };
-  const opened = openContact(contactKey, unescape(uri.user));
+  const purr = purrIn(uri, request.headers);
+  const opened =
+    // a known one names the phone, whatever else the URI says (PN-RPL-03); an unknown one says nothing (PN-PURR-12)
+    (purr === undefined ? undefined : openPurr(purrKey, purr)) ??
+    (uri.user === undefined ? undefined : openContact(contactKey, unescape(uri.user)));
   if (opened !== undefined) {
     const known = domainOf(domains, hostOfAor(opened.aor));
     if (known === undefined) return { is: 'refused', status: 404, why: 'domain no longer configured' };
@@ -47,6 +53,7 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
       return { is: 'refused', status: 403, why: 'not from the PBX of this domain' };
     return { is: 'to-device', domain: known.domain, ...opened };
   }
+  if (uri.user === undefined) return { is: 'to-edge' };
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
   const registrar = [named, ...fromPbx].find((known) => known?.domain.registration === 'registrar');
@@ -62,6 +69,17 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
   if (`${flow.address}:${flow.port}` === home.upstreamSource())
     return { is: 'refused', status: 404, why: 'the PBX called a contact we do not know' };
   return { is: 'to-upstream', domain: home.domain, from };
+}
+
+/** pn-purr stands in the request-URI or in a Route value (PN-PURR-10). */
+function purrIn(uri: SipUri, headers: Headers): string | undefined {
+  const found = findParam(uri.params, 'pn-purr')?.value;
+  if (found !== undefined) return unescape(found);
+  for (const route of headers.list('Route')) {
+    const value = findParam(parseUri(parseNameAddr(route)?.uri ?? '')?.params ?? [], 'pn-purr')?.value;
+    if (value !== undefined) return unescape(value);
+  }
+  return undefined;
 }
 
 /** The domain a REGISTER is for: that of its To. */

@@ -34,6 +34,7 @@ const classifier: Classifier = {
     aDomain('example.com', 'mid-registrar', '192.0.2.10'),
     aDomain('reg.example.com', 'registrar', '192.0.2.20'),
   ],
+  purrKey: Buffer.alloc(32, 8),
   contactKey,
 };
 
