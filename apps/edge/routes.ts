@@ -231,9 +231,12 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
       )
         return;
       const fromPhone = classified.is === 'to-user' && !classified.trusted;
-      // as with a call: whom we do not know the PBX may know
-      if (fromPhone && (await bindingsOf(classified.aor, deps)).length === 0)
-        return relayStandalone(transaction, classified.domain, deps.standalone);
+      if (classified.is === 'to-user' && (await bindingsOf(classified.aor, deps)).length === 0) {
+        // as with a call: whom we do not know the PBX may know
+        if (fromPhone) return relayStandalone(transaction, classified.domain, deps.standalone);
+        if (!(await isUser(classified.aor, classified.domain, deps)))
+          return void (await transaction.respond({ status: 404 }));
+      }
       return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
     }
     case 'to-upstream':

@@ -3,6 +3,7 @@ import { hkdfSync } from 'node:crypto';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
+import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
@@ -21,11 +22,13 @@ import { EdgeError } from '../../lib/errors.ts';
 import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
+import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
+import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
 import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
@@ -68,10 +71,10 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus, agenda } = await openStore(config);
+  const { store: opened, bus: news, agenda, mail } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
-    () => bus.close(),
+    () => news.close(),
     () => store.close(),
   );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
@@ -136,6 +139,9 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
+  if (mailbox !== undefined) closers.push(async () => mailbox.close());
+  const bus = mailbox === undefined ? news : delivering(news, mailbox);
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
@@ -149,6 +155,7 @@ async function assemble(
     clock: systemClock,
     calls,
     ids: systemIds,
+    mailbox,
     subscriptions,
     legs: srf.legs,
     client: srf.client,
@@ -256,6 +263,7 @@ interface OpenStore {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly agenda: Agenda;
+  readonly mail: MailStore;
 }
 
 async function openStore(config: Config): Promise<OpenStore> {
@@ -265,14 +273,14 @@ async function openStore(config: Config): Promise<OpenStore> {
     case 'lmdb':
       return withBus(await openLmdbStore({ path: config.store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda() };
+      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
     default:
       return config.store satisfies never;
   }
 }
 
-function withBus(store: LocationStore & { readonly agenda: Agenda }): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda };
+function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
 }
 
 interface OpenEngine {
@@ -343,6 +351,28 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
   return routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
     telemetry.count('pushes', { provider: providerLabel(provider), outcome: outcome.is }),
   );
+}
+
+function openMailbox({ messages, wake }: Config, deps: MailboxDeps): Mailbox | undefined {
+  if (!messages.store) return undefined;
+  return new Mailbox(deps, {
+    lifetime: messages.lifetimeHours * 3600,
+    mostPerAor: messages.maxPerUser,
+    mostOctets: messages.maxOctets,
+    answerMs: wake.requestHoldSeconds * 1000,
+  });
+}
+
+/** The node that took a REGISTER has the connection to the phone, so it delivers; who waits for the phone is told first. */
+function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
+  return {
+    subscribe: (aor, listener) => bus.subscribe(aor, listener),
+    close: () => bus.close(),
+    publish: async (change) => {
+      await bus.publish(change);
+      if (change.is === 'refresh-accepted') void mailbox.deliver(change.aor, change.bindingId);
+    },
+  };
 }
 
 /** Subscriptions may last for hours: they are waited for only once they have been told to end. */

@@ -309,6 +309,18 @@ export const configSchema = z
         }),
       })
       .prefault({}),
+    messages: z
+      .strictObject({
+        store: fallback(yesOrNo, false, {
+          doc: 'Take over a MESSAGE whose phone does not come in time: 202 to its sender, delivery after the next REGISTER.',
+        }),
+        lifetime_hours: fallback(integer(1, 720, 'hours'), 72, {
+          doc: 'How long a message waits; its own Expires may shorten that.',
+        }),
+        max_per_user: fallback(integer(1, 1000), 100, { doc: 'Most messages that wait for one user.' }),
+        max_octets: fallback(integer(1, 60_000, 'octets'), 4096, { doc: 'Longer messages are not taken over.' }),
+      })
+      .prefault({}),
     shutdown: z
       .strictObject({
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {

@@ -104,6 +104,9 @@ export const metrics = {
     'Requests for phones other than INVITE, in dialogs or not, by how they ended.',
     { method, ending },
   ),
+  messages: counter('reveille_messages_total', 'Messages taken over for phones that were away (messages.store).', {
+    outcome: ['stored', 'full', 'delivered', 'refused', 'expired', 'retried'],
+  }),
   pushes: counter('reveille_pushes_total', 'Pushes asked of a push service.', {
     provider,
     outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],

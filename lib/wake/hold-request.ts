@@ -9,9 +9,11 @@ import { RequestHold } from '../call/request-hold.ts';
 import type { Client, ClientAnswer } from '../ports/client.ts';
 import type { Answer, ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
+import { response as aResponse } from '../sip/message.ts';
 import { methodLabel } from '../telemetry/metrics.ts';
 import type { Called } from './called.ts';
 import { Devices, type DevicesDeps, type KnownFlow } from './devices.ts';
+import type { Mailbox } from './mailbox.ts';
 import type { ReachPolicy } from './reach.ts';
 import { wayTo } from './way-to.ts';
 
@@ -19,6 +21,8 @@ import { wayTo } from './way-to.ts';
 export const longestHoldMs = 30_000;
 
 export interface HoldRequestDeps extends DevicesDeps {
+  /** takes over what cannot be delivered now; undefined: nothing is */
+  readonly mailbox: Mailbox | undefined;
   readonly client: Client;
   readonly calls: CallLedger;
   readonly policy: DevicesDeps['policy'] &
@@ -37,10 +41,18 @@ export async function holdRequest(
 ): Promise<void> {
   const { request } = transaction;
   const { method, headers, body } = request;
+  const { mailbox } = deps;
+  const takes = mailbox?.takes(request) === true;
+  if (takes && (await mailbox.hasMailFor(called))) return keepBehind(transaction, called, mailbox, deps);
   await holdFor<ClientAnswer>(
     transaction,
     called,
     {
+      ...(takes
+        ? {
+            refused: async (status) => (status === 480 && (await mailbox.keep(request, called)) ? accepted : undefined),
+          }
+        : {}),
       send: (known, timeoutMs) => {
         const { uri, nextHop, ...to } = wayTo(known, request);
         const passed = passStandalone(headers, { from: called.from, towards: 'phone', ...to });
@@ -52,21 +64,44 @@ export async function holdRequest(
   );
 }
 
+const accepted: Answer = { status: 202 };
+
+/** Others wait already: it takes its place behind them, and the phone is woken for all. */
+async function keepBehind(
+  transaction: ServerTransaction,
+  called: Called,
+  mailbox: Mailbox,
+  deps: HoldRequestDeps,
+): Promise<void> {
+  const kept = await mailbox.keep(transaction.request, called);
+  await transaction.respond(kept ? accepted : { status: 480 });
+  if (!kept) return;
+  const { request, flow, receivedOn } = transaction;
+  const answered: ServerTransaction = { request, flow, receivedOn, respond: async () => 'gone' };
+  const deliver = async ({ binding }: KnownFlow): Promise<ClientAnswer> => {
+    await mailbox.deliver(binding.aor, binding.id);
+    return { response: aResponse(200, 'OK', Headers.empty()), local: true };
+  };
+  await holdFor(answered, called, { send: deliver, answered: () => undefined }, deps);
+}
+
 /** What one kind of request does when it is released and answered. */
-export interface Released<Answer extends ClientAnswer> {
+export interface Released<Got extends ClientAnswer> {
   /** Sends it to one device. Never rejects. */
-  send(known: KnownFlow, timeoutMs: number): Promise<Answer>;
+  send(known: KnownFlow, timeoutMs: number): Promise<Got>;
   /** Exactly once unless the edge refuses: the answer that counts. Must not throw or reject. */
-  answered(answer: Answer): void | Promise<void>;
+  answered(answer: Got): void | Promise<void>;
+  /** What the sender is told in place of a status of the edge's own; undefined: that status. Must not reject. */
+  refused?(status: number): Promise<Answer | undefined>;
   /** a 2xx that came too late */
-  late?(answer: Answer): void;
+  late?(answer: Got): void;
 }
 
 /** As holdRequest, for a request that says itself how it is sent and answered. */
-export async function holdFor<Answer extends ClientAnswer>(
+export async function holdFor<Got extends ClientAnswer>(
   transaction: ServerTransaction,
   called: Called,
-  released: Released<Answer>,
+  released: Released<Got>,
   deps: HoldRequestDeps,
 ): Promise<void> {
   const { request } = transaction;
@@ -88,7 +123,10 @@ export async function holdFor<Answer extends ClientAnswer>(
     await transaction.respond({ status: 480 });
     return;
   }
-  const held: RequestHold<Answer> = new RequestHold<Answer>(
+  const refuse = async (status: number): Promise<void> => {
+    await transaction.respond((await released.refused?.(status)) ?? refusal(status));
+  };
+  const held: RequestHold<Got> = new RequestHold<Got>(
     {
       targets,
       policy: { admitNewDevices: bindingId === undefined },
@@ -98,8 +136,7 @@ export async function holdFor<Answer extends ClientAnswer>(
         return known && released.send(known, Math.max(0, Math.min(holdMs, longestHoldMs - devices.elapsed)));
       },
       push: (device, signal) => devices.push(device, signal),
-      answer: (answer) =>
-        void ('is' in answer ? transaction.respond(refusal(answer.status)) : released.answered(answer)),
+      answer: (answer) => void ('is' in answer ? refuse(answer.status) : released.answered(answer)),
       late: (answer) => released.late?.(answer),
       onOver: ({ ending, fault }, story) => {
         devices.close();

@@ -34,12 +34,18 @@ export class SrfServerTransaction implements ServerTransaction {
   }
 
   respond(answer: Answer): Promise<'sent' | 'gone'> {
-    return this.answer(answer).then((reply) => (reply?.ok === true ? 'sent' : 'gone'));
+    return new Promise((resolve) => this.answer(answer, (reply) => resolve(reply?.ok === true ? 'sent' : 'gone')));
   }
 
-  /** What the engine said to the answer; undefined when it was too late to give one. */
-  protected answer(answer: Answer): Promise<Reply | undefined> {
-    if (this.#over || !this.#exchange.alive) return Promise.resolve(undefined);
+  /**
+   * `told` gets what the engine said to the answer, at once and not a microtask later: the next frame may be about what the answer
+   * has made. undefined when it was too late for one.
+   */
+  protected answer(answer: Answer, told: (reply: Reply | undefined) => void): void {
+    if (this.#over || !this.#exchange.alive) {
+      told(undefined);
+      return;
+    }
     if (answer.status >= 200) {
       this.#over = true;
       this.#exchange.leaveRequest(this);
@@ -47,9 +53,7 @@ export class SrfServerTransaction implements ServerTransaction {
     let payload = responsePayload(this.#txn, answer, this.#hidesContact(answer));
     // 513 is short and true; a frame too long would make drachtio deaf for ever (drachtio-protocol A.1)
     if (!this.#exchange.fits(payload)) payload = responsePayload(this.#txn, { status: 513 });
-    return new Promise((resolve) => {
-      this.#exchange.line.send(payload, resolve);
-    });
+    this.#exchange.line.send(payload, told);
   }
 
   /**
@@ -73,8 +77,11 @@ export class SrfSubscribeTransaction extends SrfServerTransaction implements Dia
     this.#exchange = exchange;
   }
 
-  async accept(answer: Answer): Promise<Dialog | undefined> {
-    const reply = await this.answer(answer);
+  accept(answer: Answer): Promise<Dialog | undefined> {
+    return new Promise((resolve) => this.answer(answer, (reply) => resolve(this.#opened(reply))));
+  }
+
+  #opened(reply: Reply | undefined): SrfDialog | undefined {
     const dialogId = reply?.fields[8] ?? '';
     if (reply?.ok !== true || dialogId === '') return undefined;
     const sent = parseMessage(reply.text());
