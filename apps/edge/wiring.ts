@@ -13,7 +13,9 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
+import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import type { Config } from '../../lib/config/load.ts';
+import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Agenda } from '../../lib/ports/agenda.ts';
@@ -24,7 +26,7 @@ import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
-import { isWorthTrying } from '../../lib/wake/wake.ts';
+import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { startCensus } from './census.ts';
@@ -77,6 +79,8 @@ async function assemble(
   const contactKey = keyFor('contact');
   const flowKey = keyFor('flow token');
   const gruuKey = keyFor('gruu');
+  const purrKey = keyFor('purr');
+  const purrMs = config.registration.purrHours * 3_600_000;
 
   const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
@@ -97,6 +101,7 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
+    sendsTrying: config.engine.kind === 'embedded',
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
     // the embedded engine takes what UDP can carry; the adapter's default is what drachtio-server takes
@@ -134,6 +139,7 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
   const shared = {
@@ -145,11 +151,13 @@ async function assemble(
     telemetry,
     clock: systemClock,
     calls,
+    ids: systemIds,
+    subscriptions,
     legs: srf.legs,
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
@@ -157,6 +165,7 @@ async function assemble(
       contactKey,
       flowKey,
       gruuKey,
+      purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
       policy: {
         refresh,
@@ -180,13 +189,15 @@ async function assemble(
       precise: () => performance.now(),
       policy: {
         ...times,
+        requestHoldMs: config.wake.requestHoldSeconds * 1000,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
         engineId: () => engine.id,
       },
     },
     placeCall: { ...shared, times },
-    standalone: { ...shared, timeoutMs: 30_000, phoneTimeoutMs: 10_000 },
+    standalone: { ...shared, timeoutMs: 30_000 },
+    subscribe: { ...shared, timeoutMs: 30_000 },
     store,
     now: systemClock.now,
     log,
@@ -222,6 +233,7 @@ async function assemble(
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
+    telemetry.gauge('subscriptions', subscriptions.size);
   });
   const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
   closers.push(() => admin.close());
@@ -235,9 +247,10 @@ async function assemble(
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
       calls.drain();
-      await untilQuiet(calls, config.shutdown.callSeconds * 1000);
+      await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
-      await untilQuiet(calls, 1000);
+      subscriptions.endAll();
+      await untilQuiet(calls, subscriptions, 1000);
       for (const close of closers.reverse())
         await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
@@ -338,8 +351,9 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
   );
 }
 
-async function untilQuiet(calls: Calls, ms: number): Promise<void> {
+/** Subscriptions may last for hours: they are waited for only once they have been told to end. */
+async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline)
+  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 50));
 }

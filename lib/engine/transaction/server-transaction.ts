@@ -131,9 +131,17 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.#last = text;
     // the first answer ends the wait for the app; an INVITE that only ever rings must not stay for ever either
     this.#host.wheel.cancel(this.#timer);
-    this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
+    this.#timer = status < 200 ? this.#longest() : undefined;
     this.#enter(taken);
     return true;
+  }
+
+  /** After a provisional answer: nobody rings for anything but an INVITE, and whoever sent it gives up after 64 T1. */
+  #longest(): Timer {
+    const { wheel, timers } = this.#host;
+    return this.method === 'INVITE'
+      ? wheel.schedule(longestRingMs, this, 'held')
+      : wheel.schedule(64 * timers.t1Ms, this, 'park');
   }
 
   /** Waits for the app, but not for ever. */
