@@ -78,8 +78,11 @@ async function assemble(
     () => store.close(),
   );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
-  const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
-  const purrKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille purr', 32));
+  const keyFor = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, '', `reveille ${use}`, 32));
+  const contactKey = keyFor('contact');
+  const flowKey = keyFor('flow token');
+  const gruuKey = keyFor('gruu');
+  const purrKey = keyFor('purr');
   const purrMs = config.registration.purrHours * 3_600_000;
 
   const push = await openPush(config, log, telemetry);
@@ -161,12 +164,14 @@ async function assemble(
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, purrKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
       agenda,
       contactKey,
+      flowKey,
+      gruuKey,
       purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
       policy: {
@@ -174,6 +179,7 @@ async function assemble(
         supports: appFinder(config.push.apps),
         providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
         unsupportedPush: config.registration.unsupportedPush,
+        dialects: config.registration.pushDialects,
         minExpires: config.registration.minExpires,
         pushLeadSeconds: config.registration.refreshLeadSeconds,
         slackSeconds: 30,

@@ -79,16 +79,23 @@ export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
   const merged = mergeTargets(targets);
   for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
   for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
-  for (const { device, flow } of merged) if (flow !== undefined) call.ring(device, flow);
+  for (const { device, flow, next } of merged) if (flow !== undefined) call.ring(device, flow, next);
   return call.settle();
 }
 
-/** Several flows of one phone (RFC 5626 7) are one target: the first flow worth trying is tried, the others are not. */
-function mergeTargets(targets: readonly Target[]): readonly Target[] {
-  const merged = new Map<DeviceId, Target>();
+/** Several flows of one phone (RFC 5626 7) are one target: the first one worth trying is tried, and `next` when that one is dead. */
+function mergeTargets(targets: readonly Target[]): readonly (Target & { readonly next: string | undefined })[] {
+  const merged = new Map<DeviceId, Target & { readonly next: string | undefined }>();
   for (const target of targets) {
-    const { device, flow, canPush } = merged.get(target.device) ?? target;
-    merged.set(device, { device, flow: flow ?? target.flow, canPush: canPush || target.canPush });
+    const known = merged.get(target.device);
+    const flow = known?.flow ?? target.flow;
+    const next = known?.next ?? (target.flow === flow ? undefined : target.flow);
+    merged.set(target.device, {
+      device: target.device,
+      flow,
+      next,
+      canPush: known?.canPush === true || target.canPush,
+    });
   }
   return [...merged.values()];
 }
@@ -188,14 +195,14 @@ class Draft {
     this.#change(id, { state: 'waiting', awaited: true });
   }
 
-  /** Starts a leg to a device that has none which is not cancelled. */
-  ring(id: DeviceId, flow: string): void {
+  /** Starts a leg to a device that has none which is not cancelled. `next`: another flow of it, for when this one is dead. */
+  ring(id: DeviceId, flow: string, next?: string): void {
     const device = this.devices.get(id);
     if (device === undefined || device.state === 'ringing' || device.state === 'done') return;
     this.#stopPush(id);
     const leg = `${id}/${device.legs + 1}`;
     this.#legs.set(leg, { device: id, flow, heard: false, silent: false, cancelled: false });
-    this.#change(id, { state: 'ringing', push: 'none', awaited: false, legs: device.legs + 1, newerFlow: undefined });
+    this.#change(id, { state: 'ringing', push: 'none', awaited: false, legs: device.legs + 1, newerFlow: next });
     if (!this.#ringTimerStarted) {
       this.#ringTimerStarted = true;
       this.#effects.push({ do: 'start-ring-timer' });
@@ -362,6 +369,8 @@ class Draft {
   /** The best answer of the devices, else 480 (RFC 3261 16.7, PN-PROXY-12). */
   finishBest(because: CancelReason): Step {
     const best = bestResponse(this.#failures);
+    if (best.is === 'refuse' && best.status === 480 && this.#policy.flowGone === 430 && this.#onlyDeadFlows())
+      return this.finish({ do: 'refuse', status: 430 }, because, 'unreachable', 'device');
     const answer: HoldEffect =
       best.is === 'relay' ? { do: 'relay-failure', leg: best.leg } : { do: 'refuse', status: best.status };
     if (best.status >= 500 && best.status < 600) return this.finish(answer, because, 'failed', 'device');
@@ -380,6 +389,11 @@ class Draft {
       return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
     this.#effects.push({ do: 'over', ending, fault });
     return [{ at: 'over', ending, fault }, this.#effects];
+  }
+
+  #onlyDeadFlows(): boolean {
+    const pushed = [...this.devices.values()].some(({ pushes }) => pushes > 0);
+    return !pushed && !this.#rings() && this.#failures.length > 0 && this.#failures.every(({ local }) => local);
   }
 
   #flowDied(id: DeviceId): void {

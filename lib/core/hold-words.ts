@@ -19,6 +19,8 @@ export interface HoldPolicy {
    * sender has his answer nothing is left to be waited for.
    */
   readonly standalone?: boolean;
+  /** our answer when every flow was dead and nobody could be pushed (RFC 5626 5.3.1); 480 when left out */
+  readonly flowGone?: 430 | 480;
 }
 
 export type HoldEvent =

@@ -4,6 +4,7 @@
  */
 import { passAnswer, passSubscribe } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
+import { modes } from '../core/modes.ts';
 import { type BridgedSubscription, bridgeSubscription, dropSubscription, expiresOf } from '../call/subscription.ts';
 import type { Subscriptions } from '../call/subscriptions.ts';
 import type { Client } from '../ports/client.ts';
@@ -36,7 +37,7 @@ export async function placeSubscription(
   const { headers, uri, body } = request;
   const release = deps.subscriptions.ask();
   if (release === undefined) return void (await transaction.respond(busy));
-  const realm = domain.registration === 'registrar' ? domain.realm : undefined;
+  const realm = modes[domain.registration].acceptedBy === 'edge' ? domain.realm : undefined;
   const { response, local, dialog } = await deps.client.send({
     method: 'SUBSCRIBE',
     uri: stripPush(uri),

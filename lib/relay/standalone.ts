@@ -5,6 +5,7 @@
  */
 import { passAnswer, passStandalone } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
+import { modes } from '../core/modes.ts';
 import type { Client } from '../ports/client.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
@@ -29,7 +30,7 @@ export async function relayStandalone(
     return void (await transaction.respond({ status: 405, headers: Headers.of([['Allow', allow]]) }));
   if (Number(headers.get('max-forwards') ?? 70) === 0) return void (await transaction.respond({ status: 483 }));
   // credentials for the edge's own realm end here
-  const realm = domain.registration === 'registrar' ? domain.realm : undefined;
+  const realm = modes[domain.registration].acceptedBy === 'edge' ? domain.realm : undefined;
   const { response, local } = await deps.client.send({
     method,
     uri: stripPush(uri),

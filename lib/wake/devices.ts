@@ -3,7 +3,7 @@
  * (subscribe first, look second), tells core/held-invite which flows are worth trying, and pushes. Decides nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { liveBindings, phoneOf } from '../core/binding-set.ts';
+import { answersTo, liveBindings, phoneOf } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
 import { canPush, type PushClass } from '../core/push-class.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -155,7 +155,7 @@ export class Devices {
     const { bindings } = await this.#deps.store.read(this.#wanted.aor);
     const live = liveBindings(bindings, this.#deps.clock.now());
     const { bindingId } = this.#wanted;
-    return bindingId === undefined ? live : live.filter(({ id }) => id === bindingId);
+    return bindingId === undefined ? live : live.filter((binding) => answersTo(binding, bindingId));
   }
 
   #deviceOf(binding: Binding): string {
@@ -209,8 +209,6 @@ export class Devices {
   }
 
   async #hear(news: BindingNews): Promise<void> {
-    const { bindingId } = this.#wanted;
-    if (news.is !== 'gap' && bindingId !== undefined && news.bindingId !== bindingId) return;
     switch (news.is) {
       case 'removed':
       case 'refresh-rejected': {

@@ -12,6 +12,7 @@ import { Headers } from '../sip/headers.ts';
 import { response as aResponse } from '../sip/message.ts';
 import { methodLabel } from '../telemetry/metrics.ts';
 import type { Called } from './called.ts';
+import { mergeKey } from './merge-key.ts';
 import { Devices, type DevicesDeps, type KnownFlow } from './devices.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { ReachPolicy } from './reach.ts';
@@ -115,7 +116,14 @@ export async function holdFor<Got extends ClientAnswer>(
   const release = deps.calls.hold(
     targets.map(({ device }) => device),
     () => held.tell({ is: 'drain' }),
+    mergeKey(request),
   );
+  if (release === 'merged') {
+    devices.close();
+    deps.telemetry.count('heldRequests', { method: methodLabel(method), ending: 'refused' });
+    await transaction.respond({ status: 482, reason: 'Merged Request' });
+    return;
+  }
   if (release === undefined) {
     devices.close();
     deps.telemetry.count('heldRequests', { method: methodLabel(method), ending: 'refused' });
@@ -129,7 +137,7 @@ export async function holdFor<Got extends ClientAnswer>(
   const held: RequestHold<Got> = new RequestHold<Got>(
     {
       targets,
-      policy: { admitNewDevices: bindingId === undefined },
+      policy: { admitNewDevices: bindingId === undefined, flowGone: called.flowGone },
       times: { holdMs, silentMs, limitMs: longestHoldMs },
       send: (device, flow) => {
         const known = devices.take(device, flow);

@@ -13,6 +13,7 @@ import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Called } from './called.ts';
 import { Devices } from './devices.ts';
+import { mergeKey } from './merge-key.ts';
 import type { ReachPolicy } from './reach.ts';
 import { WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
 import { wayTo } from './way-to.ts';
@@ -41,7 +42,15 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const release = deps.calls.hold(
     targets.map(({ device }) => device),
     () => ring.tell({ is: 'drain' }),
+    mergeKey(request),
   );
+  if (release === 'merged') {
+    devices.close();
+    deps.telemetry.count('wakes', { ending: 'refused', fault: 'caller' });
+    deps.log.info({ callId, aor, status: 482 }, 'the phone has this INVITE already');
+    await transaction.respond({ status: 482, reason: 'Merged Request' });
+    return;
+  }
   if (release === undefined) {
     devices.close();
     deps.telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
@@ -49,7 +58,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
     await transaction.respond({ status: 480 });
     return;
   }
-  const policy: HoldPolicy = { admitNewDevices: bindingId === undefined };
+  const policy: HoldPolicy = { admitNewDevices: bindingId === undefined, flowGone: called.flowGone };
   const ring: Ring = ringOf(transaction, called, targets, policy, devices, release, deps);
   ring.start();
   devices.listen();

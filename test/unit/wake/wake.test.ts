@@ -89,7 +89,7 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
   return { deps, clock, legs, bus, calls, pushes, register };
 }
 
-const called: Called = { aor, bindingId: 'phone-1', from: 'upstream', wakeful: (dialog) => dialog };
+const called: Called = { aor, bindingId: 'phone-1', from: 'upstream', flowGone: 480, wakeful: (dialog) => dialog };
 const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 };
