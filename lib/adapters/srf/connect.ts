@@ -6,7 +6,7 @@ import { EdgeError } from '../../errors.ts';
 import type { Client } from '../../ports/client.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Legs } from '../../ports/leg.ts';
-import type { InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
+import type { DialogTransaction, InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
 import { SrfClient } from './client.ts';
 import { Exchange, type Counts, type Surroundings } from './exchange.ts';
 import { readListeners } from './flow.ts';
@@ -43,10 +43,12 @@ export interface SrfOptions extends EngineAt {
   readonly maxHead?: number;
   /** The engine prefers the connection a Contact was registered on to the next hop it is told, as drachtio-server does (the default). */
   readonly remembersConnections?: boolean;
+  /** A request other than INVITE that waits gets a 100 after 3.5 s (RFC 4320 4.1). Not known to be safe on drachtio-server, so off. */
+  readonly sendsTrying?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
-  /** An INVITE is an InviteTransaction: `'accept' in transaction`. Must not throw. */
-  readonly onRequest: (transaction: ServerTransaction | InviteTransaction) => void;
+  /** An INVITE is an InviteTransaction (`'onCancel' in transaction`), a SUBSCRIBE a DialogTransaction (`'accept' in transaction`). Must not throw. */
+  readonly onRequest: (transaction: ServerTransaction | DialogTransaction | InviteTransaction) => void;
   /** the connection stands again; what was open before is gone */
   readonly onUp?: (hostports: readonly string[]) => void;
   /** the connection is lost; every dialog, leg and request on it has been told */
@@ -77,6 +79,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     maxFrame: options.maxFrame ?? 12_200,
     maxHead: options.maxHead ?? 8_400,
     remembersConnections: options.remembersConnections ?? true,
+    sendsTrying: options.sendsTrying ?? false,
     onRequest: options.onRequest,
     counts,
   };
