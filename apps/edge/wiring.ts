@@ -114,7 +114,6 @@ async function assemble(
   const srf: SrfEdge = await connectSrf({
     ...engine.control,
     engineId: engine.id,
-    sendsTrying: config.engine.kind === 'embedded',
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
     ...frameLimits(config),

@@ -139,6 +139,16 @@ export const sipListener = parsed<SipListener>(
   },
 );
 
+/** `host`, `host:port`, `[address]` or `[address]:port`. */
+function readAdvertised(value: string): { readonly host: string; readonly port?: number } | undefined {
+  const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(value);
+  const name = found?.[1] ?? found?.[2] ?? '';
+  if (found === null || (found[1] !== undefined ? isIP(name) !== 6 : !isHost(name))) return undefined;
+  if (found[3] === undefined) return { host: name };
+  const port = readPort(found[3]);
+  return port === undefined || port === 0 ? undefined : { host: name, port };
+}
+
 /** As `dns.setServers` takes it. */
 export const dnsServer = parsed<string>(
   'an address or address:port such as 10.0.0.53 or [2001:db8::53]:5353',

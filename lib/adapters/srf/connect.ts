@@ -43,8 +43,6 @@ export interface SrfOptions extends EngineAt {
   readonly maxHead?: number;
   /** The engine prefers the connection a Contact was registered on to the next hop it is told, as drachtio-server does (the default). */
   readonly remembersConnections?: boolean;
-  /** A request other than INVITE that waits gets a 100 after 3.5 s (RFC 4320 4.1). Not known to be safe on drachtio-server, so off. */
-  readonly sendsTrying?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
   /** An INVITE is an InviteTransaction (`'onCancel' in transaction`), a SUBSCRIBE a DialogTransaction (`'accept' in transaction`). Must not throw. */
@@ -79,7 +77,6 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     maxFrame: options.maxFrame ?? 12_200,
     maxHead: options.maxHead ?? 8_400,
     remembersConnections: options.remembersConnections ?? true,
-    sendsTrying: options.sendsTrying ?? false,
     onRequest: options.onRequest,
     counts,
   };

@@ -34,8 +34,6 @@ export interface Surroundings {
   readonly maxHead: number;
   /** see SrfOptions */
   readonly remembersConnections: boolean;
-  /** see SrfOptions */
-  readonly sendsTrying: boolean;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;
@@ -57,9 +55,6 @@ export interface Counts {
 const parkedAtMost = 35_000;
 const sweepEvery = 10_000;
 const strayAtMost = 256;
-/** When a request other than INVITE gets its 100: Timer E of its sender has reached T2 (RFC 4320 4.1, EDGE-NIT-02). */
-const tryingAfter = 3500;
-const tryingSweepEvery = 200;
 /** NOTIFYs that wait for the 2xx to their SUBSCRIBE, of each subscription */
 const earlyNotifiesAtMost = 4;
 
@@ -76,10 +71,7 @@ export class Exchange {
   readonly #stray = new Map<string, { tokens: readonly string[]; text: string }[]>();
   /** our SUBSCRIBEs without a final answer, by Call-ID and our tag, with the NOTIFYs that came first (RFC 6665 4.1.2.4) */
   readonly #subscribing = new Map<string, ServerTransaction[]>();
-  /** requests other than INVITE without any answer, oldest first; those that have got their 100 are taken out */
-  readonly #open = new Map<string, SrfServerTransaction>();
   #stopSweep: (() => void) | undefined;
-  #stopTryingSweep: (() => void) | undefined;
 
   constructor(line: Line, hostports: Listeners, surroundings: Surroundings) {
     this.line = line;
@@ -166,27 +158,6 @@ export class Exchange {
     this.#stopSweep = undefined;
   }
 
-  enterRequest(request: SrfServerTransaction): void {
-    if (!this.surroundings.sendsTrying) return;
-    this.#open.set(request.txn, request);
-    this.#stopTryingSweep ??= this.surroundings.clock.after(tryingAfter, this.#sweepTrying);
-  }
-
-  leaveRequest(request: SrfServerTransaction): void {
-    this.#open.delete(request.txn);
-  }
-
-  readonly #sweepTrying = (): void => {
-    const limit = this.surroundings.clock.now() - tryingAfter;
-    for (const request of this.#open.values()) {
-      if (request.since > limit) break;
-      this.#open.delete(request.txn);
-      void request.respond({ status: 100 });
-    }
-    this.#stopTryingSweep =
-      this.#open.size === 0 ? undefined : this.surroundings.clock.after(tryingSweepEvery, this.#sweepTrying);
-  };
-
   /** From the SUBSCRIBE on its way until `subscribed`. */
   subscribing(callId: string, localTag: string): void {
     this.#subscribing.set(`${callId}\n${localTag}`, []);
@@ -245,9 +216,6 @@ export class Exchange {
   end(): readonly string[] {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
-    this.#stopTryingSweep?.();
-    this.#stopTryingSweep = undefined;
-    this.#open.clear();
     this.#subscribing.clear();
     const outgoing = [...this.#outgoing.values()];
     const dialogs = [...this.dialogs.values()];

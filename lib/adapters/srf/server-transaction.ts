@@ -15,8 +15,6 @@ export class SrfServerTransaction implements ServerTransaction {
   readonly receivedOn: string | undefined;
   readonly #exchange: Exchange;
   readonly #txn: string;
-  /** when it came, by our clock */
-  readonly since: number;
   #over = false;
 
   constructor(exchange: Exchange, txn: string, request: SipRequest, flow: Flow, receivedOn: string | undefined) {
@@ -25,12 +23,6 @@ export class SrfServerTransaction implements ServerTransaction {
     this.request = request;
     this.flow = flow;
     this.receivedOn = receivedOn;
-    this.since = exchange.surroundings.clock.now();
-    exchange.enterRequest(this);
-  }
-
-  get txn(): string {
-    return this.#txn;
   }
 
   respond(answer: Answer): Promise<'sent' | 'gone'> {
@@ -46,10 +38,7 @@ export class SrfServerTransaction implements ServerTransaction {
       told(undefined);
       return;
     }
-    if (answer.status >= 200) {
-      this.#over = true;
-      this.#exchange.leaveRequest(this);
-    }
+    if (answer.status >= 200) this.#over = true;
     let payload = responsePayload(this.#txn, answer, this.#hidesContact(answer));
     // 513 is short and true; a frame too long would make drachtio deaf for ever (drachtio-protocol A.1)
     if (!this.#exchange.fits(payload)) payload = responsePayload(this.#txn, { status: 513 });

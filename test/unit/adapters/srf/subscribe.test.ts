@@ -22,7 +22,6 @@ beforeEach(async () => {
     secret: 'x',
     engineId: 'e',
     clock,
-    sendsTrying: true,
     onRequest: (transaction) => requests.push(transaction),
   });
 });
@@ -124,22 +123,4 @@ test('NOTIFYs before the 200 wait for the dialog they belong to; those of anothe
     text: expect.stringMatching(/^SIP\/2\.0 481 /),
   });
   expect(requests).toEqual([]);
-});
-
-test('[EDGE-NIT-02] [EDGE-NIT-03] [PN-PROXY-16] a request that waits gets 100 after 3.5 s, once, and one that is answered none', async () => {
-  control.request('waits', say('MESSAGE sip:bob@edge.test SIP/2.0', phone, '<sip:bob@edge.test>', '1 MESSAGE', 'm1'));
-  control.request('quick', say('MESSAGE sip:bob@edge.test SIP/2.0', phone, '<sip:bob@edge.test>', '1 MESSAGE', 'm2'));
-  await until(() => requests.length === 2);
-  void requests[1]?.respond({ status: 200 });
-  control.sentResponse(await control.next());
-  clock.move(3499);
-  expect(control.waiting).toEqual([]);
-  clock.move(250);
-  expect(await control.next()).toMatchObject({
-    fields: ['sip', 'waits', ''],
-    text: expect.stringMatching(/^SIP\/2\.0 100 /),
-  });
-  clock.move(30_000);
-  void requests[0]?.respond({ status: 480 });
-  expect((await control.next()).text).toMatch(/^SIP\/2\.0 480 /);
 });
