@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
-import { readCertificates, readSigningKey } from './files.ts';
+import { readCertificates, readServiceAccount, readSigningKey, type ServiceAccountFile } from './files.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
 import {
@@ -27,13 +27,45 @@ export type RegistrationConfig = Raw['registration'];
 export type WakeConfig = Raw['wake'];
 export type LogLevel = Raw['log']['level'];
 
-/** One app of a push service, its files already read. */
-export type PushAppConfig = Omit<Raw['push']['apps'][number], 'key' | 'keyFile' | 'caFile'> & {
+type RawApp = Raw['push']['apps'][number];
+
+/** An app on APNs, its files already read. */
+export type ApnsAppConfig = Pick<
+  RawApp,
+  'name' | 'match' | 'sandboxEndpoint' | 'environment' | 'profile' | 'privacy' | 'callExpiration'
+> & {
+  readonly provider: 'apns';
+  readonly teamId: string;
+  readonly keyId: string;
+  readonly endpoint: string;
   /** EC P-256 private key in PEM */
   readonly key: Secret;
   /** PEM certificates to trust instead of Node's own list */
   readonly ca?: string;
 };
+
+/** An app on FCM, its files already read. */
+export type FcmAppConfig = Pick<RawApp, 'name' | 'match' | 'profile' | 'privacy'> & {
+  readonly provider: 'fcm';
+  readonly account: ServiceAccountFile;
+  readonly endpoint: string;
+  readonly ca?: string;
+};
+
+export type WebPushConfig = Omit<NonNullable<Raw['push']['webpush']>, 'vapidKeyFile' | 'caFile'> & {
+  /** EC P-256 private key in PEM */
+  readonly key: Secret;
+  readonly ca?: string;
+};
+
+export type WebhookConfig = Omit<Raw['push']['webhooks'][number], 'caFile'> & { readonly ca?: string };
+
+export interface PushConfig {
+  readonly apps: readonly (ApnsAppConfig | FcmAppConfig)[];
+  readonly webpush?: WebPushConfig;
+  readonly webhooks: readonly WebhookConfig[];
+  readonly deadlineMs: number;
+}
 
 export type EngineConfig =
   | { readonly kind: 'embedded' }
@@ -54,7 +86,7 @@ export interface Config {
   readonly domains: readonly DomainConfig[];
   readonly registration: RegistrationConfig;
   readonly wake: WakeConfig;
-  readonly push: { readonly apps: readonly PushAppConfig[]; readonly deadlineMs: number };
+  readonly push: PushConfig;
   readonly calls: Raw['calls'];
   readonly shutdown: Raw['shutdown'];
   readonly log: Raw['log'];
@@ -78,36 +110,53 @@ export function load({ file, env = process.env }: LoadOptions = {}): Config {
   return freeze(assemble(raw, folder, files));
 }
 
-type AppFiles = ReadonlyMap<number, { readonly key?: Secret; readonly ca?: string }>;
+/** What one app, one webhook or Web Push named in the file. */
+interface PushFiles {
+  key?: Secret;
+  account?: ServiceAccountFile;
+  ca?: string;
+}
 
-/** Signing keys and certificates by app. */
-const readFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder, tellAt) => {
-  const found = new Map<number, { key?: Secret; ca?: string }>();
-  const apps = valueAt(tree, ['push', 'apps']);
-  if (!Array.isArray(apps)) return found;
-  apps.forEach((app: unknown, index) => {
-    if (!isMapping(app)) return;
-    const tell = (name: string) => (expected: string, what: string) =>
-      tellAt(['push', 'apps', index, name], expected, what);
-    const { key, key_file: keyFile, ca_file: caFile } = app;
-    const read: { key?: Secret; ca?: string } = {};
-    if (typeof keyFile === 'string' && keyFile !== '') {
-      const secret = readSigningKey({ path: resolve(folder, keyFile) }, tell('key_file'));
-      if (secret !== undefined) read.key = secret;
-    } else if (typeof key === 'string' && key !== '') {
-      const secret = readSigningKey({ text: key }, tell('key'));
-      if (secret !== undefined) read.key = secret;
+/** By the place in the file: `apps.0`, `webhooks.1`, `webpush`. */
+type Files = ReadonlyMap<string, PushFiles>;
+
+const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tellAt) => {
+  const found = new Map<string, PushFiles>();
+  const read = (path: readonly (string | number)[]): void => {
+    const about = valueAt(tree, ['push', ...path]);
+    if (!isMapping(about)) return;
+    const named = (name: string): string | undefined => {
+      const value = about[name];
+      return typeof value === 'string' && value !== '' ? value : undefined;
+    };
+    const tell = (name: string) => (expected: string, what: string) => tellAt(['push', ...path, name], expected, what);
+    const files: PushFiles = {};
+    for (const name of ['key_file', 'vapid_key_file', 'key']) {
+      const value = named(name);
+      if (value === undefined || files.key !== undefined) continue;
+      const secret = readSigningKey(name === 'key' ? { text: value } : { path: resolve(folder, value) }, tell(name));
+      if (secret !== undefined) files.key = secret;
     }
-    if (typeof caFile === 'string' && caFile !== '') {
-      const ca = readCertificates(resolve(folder, caFile), tell('ca_file'));
-      if (ca !== undefined) read.ca = ca;
-    }
-    found.set(index, read);
-  });
+    const accountFile = named('service_account_file');
+    const account =
+      accountFile === undefined
+        ? undefined
+        : readServiceAccount(resolve(folder, accountFile), tell('service_account_file'));
+    if (account !== undefined) files.account = account;
+    const caFile = named('ca_file');
+    const ca = caFile === undefined ? undefined : readCertificates(resolve(folder, caFile), tell('ca_file'));
+    if (ca !== undefined) files.ca = ca;
+    found.set(path.join('.'), files);
+  };
+  for (const list of ['apps', 'webhooks']) {
+    const entries = valueAt(tree, ['push', list]);
+    if (Array.isArray(entries)) entries.forEach((_entry, index) => read([list, index]));
+  }
+  read(['webpush']);
   return found;
 };
 
-function assemble(raw: Raw, folder: string, files: AppFiles): Config {
+function assemble(raw: Raw, folder: string, files: Files): Config {
   const { drachtio } = raw.engine;
   return {
     ...raw,
@@ -116,14 +165,42 @@ function assemble(raw: Raw, folder: string, files: AppFiles): Config {
         ? { kind: 'drachtio', host: drachtio.host, port: drachtio.port, secret: drachtio.secret }
         : { kind: 'embedded' },
     store: assembleStore(raw.store, folder),
-    push: {
-      ...raw.push,
-      apps: raw.push.apps.map(({ key: _, keyFile: _file, caFile: _ca, ...app }, index) => {
-        const { key, ca } = files.get(index) ?? {};
-        if (key === undefined) throw new EdgeError('EDGE_INTERNAL', `app ${app.name} passed the checks without a key`);
-        return { ...app, key, ...(ca === undefined ? {} : { ca }) };
-      }),
-    },
+    push: assemblePush(raw.push, files),
+  };
+}
+
+function assemblePush({ apps, webpush, webhooks, deadlineMs }: Raw['push'], files: Files): PushConfig {
+  const filesOf = (place: string): PushFiles => files.get(place) ?? {};
+  const trusting = ({ ca }: PushFiles): { readonly ca?: string } => (ca === undefined ? {} : { ca });
+  const vapid = filesOf('webpush');
+  return {
+    deadlineMs,
+    apps: apps.map((app, index) => assembleApp(app, filesOf(`apps.${index}`))),
+    webhooks: webhooks.map(({ caFile: _, ...hook }, index) => ({ ...hook, ...trusting(filesOf(`webhooks.${index}`)) })),
+    ...(webpush === undefined || vapid.key === undefined
+      ? {}
+      : { webpush: { ...withoutFiles(webpush), key: vapid.key, ...trusting(vapid) } }),
+  };
+}
+
+function withoutFiles({ vapidKeyFile: _key, caFile: _ca, ...rest }: NonNullable<Raw['push']['webpush']>) {
+  return rest;
+}
+
+function assembleApp(app: RawApp, { key, account, ca }: PushFiles): ApnsAppConfig | FcmAppConfig {
+  const { name, match, profile, privacy, sandboxEndpoint, environment, callExpiration, teamId, keyId } = app;
+  const trust = ca === undefined ? {} : { ca };
+  if (app.provider === 'fcm' && account !== undefined) {
+    const endpoint = app.endpoint ?? 'https://fcm.googleapis.com';
+    return { provider: 'fcm', name, match, profile, privacy, account, endpoint, ...trust };
+  }
+  if (key === undefined || teamId === undefined || keyId === undefined)
+    throw new EdgeError('EDGE_INTERNAL', `app ${name} passed the checks without its credentials`);
+  const endpoint = app.endpoint ?? 'https://api.push.apple.com';
+  return {
+    ...{ provider: 'apns', name, match, profile, privacy, sandboxEndpoint, environment, callExpiration },
+    ...{ teamId, keyId, key, endpoint },
+    ...trust,
   };
 }
 

@@ -38,12 +38,21 @@ function featureCaps(granted: readonly Granted[], deps: RegisterDeps): string[] 
   const lines = new Set<string>();
   for (const one of granted) {
     const { decision } = one.asked;
-    if (decision.is === 'query') for (const pns of decision.announce) lines.add(printFeatureCaps({ pns }));
+    if (decision.is === 'query')
+      for (const pns of decision.announce) lines.add(printFeatureCaps({ pns, ...vapidOf(pns, deps) }));
     if (decision.is !== 'push' || decision.announce === undefined || !pushable(one, deps)) continue;
     const pns = decision.announce;
-    lines.add(printFeatureCaps(decision.pnsreg ? { pns, pnsreg: deps.policy.pnsreg } : { pns }));
+    lines.add(
+      printFeatureCaps({ pns, ...vapidOf(pns, deps), ...(decision.pnsreg ? { pnsreg: deps.policy.pnsreg } : {}) }),
+    );
   }
   return [...lines];
+}
+
+/** Only for services that use it (PN-REG-12). */
+function vapidOf(pns: string, { policy }: RegisterDeps): { readonly vapid?: string } {
+  const vapid = policy.vapid.get(pns.toLowerCase());
+  return vapid === undefined ? {} : { vapid };
 }
 
 /** The Contact value with its expires parameter replaced; in the bare form parameters belong to the header anyway. */
