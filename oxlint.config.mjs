@@ -9,12 +9,13 @@ const rooms = {
   core: [/^(\.\.\/)+core\//, 'the core decides for the use-cases; decided here as well, it would be decided twice'],
   ports: [/^(\.\.\/)+ports\//, 'a port is for those who call it and those who stand behind it; this room is neither'],
   useCases: [
-    /^(\.\.\/)+(register|wake|relay)\//,
+    /^(\.\.\/)+(register|wake|relay|refresh)\//,
     'use-cases are called by apps only and do not know each other; they meet in the core and on the node bus',
   ],
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
   adapters: [/^(\.\.\/)+adapters\//, 'only apps/edge/wiring.ts knows which adapter stands behind a port'],
   engine: [/^(\.\.\/)+engine\//, 'the engine is reached over the control protocol alone, so that it can be swapped'],
+  delivery: [/^(\.\.\/)+delivery\//, 'only adapters of push services send over it'],
   config: [/^(\.\.\/)+config\//, 'a room is told what it needs; only apps read the config, and adapters its types'],
   telemetry: [/^(\.\.\/)+telemetry\//, 'this room has nothing to count or to log; whoever calls it does'],
   errors: [/^(\.\.\/)+errors\.ts$/, 'this room reports by values; whoever calls it knows whether one is a surprise'],
@@ -33,7 +34,7 @@ function room(files, may, outside, because, also = []) {
 
 /** An adapter has its own driver, and no other adapter. */
 function adapter(name, drivers) {
-  const may = ['sip', 'core', 'ports', 'config', 'telemetry', 'errors'];
+  const may = ['sip', 'core', 'ports', 'delivery', 'config', 'telemetry', 'errors'];
   const because = `adapters/${name} may use ${['node', ...drivers].join(' and ')}; each other driver has its own adapter`;
   const stranger = (regex) => [
     { regex, message: 'adapters do not know each other; what two share belongs in a port or the core' },
@@ -102,18 +103,18 @@ export default {
     room(['lib/core/**'], ['sip', 'core'], ['node:crypto'], 'the core may hash and seal; no I/O and no library'),
     { files: ['lib/core/**'], rules: pure },
     room(['lib/ports/**'], ['sip', 'core', 'ports', 'telemetry'], [], 'a port is types only'),
-    room(['lib/register/**', 'lib/call/**'], useCase, [], throughPorts),
+    room(['lib/register/**', 'lib/call/**', 'lib/refresh/**'], useCase, [], throughPorts),
     room(['lib/wake/**', 'lib/relay/**'], [...useCase, 'call'], [], throughPorts),
     room(
       ['lib/engine/**'],
       ['sip', 'engine', 'errors', 'telemetry'],
-      ['node:*'],
-      'the engine needs node networking and nothing else',
+      ['node:*', 'ws'],
+      'the engine needs node networking and WebSocket frames, and nothing else',
     ),
     room(
       ['lib/config/**'],
       ['config', 'telemetry', 'errors'],
-      ['node:*', 'yaml', 'zod'],
+      ['node:*', 'yaml', 'zod', '@xmldom/xmldom'],
       'the config is text and rules',
     ),
     room(
@@ -131,14 +132,19 @@ export default {
         ],
       },
     },
+    room(['lib/delivery/**'], ['core', 'ports', 'delivery'], ['node:*'], 'one way to deliver over HTTP/2, which knows no service'),
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
     ...adapter('redis', ['ioredis']),
     ...adapter('apns', ['apns2']),
+    ...adapter('fcm', ['google-auth-library', 'gaxios', 'undici']),
+    ...adapter('webpush', ['undici']),
+    ...adapter('webhook', ['undici']),
     ...adapter('srf', ['drachtio-srf']),
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),
+    ...adapter('http', []),
     ...adapter('push', []),
     ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],

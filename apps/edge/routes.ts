@@ -2,32 +2,51 @@
  * What happens to each request, in order: screen, classify, then exactly one use-case. This page is the table of contents of the
  * edge; the status codes that leave here are listed in docs/architecture.md.
  */
+import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
-import { liveBindings } from '../../lib/core/binding-set.ts';
+import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
+import { isOfCall } from '../../lib/core/gruu.ts';
+import { modes } from '../../lib/core/modes.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
+import type { Dialog } from '../../lib/ports/dialog.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
+import type { DialogTransaction, InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
-import { registerUpstream } from '../../lib/register/mid-registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
+import { registerUpstream } from '../../lib/register/upstream.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
+import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
 import { flowUri } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
-import { parseNameAddr } from '../../lib/sip/name-addr.ts';
-import { canBeReached, wake, type WakeDeps } from '../../lib/wake/wake.ts';
+import { parseNameAddr, tagOf } from '../../lib/sip/name-addr.ts';
+import { canBeReached } from '../../lib/wake/reach.ts';
+import type { Called } from '../../lib/wake/called.ts';
+import { holdRequest } from '../../lib/wake/hold-request.ts';
+import { holdSubscribe, type HoldSubscribeDeps } from '../../lib/wake/hold-subscribe.ts';
+import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
+import { WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
-import { classify, domainOf, type Classified, type Classifier } from './middleware/classify.ts';
-import { screen } from './middleware/screen.ts';
+import {
+  classify,
+  domainOf,
+  isFrom,
+  isRegistrar,
+  type Classified as Any,
+  type Classifier,
+} from './middleware/classify.ts';
+import { followPath } from './middleware/follow-path.ts';
+import { screen, screenAsRegistrar } from './middleware/screen.ts';
 
 export interface RouteDeps {
   readonly classifier: Classifier;
   readonly authenticate: AuthenticateDeps;
   readonly register: RegisterDeps;
-  readonly wake: WakeDeps;
+  readonly wake: WakeDeps & HoldSubscribeDeps;
+  readonly subscribe: SubscribeDeps;
   readonly placeCall: PlaceCallDeps;
   readonly standalone: StandaloneDeps;
   readonly store: LocationStore;
@@ -37,18 +56,25 @@ export interface RouteDeps {
   readonly draining: () => boolean;
 }
 
+type Classified = Exclude<Any, { is: 'along-path' }>;
+
 /** Everything that may be asked of the edge, for Allow. */
 const allow =
   'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, UPDATE, PRACK';
 
 /** Takes every request outside a dialog; answers each exactly once and never throws. */
-export async function route(transaction: ServerTransaction | InviteTransaction, deps: RouteDeps): Promise<void> {
+export async function route(
+  transaction: ServerTransaction | DialogTransaction | InviteTransaction,
+  deps: RouteDeps,
+): Promise<void> {
   const { method } = transaction.request;
   try {
     const refusal = screen(transaction);
     if (refusal !== undefined) return void (await transaction.respond(refusal));
     if (method === 'REGISTER') return await onRegister(transaction, deps);
-    const classified = classify(transaction, deps.classifier);
+    const found = classify(transaction, deps.classifier);
+    const classified =
+      found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;
     if (classified.is === 'refused') {
       deps.log.info(
         { method, status: classified.status, reason: classified.why, remote: transaction.flow.address },
@@ -56,8 +82,11 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
       );
       return void (await transaction.respond({ status: classified.status }));
     }
-    if (method === 'OPTIONS' && classified.is !== 'to-upstream') return await onOptions(transaction, classified, deps);
+    const isPing = classified.is === 'to-edge' || transaction.request.body === '';
+    if (method === 'OPTIONS' && classified.is !== 'to-upstream' && isPing)
+      return await onOptions(transaction, classified, deps);
     if (method === 'INVITE') return await onInvite(transaction as InviteTransaction, classified, deps);
+    if (method === 'SUBSCRIBE') return await onSubscribe(transaction as DialogTransaction, classified, deps);
     return await onStandalone(transaction, classified, deps);
   } catch (error) {
     const code = error instanceof EdgeError ? error.code : 'EDGE_INTERNAL';
@@ -80,16 +109,20 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
     return void (await transaction.respond({ status: aor === undefined ? 400 : 404 }));
   }
   const { domain } = known;
-  if (domain.registration === 'registrar') {
+  const unknown = modes[domain.registration].facesPhone === 'edge' ? screenAsRegistrar(transaction) : undefined;
+  if (unknown !== undefined) {
+    deps.telemetry.count('registrations', { result: 'rejected' });
+    return void (await transaction.respond(unknown));
+  }
+  if (isRegistrar(domain)) {
     const sender = await authenticate(transaction, domain, aor, 401, deps.authenticate);
     if (sender !== 'passed')
       return deps.telemetry.count('registrations', { result: sender === 'challenged' ? 'challenged' : 'rejected' });
   }
-  const asked = await readRegister(transaction, domain, aor, deps.register);
+  const fromProxy = isFrom(known.proxies, transaction.flow.address);
+  const asked = await readRegister({ transaction, domain, aor, fromProxy }, deps.register);
   if (asked === undefined) return;
-  await (domain.registration === 'registrar'
-    ? registerHere(asked, deps.register)
-    : registerUpstream(asked, deps.register));
+  await (isRegistrar(domain) ? registerHere(asked, deps.register) : registerUpstream(asked, deps.register));
 }
 
 async function onInvite(transaction: InviteTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
@@ -97,26 +130,32 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId, from: 'upstream' }, deps.wake);
+      return wake(transaction, calledBy(classified, asItIs), deps.wake);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
-      const registered = await bindingsOf(classified.aor, deps);
+      const registered = called(classified, await bindingsOf(classified.aor, deps));
       if (registered.length > 0)
         return wake(
           transaction,
-          { aor: classified.aor, bindingId: undefined, from: classified.trusted ? 'upstream' : 'phone' },
+          calledBy(classified, classified.trusted ? asItIs : await wakefulCaller(transaction, 'call', deps)),
           deps.wake,
         );
+      if (classified.gruu !== undefined)
+        return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
       // a phone calls somebody we do not know: that is what the PBX is for; what the PBX itself sends here ends here
-      if (!classified.trusted) return placeCall(transaction, classified.domain, deps.placeCall);
-      return void (await transaction.respond({
-        status: (await isUser(classified.aor, classified.domain, deps)) ? 480 : 404,
-      }));
+      if (!classified.trusted)
+        return placeCall(
+          transaction,
+          classified.domain,
+          await wakefulCaller(transaction, 'call', deps),
+          deps.placeCall,
+        );
+      return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return placeCall(transaction, classified.domain, deps.placeCall);
+      return placeCall(transaction, classified.domain, await wakefulCaller(transaction, 'call', deps), deps.placeCall);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
@@ -125,7 +164,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
 }
 
-/** OPTIONS never wakes anybody (PN-PROXY-33): 200 while the phone can be reached or woken, 480 when not. */
+/** A qualify of the PBX has no body and never wakes anybody (PN-PROXY-33): 200 while the phone can be reached or woken, 480 when not. */
 async function onOptions(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   const headers = Headers.of([
     ['Allow', allow],
@@ -140,10 +179,66 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
     (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
   )
     return;
-  const bindings = await bindingsOf(classified.aor, deps);
-  const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
-  const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
+  const asked = called(classified, await bindingsOf(classified.aor, deps));
+  const wakeable = asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
+}
+
+/** For a phone: held like any other request. From a phone: to the PBX. Either way two dialogs that are tied together. */
+async function onSubscribe(transaction: DialogTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
+  const toUpstream = async (domain: Domain): Promise<void> =>
+    placeSubscription(transaction, domain, await wakefulCaller(transaction, 'subscription', deps), deps.subscribe);
+  switch (classified.is) {
+    case 'to-device':
+      return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+    case 'to-user': {
+      if (classified.trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+      if ((await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
+      // what the PBX keeps of a user (mail, presence) and what a phone does: to ask the PBX is what phones mean
+      return toUpstream(classified.domain);
+    }
+    case 'to-upstream':
+      if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
+      return toUpstream(classified.domain);
+    case 'to-edge':
+    case 'refused':
+      return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
+    default:
+      return classified satisfies never;
+  }
+}
+
+/** A request of a dialog that we do not know (any more): the other side drops it too and begins anew (RFC 3261 12.2.2). */
+function unknownDialogOr404({ request }: ServerTransaction): 404 | 481 {
+  return tagOf(request.headers.get('To') ?? '') === undefined ? 404 : 481;
+}
+
+function calledBy(
+  classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
+  wakeful: (caller: Dialog) => Dialog,
+): Called {
+  const { flowGone } = modes[classified.domain.registration];
+  const { aor } = classified;
+  if (classified.is === 'to-device')
+    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful };
+  const from = classified.trusted ? 'upstream' : 'phone';
+  return { aor, bindingId: classified.gruu?.phone, from, flowGone, wakeful };
+}
+
+const asItIs = (dialog: Dialog): Dialog => dialog;
+
+/** The dialog of a phone that calls or subscribes, so that it is woken in the middle of it (RFC 8599 6). */
+async function wakefulCaller(
+  transaction: ServerTransaction,
+  kind: 'call' | 'subscription',
+  deps: RouteDeps,
+): Promise<(caller: Dialog) => Dialog> {
+  const { flow, request } = transaction;
+  const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
+  const binding = bindings.find((one) => flowUri(one.flow) === flowUri(flow));
+  if (aor === undefined || binding?.push === undefined) return asItIs;
+  return (dialog) => new WakefulDialog(dialog, { aor, bindingId: binding.id, flow, kind }, deps.wake);
 }
 
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
@@ -156,38 +251,27 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
         (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
       )
         return;
-      const bindings = await bindingsOf(classified.aor, deps);
-      const binding =
-        classified.is === 'to-device' ? bindings.find(({ id }) => id === classified.bindingId) : bindings.at(-1);
-      if (binding === undefined) return void (await transaction.respond({ status: 480 }));
-      return relayStandalone(
-        transaction,
-        {
-          uri: binding.target,
-          nextHop: flowUri(binding.flow),
-          to: `<sip:${binding.aor}>`,
-          from: classified.is === 'to-user' && !classified.trusted ? 'phone' : 'upstream',
-          towards: 'phone',
-        },
-        deps.standalone,
-      );
+      if (classified.is === 'to-user' && classified.gruu !== undefined) {
+        const named = called(classified, await bindingsOf(classified.aor, deps));
+        if (named.length === 0)
+          return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
+        return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
+      }
+      const fromPhone = classified.is === 'to-user' && !classified.trusted;
+      if (classified.is === 'to-user' && (await bindingsOf(classified.aor, deps)).length === 0) {
+        // as with a call: whom we do not know the PBX may know
+        if (fromPhone) return relayStandalone(transaction, classified.domain, deps.standalone);
+        if (!(await isUser(classified.aor, classified.domain, deps)))
+          return void (await transaction.respond({ status: 404 }));
+      }
+      return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(
-        transaction,
-        {
-          uri: transaction.request.uri,
-          nextHop: classified.domain.upstream,
-          from: 'phone',
-          towards: 'upstream',
-          realm: classified.domain.registration === 'registrar' ? classified.domain.realm : undefined,
-        },
-        deps.standalone,
-      );
+      return relayStandalone(transaction, classified.domain, deps.standalone);
     case 'to-edge':
     case 'refused':
-      return void (await transaction.respond({ status: 404 }));
+      return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
     default:
       return classified satisfies never;
   }
@@ -200,7 +284,7 @@ async function mayCall(
   from: string | undefined,
   deps: RouteDeps,
 ): Promise<boolean> {
-  if (domain.registration === 'registrar') return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
+  if (isRegistrar(domain)) return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
   deps.log.info(
@@ -231,6 +315,27 @@ async function authenticateCaller(
 
 async function bindingsOf(aor: string, deps: RouteDeps) {
   return liveBindings((await deps.store.read(aor)).bindings, deps.now());
+}
+
+/** The bindings a request is for: of one phone, or of the user. */
+function called(
+  classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
+  bindings: readonly Binding[],
+): readonly Binding[] {
+  if (classified.is === 'to-device') return bindings.filter((binding) => answersTo(binding, classified.bindingId));
+  const { gruu } = classified;
+  if (gruu === undefined) return bindings;
+  return bindings.filter(
+    (binding) => answersTo(binding, gruu.phone) && (gruu.call === undefined || isOfCall(binding, gruu.call)),
+  );
+}
+
+/** 480 for a user or phone that is not registered; 404 for one there is not, and for a temporary GRUU that has ended (PN-INT-10, -11). */
+async function withoutPhone(
+  { aor, domain, gruu }: Extract<Classified, { is: 'to-user' }>,
+  deps: RouteDeps,
+): Promise<404 | 480> {
+  return gruu?.call === undefined && (await isUser(aor, domain, deps)) ? 480 : 404;
 }
 
 async function isUser(aor: string, domain: Domain, deps: RouteDeps): Promise<boolean> {

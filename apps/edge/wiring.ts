@@ -2,35 +2,43 @@
 import { hkdfSync } from 'node:crypto';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
+import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
+import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
-import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
+import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
+import { Subscriptions } from '../../lib/call/subscriptions.ts';
+import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
+import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
+import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
+import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
-import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
-import { providerLabel } from '../../lib/telemetry/metrics.ts';
-import { isWorthTrying } from '../../lib/wake/wake.ts';
-import { startAdmin } from './admin.ts';
-import { followEngine } from './engine-metrics.ts';
+import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
+import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
+import { isWorthTrying } from '../../lib/wake/reach.ts';
+import { startAdmin } from '../../lib/adapters/http/admin.ts';
+import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { startCensus } from './census.ts';
+import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
-import { appFinder } from './push-apps.ts';
+import { openPushServices } from './push-services.ts';
 import { route, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -39,6 +47,8 @@ export interface RunningEdge {
   readonly httpPort: number;
   /** resolves when the edge can no longer work */
   readonly broken: Promise<Error>;
+  /** Reads what can be renewed without a restart: the certificates. Never rejects. */
+  reload(): Promise<void>;
   /** No new calls; held ones are answered; calls go on for at most shutdown.call_seconds; then everything is closed. */
   stop(): Promise<void>;
 }
@@ -63,22 +73,36 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus } = await openStore(config);
+  const { store: opened, bus: news, agenda, mail } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
-    () => bus.close(),
+    () => news.close(),
     () => store.close(),
   );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
-  const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
+  const keyFor = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, '', `reveille ${use}`, 32));
+  const contactKey = keyFor('contact');
+  const flowKey = keyFor('flow token');
+  const gruuKey = keyFor('gruu');
+  const purrKey = keyFor('purr');
+  const purrMs = config.registration.purrHours * 3_600_000;
 
-  const push = await openPush(config, log, telemetry);
+  const pushes = await openPushServices(config.push, log, telemetry);
+  const { push } = pushes;
   closers.push(() => push.close());
-  if (config.push.apps.length === 0)
-    log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
+  if (pushes.providers.length === 0)
+    log.warn(
+      { reason: 'push has no apps, no webpush and no webhooks' },
+      'no push credentials: sleeping phones cannot be woken',
+    );
 
   const engine = await openEngine(config);
   if (engine.handle !== undefined) closers.push(engine.handle.close);
+  const certificates =
+    engine.handle === undefined
+      ? undefined
+      : openCertificates(config.sip, engine.handle, systemClock.now, { log, telemetry });
+  closers.push(async () => certificates?.stop());
 
   const calls = new Calls(
     { maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice },
@@ -93,8 +117,7 @@ async function assemble(
     engineId: engine.id,
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
-    // the embedded engine takes what UDP can carry; the adapter's default is what drachtio-server takes
-    ...(config.engine.kind === 'embedded' ? { maxFrame: 1_000_000, maxHead: 1_000_000 } : {}),
+    ...frameLimits(config),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
@@ -128,6 +151,12 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
+  if (mailbox !== undefined) closers.push(async () => mailbox.close());
+  const bus = mailbox === undefined ? news : delivering(news, mailbox);
+  const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
+  const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
+  const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
   const shared = {
     dialogs,
     heartbeat,
@@ -137,20 +166,30 @@ async function assemble(
     telemetry,
     clock: systemClock,
     calls,
+    ids: systemIds,
+    mailbox,
+    subscriptions,
     legs: srf.legs,
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
+      agenda,
       contactKey,
+      flowKey,
+      gruuKey,
+      purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
       policy: {
-        supports: appFinder(config.push.apps),
-        providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
+        refresh,
+        supports: pushes.supports,
+        providers: pushes.providers,
+        vapid: pushes.vapid,
         unsupportedPush: config.registration.unsupportedPush,
+        dialects: config.registration.pushDialects,
         minExpires: config.registration.minExpires,
         pushLeadSeconds: config.registration.refreshLeadSeconds,
         slackSeconds: 30,
@@ -167,13 +206,15 @@ async function assemble(
       precise: () => performance.now(),
       policy: {
         ...times,
+        requestHoldMs: config.wake.requestHoldSeconds * 1000,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
         engineId: () => engine.id,
       },
     },
     placeCall: { ...shared, times },
-    standalone: { ...shared, timeoutMs: 30_000, phoneTimeoutMs: 10_000 },
+    standalone: { ...shared, timeoutMs: 30_000 },
+    subscribe: { ...shared, timeoutMs: 30_000 },
     store,
     now: systemClock.now,
     log,
@@ -194,12 +235,22 @@ async function assemble(
     () => systemClock.now(),
   );
   closers.push(async () => census.stop());
+  if (refresh !== undefined)
+    closers.push(
+      startRefreshPushes({
+        ...shared,
+        agenda,
+        push,
+        policy: { ...refresh, perSecond: refreshPushesPerSecond, pushDeadlineMs: config.push.deadlineMs },
+      }),
+    );
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
+    telemetry.gauge('subscriptions', subscriptions.size);
   });
   const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
   closers.push(() => admin.close());
@@ -208,14 +259,18 @@ async function assemble(
   return {
     hostports: srf.hostports,
     httpPort: admin.port,
+    reload: async () => {
+      await certificates?.reload();
+    },
     // undefined: it was closed by us
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
       calls.drain();
-      await untilQuiet(calls, config.shutdown.callSeconds * 1000);
+      await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
-      await untilQuiet(calls, 1000);
+      subscriptions.endAll();
+      await untilQuiet(calls, subscriptions, 1000);
       for (const close of closers.reverse())
         await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
@@ -223,37 +278,50 @@ async function assemble(
   };
 }
 
-async function openStore(config: Config): Promise<{ readonly store: LocationStore; readonly bus: NodeBus }> {
+interface OpenStore {
+  readonly store: LocationStore;
+  readonly bus: NodeBus;
+  readonly agenda: Agenda;
+  readonly mail: MailStore;
+}
+
+async function openStore(config: Config): Promise<OpenStore> {
   switch (config.store.kind) {
     case 'redis':
       return openRedis({ url: config.store.url.reveal(), keyPrefix: config.store.keyPrefix });
     case 'lmdb':
-      return { store: await openLmdbStore({ path: config.store.path }), bus: memoryBus() };
+      return withBus(await openLmdbStore({ path: config.store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus() };
+      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
     default:
       return config.store satisfies never;
   }
 }
 
+function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
+}
+
 interface OpenEngine {
   readonly id: string;
-  readonly control: { readonly host: string; readonly port: number; readonly secret: string };
+  readonly control: EngineAt & { readonly secret: string };
   readonly handle: EngineHandle | undefined;
 }
 
 async function openEngine(config: Config): Promise<OpenEngine> {
   if (config.engine.kind === 'drachtio') {
-    const { host, port, secret } = config.engine;
+    const { host, port, secret, tls } = config.engine;
+    const control = { host, port, secret: secret.reveal(), ...(tls === undefined ? {} : { tls }) };
     // it outlives us, so its connections are still good after our restart
-    return { id: `${host}:${port}`, control: { host, port, secret: secret.reveal() }, handle: undefined };
+    return { id: `${host}:${port}`, control, handle: undefined };
   }
   const secret = systemIds.hex(16);
-  const { externalAddress, listen } = config.sip;
+  const host = '127.0.0.1';
+  // a quarter less CPU for a round trip than TCP over loopback; without a file nothing is left behind by a crash
+  const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
   const handle = await spawnEngine({
-    listen,
-    ...(externalAddress === undefined ? {} : { externalAddress }),
-    control: { host: '127.0.0.1', port: 0, secret },
+    ...engineOptions(config.sip, config.engine),
+    control: { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
@@ -263,51 +331,42 @@ async function openEngine(config: Config): Promise<OpenEngine> {
       error,
     );
   });
-  return { id: systemIds.hex(4), control: { host: '127.0.0.1', port: handle.controlPort, secret }, handle };
+  const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
+  return { id: systemIds.hex(4), control, handle };
 }
 
-async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise<PushService> {
-  const apns = config.push.apps.filter(({ provider }) => provider === 'apns');
-  const routes = new Map<string, PushRoute>();
-  if (apns.length > 0) {
-    // its notification model costs 22 MB, which an edge without Apple credentials need not have
-    const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
-    const service = openApns(
-      {
-        apps: apns.map((app) => ({
-          name: app.name,
-          teamId: app.teamId,
-          keyId: app.keyId,
-          privateKey: app.key.reveal(),
-          // an app bound to one environment has one endpoint, whatever the phone says
-          endpoint: {
-            production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
-            sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
-          },
-          ...(app.ca === undefined ? {} : { ca: app.ca }),
-          profile: app.profile,
-          privacy: app.privacy,
-          callExpiration: app.callExpiration,
-        })),
-      },
-      systemClock,
-      {
-        connection: (endpoint, what, reason) =>
-          log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
-        clockAlarm: (keyId) =>
-          log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
-        failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
-      },
-    );
-    for (const app of apns) routes.set(app.name, { provider: 'apns', service });
-  }
-  return routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
-    telemetry.count('pushes', { provider: providerLabel(provider), outcome: outcome.is }),
-  );
+/** The embedded engine takes what UDP can carry. A drachtio-server also cuts off header fields, where it does not go deaf. */
+function frameLimits({ engine }: Config): { readonly maxFrame?: number; readonly maxHead?: number } {
+  if (engine.kind === 'embedded') return { maxFrame: 1_000_000, maxHead: 1_000_000 };
+  const { maxFrameOctets: maxFrame } = engine;
+  return maxFrame > 12_200 ? { maxFrame, maxHead: maxFrame } : { maxFrame };
 }
 
-async function untilQuiet(calls: Calls, ms: number): Promise<void> {
+function openMailbox({ messages, wake }: Config, deps: MailboxDeps): Mailbox | undefined {
+  if (!messages.store) return undefined;
+  return new Mailbox(deps, {
+    lifetime: messages.lifetimeHours * 3600,
+    mostPerAor: messages.maxPerUser,
+    mostOctets: messages.maxOctets,
+    answerMs: wake.requestHoldSeconds * 1000,
+  });
+}
+
+/** The node that took a REGISTER has the connection to the phone, so it delivers; who waits for the phone is told first. */
+function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
+  return {
+    subscribe: (aor, listener) => bus.subscribe(aor, listener),
+    close: () => bus.close(),
+    publish: async (change) => {
+      await bus.publish(change);
+      if (change.is === 'refresh-accepted') void mailbox.deliver(change.aor, change.bindingId);
+    },
+  };
+}
+
+/** Subscriptions may last for hours: they are waited for only once they have been told to end. */
+async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline)
+  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -1,6 +1,9 @@
 /** Every key of the config: what it means, what it may be, its default and the environment variable that wins over the file. */
 import { z } from 'zod';
+import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
+import { mistake } from './mistake.ts';
+import { sip } from './sip-schema.ts';
 import {
   host,
   hostPort,
@@ -11,10 +14,10 @@ import {
   oneOf,
   parsed,
   secretText,
-  sipListener,
   sipPeer,
   subnet,
   text,
+  yesOrNo,
 } from './kinds.ts';
 
 const filePath = text('the path of a file, relative to the folder of the config file', /^[^\0]{1,4096}$/);
@@ -25,21 +28,6 @@ const expiration = {
 const domainName = parsed<string>('a domain name, or "*" for every domain not listed', (value) =>
   value === '*' || isHost(value) ? value.toLowerCase() : undefined,
 );
-
-const sip = z.strictObject({
-  listen: fallback(
-    listOf(sipListener, 'a list of transport://address:port', 1),
-    ['udp://0.0.0.0:5060', 'tcp://0.0.0.0:5060'],
-    {
-      doc: 'Where the embedded engine listens for SIP; with engine.kind drachtio the server has its own contacts. Port 0 takes a free one.',
-      env: 'REVEILLE_SIP_LISTEN',
-    },
-  ),
-  external_address: optional(host, {
-    doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on.',
-    env: 'REVEILLE_SIP_EXTERNAL_ADDRESS',
-  }),
-});
 
 const engine = z
   .strictObject({
@@ -58,8 +46,21 @@ const engine = z
           doc: 'Its shared secret; required when engine.kind is drachtio.',
           env: 'DRACHTIO_SECRET',
         }),
+        transport: fallback(oneOf('tcp', 'tls'), 'tcp', {
+          doc: 'How to reach the control port. Without TLS everybody on the way reads the secret and every message.',
+          env: 'DRACHTIO_TRANSPORT',
+        }),
+        ca_file: optional(filePath, {
+          doc: 'PEM certificates to trust at the control port instead of those Node knows; read when transport is tls.',
+        }),
+        server_name: optional(host, { doc: 'Name in the certificate of the control port, when it is not the host.' }),
+        max_frame_octets: fallback(integer(4096, 1_000_000, 'octets'), 12_200, {
+          doc: 'Largest message with its control line. A drachtio-server goes deaf beyond the default; `npm run engine` takes 1000000.',
+        }),
       })
       .prefault({}),
+    limits: limitsSection.prefault({}),
+    timers: timersSection.prefault({}),
   })
   .check((context) => {
     const { kind, drachtio } = context.value;
@@ -139,8 +140,20 @@ const user = z
 const domain = z
   .strictObject({
     name: required(domainName, { doc: 'Domain of the AORs, or "*" for every domain not listed.' }),
-    registration: fallback(oneOf('mid-registrar', 'registrar'), 'mid-registrar', {
-      doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users. registrar: the edge does, and the PBX uses it as a trunk.',
+    registration: fallback(oneOf('mid-registrar', 'path', 'registrar'), 'mid-registrar', {
+      doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users, and gets a Contact of the edge. path: it gets the Contact of the phone, push parameters included, and calls it by Path (RFC 3327). registrar: the edge accepts, and the PBX uses it as a trunk.',
+    }),
+    without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
+      doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
+    }),
+    require_path: fallback(yesOrNo, true, {
+      doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
+    }),
+    proxies: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
+      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped.',
+    }),
+    service_route: fallback(yesOrNo, false, {
+      doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
     }),
     upstream: required(sipPeer, {
       doc: 'The PBX of this domain. The variable sets it for the domain "*".',
@@ -159,8 +172,13 @@ const domain = z
   })
   .check((context) => {
     const { registration, users } = context.value;
-    if (registration === 'mid-registrar' && users.length > 0) {
-      mistake(context, ['users'], 'no users in mid-registrar mode, where the PBX knows them', `${users.length}`);
+    if (registration !== 'registrar' && users.length > 0) {
+      mistake(
+        context,
+        ['users'],
+        'no users but with registration registrar: here the PBX knows them',
+        `${users.length}`,
+      );
     }
     repeated(users.map((one) => one.name)).forEach(([at]) =>
       mistake(context, ['users', at, 'name'], 'a name no other user of this domain has', 'the same name twice'),
@@ -178,8 +196,30 @@ const registration = z
     unsupported_push: fallback(oneOf('accept', 'reject'), 'accept', {
       doc: 'A push service no app is configured for: register the phone as a plain one, or refuse with 555.',
     }),
+    push_dialects: fallback(
+      listOf(
+        oneOf('outside-brackets', 'legacy', 'x-mpush', 'x-push'),
+        'a list of outside-brackets, legacy, x-mpush, x-push',
+      ),
+      ['outside-brackets', 'legacy', 'x-mpush', 'x-push'],
+      {
+        doc: 'Push parameters understood beside those of RFC 8599: outside-brackets (pn-* as parameters of the Contact header), legacy (app-id, pn-type, pn-tok, pn-uri), x-mpush and x-push (header fields of Mizutech and PortSIP).',
+      },
+    ),
     pnsreg_seconds: fallback(integer(30, 3600, 'seconds'), 180, {
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
+    }),
+    refresh_pushes: fallback(yesOrNo, true, {
+      doc: 'Push sleeping phones before their registration ends, so that they stay reachable. Never by a VoIP push.',
+    }),
+    refresh_push_lead_seconds: fallback(integer(120, 86_400, 'seconds'), 300, {
+      doc: 'How long before its end a sleeping phone is pushed first; and once more at half of what is left.',
+    }),
+    refresh_pushes_per_second: fallback(integer(1, 10_000), 200, {
+      doc: 'Most sleeping phones looked at for a refresh push in a second, by each node.',
+    }),
+    purr_hours: fallback(integer(0, 168, 'hours'), 0, {
+      doc: 'Phones get a reference for their dialogs (sip.pnspurr), a new one after so many hours; 0 gives none. Dialogs of the edge wake phones without it.',
     }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
       doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
@@ -197,8 +237,11 @@ const wake = z.strictObject({
     doc: 'Longest wait for a phone to wake (the bucket timer); then the caller gets 480.',
     env: 'REVEILLE_HOLD_SECONDS',
   }),
+  request_hold_seconds: fallback(integer(4, 20, 'seconds'), 10, {
+    doc: 'The same for any other request (MESSAGE, NOTIFY, SUBSCRIBE, requests inside calls), whose sender gives up after 32 s.',
+  }),
   silent_flow_ms: fallback(integer(200, 10_000, 'milliseconds'), 1500, {
-    doc: 'A flow that gives no answer to an INVITE for so long counts as asleep, and the phone is pushed.',
+    doc: 'A flow that gives no answer for so long counts as asleep, and the phone is pushed.',
   }),
   udp_flow_awake_ms: fallback(integer(0, 3_600_000, 'milliseconds'), 0, {
     doc: 'How long after a REGISTER the UDP flow of a pushable phone is tried before a push; 0 pushes at once.',
@@ -207,10 +250,10 @@ const wake = z.strictObject({
     doc: 'Longest ringing of a phone that has been reached.',
   }),
   max_held: fallback(integer(1, 1_000_000), 20_000, {
-    doc: 'Most INVITEs held at once by this process; one more is refused.',
+    doc: 'Most requests held at once by this process; one more is refused.',
   }),
   max_held_per_device: fallback(integer(1, 1_000_000), 20_000, {
-    doc: 'Most INVITEs held at once for one phone; one more is refused. The default leaves it to max_held.',
+    doc: 'Most requests held at once for one phone; one more is refused. The default leaves it to max_held.',
   }),
 });
 
@@ -219,32 +262,35 @@ const app = z
     name: required(text('a short name: letters, digits, dot, dash, underscore', /^[A-Za-z0-9._-]{1,64}$/), {
       doc: 'Name of the app in logs and in stored bindings; keep it for good.',
     }),
-    provider: required(oneOf('apns'), { doc: 'Push service of this app.' }),
+    provider: required(oneOf('apns', 'fcm'), { doc: 'Push service of this app.' }),
     match: required(
       listOf(text('text of 1 to 256 characters without spaces', /^[^\s;]{1,256}$/), 'a list of pn-param values', 1),
       {
-        doc: 'pn-param values this app answers for: a whole value, or TEAM.bundle, which also takes TEAM.bundle.voip and its like.',
+        doc: 'pn-param values this app answers for: a whole value (for FCM project id, project number, package), or TEAM.bundle, which also takes TEAM.bundle.voip and its like.',
       },
     ),
-    team_id: required(text('the 10 letters and digits of the Apple team', /^[A-Z0-9]{10}$/), {
-      doc: 'Apple team identifier, the issuer of the token.',
+    team_id: optional(text('the 10 letters and digits of the Apple team', /^[A-Z0-9]{10}$/), {
+      doc: 'APNs: team identifier, the issuer of the token.',
     }),
-    key_id: required(text('the 10 letters and digits of the key', /^[A-Z0-9]{10}$/), {
-      doc: 'Identifier of the signing key.',
+    key_id: optional(text('the 10 letters and digits of the key', /^[A-Z0-9]{10}$/), {
+      doc: 'APNs: identifier of the signing key.',
     }),
-    key_file: optional(filePath, { doc: 'The .p8 file from Apple: an EC P-256 private key in PEM.' }),
+    key_file: optional(filePath, { doc: 'APNs: the .p8 file from Apple, an EC P-256 private key in PEM.' }),
     key: optional(secretText('an EC P-256 private key in PEM', /^[\s\S]{1,8192}$/), {
       doc: 'The same key as text, instead of key_file.',
     }),
-    endpoint: fallback(httpsUrl, 'https://api.push.apple.com', {
-      doc: 'Production service; change it only for stand-ins and relays.',
+    service_account_file: optional(filePath, {
+      doc: 'FCM: the JSON file of the service account, from the Firebase console.',
+    }),
+    endpoint: optional(httpsUrl, {
+      doc: 'The service: https://api.push.apple.com or https://fcm.googleapis.com when left out; only for stand-ins and relays.',
     }),
     sandbox_endpoint: fallback(httpsUrl, 'https://api.sandbox.push.apple.com', {
-      doc: 'Service for development builds.',
+      doc: 'APNs: the service for development builds.',
     }),
     ca_file: optional(filePath, { doc: 'PEM certificates to trust at the endpoints instead of those Node knows.' }),
     environment: fallback(oneOf('production', 'sandbox', 'auto'), 'auto', {
-      doc: 'Which endpoint: always one of them, or what the phone says (else production).',
+      doc: 'APNs, which endpoint: always one of them, or what the phone says (else production).',
     }),
     profile: fallback(oneOf('generic', 'linphone', 'pjsip'), 'generic', {
       doc: 'Shape of the payload the app expects.',
@@ -257,15 +303,92 @@ const app = z
     }),
   })
   .check((context) => {
-    const { key, key_file: file } = context.value;
+    const { provider, key, key_file: file, service_account_file: account, team_id: team, key_id: id } = context.value;
+    if (provider === 'fcm') {
+      if (account === undefined)
+        mistake(context, ['service_account_file'], 'a file, because provider is fcm', 'nothing');
+      for (const [name, value] of Object.entries({ key, key_file: file, team_id: team, key_id: id }))
+        if (value !== undefined) mistake(context, [name], 'nothing, because provider is fcm', 'a value');
+      return;
+    }
+    if (account !== undefined)
+      mistake(context, ['service_account_file'], 'nothing, because provider is apns', 'a value');
+    if (team === undefined) mistake(context, ['team_id'], 'a team, because provider is apns', 'nothing');
+    if (id === undefined) mistake(context, ['key_id'], 'a key, because provider is apns', 'nothing');
     if ((key === undefined) === (file === undefined))
       mistake(context, [], 'either key_file or key', key === undefined ? 'neither' : 'both');
   });
 
+const hostPattern = parsed<string>('a host name, *.domain for every name below one, or *', (value) =>
+  value === '*' || isHost(value.replace(/^\*\./, '')) ? value.toLowerCase() : undefined,
+);
+
+const webpush = z.strictObject({
+  vapid_key_file: required(filePath, {
+    doc: 'EC P-256 private key in PEM; its public half is what pages subscribe with. Keep it: a new one makes every subscription useless.',
+  }),
+  subject: required(
+    text(
+      'mailto:somebody@example.com or an https address, not localhost',
+      /^(?:mailto:[^\s@]+@[^\s@]+\.[^\s@]+|https:\/\/(?!localhost)[^\s]+)$/,
+    ),
+    {
+      doc: 'Whom push services write to when something is wrong (RFC 8292 2.1).',
+    },
+  ),
+  allow_hosts: fallback(
+    listOf(hostPattern, 'a list of host names', 1),
+    ['fcm.googleapis.com', '*.push.services.mozilla.com', 'web.push.apple.com', '*.notify.windows.com'],
+    { doc: 'Hosts a phone may name as its push service; the addresses behind them must be public.' },
+  ),
+  allow_ports: fallback(listOf(integer(1, 65_535), 'a list of ports'), [], { doc: 'Ports beside 443.' }),
+  allow_private: fallback(yesOrNo, false, {
+    doc: 'Push to private addresses and to hosts given as addresses; only for stand-ins and services of your own network.',
+  }),
+  ca_file: optional(filePath, { doc: 'PEM certificates to trust instead of those Node knows.' }),
+});
+
+const webhook = z.strictObject({
+  name: required(text('a short name: letters, digits, dot, dash, underscore', /^[A-Za-z0-9._-]{1,64}$/), {
+    doc: 'Name in logs and in stored bindings; keep it for good.',
+  }),
+  provider: required(
+    text(
+      'a pn-provider of your own: lower-case letters, digits, dot, dash',
+      /^(?!(?:apns|fcm|webpush)$)[a-z0-9][a-z0-9.-]{0,31}$/,
+    ),
+    {
+      doc: 'The pn-provider phones send for it.',
+    },
+  ),
+  match: fallback(
+    listOf(text('text of 1 to 256 characters without spaces', /^[^\s;]{1,256}$/), 'a list of pn-param values'),
+    [],
+    { doc: 'pn-param values it answers for; any when empty.' },
+  ),
+  url: required(text('an http or https address', /^https?:\/\/[^\s]{1,1024}$/i), {
+    doc: 'Where each push is posted as JSON.',
+  }),
+  secret: required(secretText('16 or more characters', /^.{16,1024}$/), {
+    doc: 'Key of the HMAC-SHA-256 in the header Reveille-Signature.',
+  }),
+  privacy: fallback(oneOf('full', 'name', 'none'), 'full', { doc: 'What of the caller the other side may see.' }),
+  ca_file: optional(filePath, { doc: 'PEM certificates to trust instead of those Node knows.' }),
+});
+
 const push = z.strictObject({
   apps: z.array(app).prefault([]),
+  webpush: webpush.optional(),
+  webhooks: z.array(webhook).prefault([]),
   deadline_ms: fallback(integer(500, 30_000, 'milliseconds'), 5000, {
     doc: 'A push without an answer for so long counts as failed.',
+  }),
+});
+
+export const logSection = z.strictObject({
+  level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
+    doc: 'Least important line that is written.',
+    env: 'REVEILLE_LOG_LEVEL',
   }),
 });
 
@@ -288,6 +411,21 @@ export const configSchema = z
         heartbeat_seconds: fallback(integer(0, 3600, 'seconds'), 60, {
           doc: 'How often both sides of a call are asked by OPTIONS whether they are still there; 0 never.',
         }),
+        max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
+          doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
+        }),
+      })
+      .prefault({}),
+    messages: z
+      .strictObject({
+        store: fallback(yesOrNo, false, {
+          doc: 'Take over a MESSAGE whose phone does not come in time: 202 to its sender, delivery after the next REGISTER.',
+        }),
+        lifetime_hours: fallback(integer(1, 720, 'hours'), 72, {
+          doc: 'How long a message waits; its own Expires may shorten that.',
+        }),
+        max_per_user: fallback(integer(1, 1000), 100, { doc: 'Most messages that wait for one user.' }),
+        max_octets: fallback(integer(1, 60_000, 'octets'), 4096, { doc: 'Longer messages are not taken over.' }),
       })
       .prefault({}),
     shutdown: z
@@ -297,22 +435,28 @@ export const configSchema = z
         }),
       })
       .prefault({}),
-    log: z
-      .strictObject({
-        level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
-          doc: 'Least important line that is written.',
-          env: 'REVEILLE_LOG_LEVEL',
-        }),
-      })
-      .prefault({}),
+    log: logSection.prefault({}),
   })
   .check((context) => {
-    const { domains, push: pushed } = context.value;
+    const { domains, push: pushed, sip: listening, engine: used } = context.value;
+    const overTls = listening.listen.some(({ transport }) => transport === 'tls');
+    domains.forEach(({ upstream }, at) => {
+      if (upstream.transport === 'tls' && used.kind === 'embedded' && !overTls)
+        mistake(context, ['domains', at, 'upstream'], 'a transport that sip.listen has as well', 'tls');
+    });
     repeated(domains.map((one) => one.name)).forEach(([at, name]) =>
       mistake(context, ['domains', at, 'name'], 'each domain once', `"${name}" again`),
     );
-    repeated(pushed.apps.map((one) => one.name)).forEach(([at, name]) =>
-      mistake(context, ['push', 'apps', at, 'name'], 'each app name once', `"${name}" again`),
+    const names = [...pushed.webhooks, ...pushed.apps].map((one) => one.name);
+    repeated(names).forEach(([at, name]) =>
+      mistake(
+        context,
+        at < pushed.webhooks.length
+          ? ['push', 'webhooks', at, 'name']
+          : ['push', 'apps', at - pushed.webhooks.length, 'name'],
+        'each app name once',
+        `"${name}" again`,
+      ),
     );
     const matches = pushed.apps.flatMap((one, index) => one.match.map((value) => ({ value, index })));
     repeated(matches.map((one) => one.value)).forEach(([at, value]) =>
@@ -324,16 +468,6 @@ export const configSchema = z
       ),
     );
   });
-
-interface CheckContext {
-  readonly value: unknown;
-  readonly issues: { push(issue: never): unknown };
-}
-
-/** Reports what only several keys together can tell; load.ts turns `params` into the sentence. */
-function mistake(context: CheckContext, path: readonly (string | number)[], expected: string, found: string): void {
-  context.issues.push({ code: 'custom', message: expected, path, input: undefined, params: { found } } as never);
-}
 
 function repeated(values: readonly string[]): [number, string][] {
   return values.flatMap((value, at): [number, string][] => (values.indexOf(value) < at ? [[at, value]] : []));

@@ -6,7 +6,7 @@
 import { authParam, parseAuth } from '../sip/auth.ts';
 import { headerKey, Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
-import { stripPushParams } from '../sip/push-params.ts';
+import { pushFields, stripPushParams } from '../sip/push-params.ts';
 import { type DialogNames, translateReferTo, translateReplaces } from './dialog-names.ts';
 
 export type Side = 'phone' | 'upstream';
@@ -45,7 +45,7 @@ const ownOfEachSide = new Set([
   'rack',
   'proxy-require',
   'feature-caps',
-  'x-mpush',
+  ...pushFields,
   'flow-timer',
   'min-expires',
 ]);
@@ -57,6 +57,11 @@ const onlyFromUpstream = new Set([
   'p-charging-vector',
   'p-charging-function-addresses',
 ]);
+
+/** A phone that sends such a field says of itself what it cannot know (EDGE-PRX-16). */
+export function isAssertedByNetworks(key: string): boolean {
+  return onlyFromUpstream.has(key);
+}
 
 /** Fields that hold URIs which may be copies of a registered Contact. */
 const holdUris = new Set([
@@ -88,6 +93,17 @@ export function passInvite(headers: Headers, options: PassInviteOptions): Header
   const mayBeReliable = headers.has('content-type');
   pass(headers, passed, options, (tag) => !hopTags.has(tag) && (tag !== '100rel' || mayBeReliable));
   return passed;
+}
+
+/** The header fields of a SUBSCRIBE that begins the dialog on the other side, under names of our own. */
+export function passSubscribe(
+  headers: Headers,
+  options: PassInviteOptions,
+  names: { readonly callId: string; readonly tag: string },
+): Headers {
+  const passed = passInvite(headers, options);
+  passed.set('From', `${passed.get('from') ?? ''};tag=${names.tag}`);
+  return passed.add('Call-ID', names.callId).add('CSeq', '1 SUBSCRIBE');
 }
 
 /** The header fields of a request inside the dialog on the other side. */
@@ -189,10 +205,10 @@ function filterTags(value: string, keeps: (tag: string) => boolean): string | un
   return kept.length === 0 ? undefined : kept.map((tag) => tag.trim()).join(', ');
 }
 
-/** Max-Forwards of the next hop (RFC 3261 16.6 item 3). */
+/** Max-Forwards of the next hop (RFC 3261 16.6 item 3); a value above 255 counts as absent (RFC 4475 3.1.2.4). */
 function hopsLeft(headers: Headers): number {
-  const text = headers.get('max-forwards')?.trim() ?? '';
-  return /^\d{1,3}$/.test(text) ? Math.max(0, Math.min(255, Number(text)) - 1) : 70;
+  const text = headers.get('max-forwards') ?? '';
+  return /^\d+$/.test(text) && Number(text) <= 255 ? Math.max(0, Number(text) - 1) : 70;
 }
 
 /** From or To without its tag and without push parameters; every other octet as written. */

@@ -1,6 +1,6 @@
 /** What the embedded engine can be told at its start, and the defaults. Times in milliseconds, sizes in octets. */
 
-export type TransportName = 'udp' | 'tcp';
+export type TransportName = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
 
 export interface ListenAt {
   readonly transport: TransportName;
@@ -8,6 +8,27 @@ export interface ListenAt {
   readonly address: string;
   /** 0 asks the system for a free port */
   readonly port: number;
+  /** what peers are told instead (RFC 3261 18.1.1 sent-by, Contact): name or IP address, and the port when it differs */
+  readonly advertise?: { readonly host: string; readonly port?: number };
+}
+
+/** Certificates as PEM text, so that whoever runs the engine decides where they come from and when they are read again. */
+export interface TlsMaterial {
+  /** ours with its chain, and its key; listeners for TLS and WSS need both */
+  readonly cert?: string;
+  readonly key?: string;
+  /** trusted at the peers we connect to, instead of those Node knows */
+  readonly ca?: string;
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
+}
+
+export interface WebSocketOptions {
+  /** browsers from other sites are refused; everybody is welcome when absent. A client without Origin is no browser */
+  readonly origins?: readonly string[];
+  /** cookie the handshake must carry (RFC 7118 7), else 401 */
+  readonly cookie?: { readonly name: string; readonly value: string };
+  /** how often a silent client is pinged; after two pings without any sign of life it is gone. 0: never */
+  readonly pingMs?: number;
 }
 
 export interface Timers {
@@ -25,16 +46,31 @@ export interface Limits {
   readonly headers: number;
   /** one control frame from an app */
   readonly frameBytes: number;
+  /** connected apps */
+  readonly apps: number;
+  /** octets waiting to be read by one app before others get the new requests, until it has read them all */
+  readonly appPauseBytes: number;
   /** octets waiting to be read by one app before its connection is closed */
   readonly appBacklogBytes: number;
+  /** how long an app may be behind before its connection is closed */
+  readonly appStallMs: number;
   /** octets waiting to be read by one SIP peer before its connection is closed */
   readonly peerBacklogBytes: number;
+  /** accepted and not yet closed, of all listeners together */
   readonly connections: number;
+  /** of these from one IPv4 address, or from one /64 of IPv6 */
+  readonly connectionsPerAddress: number;
+  /** the longest a TLS handshake and a WebSocket upgrade may take together */
+  readonly handshakeMs: number;
+  /** a connection that brings no SIP message or keep-alive for so long after it was made is closed */
+  readonly firstMessageMs: number;
   /** the longest a started message may take to arrive */
   readonly halfMessageMs: number;
   /** a connection that says nothing for so long is closed */
   readonly idleMs: number;
   readonly connectMs: number;
+  /** as connectMs, where the connection is only tried because of a request's size */
+  readonly connectForSizeMs: number;
   /** requests waiting for an app; above it new ones get 503 */
   readonly parked: number;
   /** requests of any age the engine still answers for; above it, and above their octets, new ones get 503 and are forgotten */
@@ -44,11 +80,30 @@ export interface Limits {
   readonly answerBytes: number;
 }
 
+/** Where apps connect. */
+export interface ControlAt {
+  readonly secret: string;
+  /** 127.0.0.1 when absent */
+  readonly host?: string;
+  /** 0 asks the system for a free port */
+  readonly port: number;
+  /** A Unix socket instead of host and port. One whose name begins with NUL leaves no file behind (Linux only). */
+  readonly path?: string;
+  /** a second port on the same host; certificate chain and private key in PEM */
+  readonly tls?: { readonly port: number; readonly cert: string; readonly key: string };
+}
+
 export interface EngineOptions {
   readonly listen: readonly ListenAt[];
-  /** address written into Via and Contact instead of the bound one, for an engine behind one-to-one NAT */
+  /** as `advertise`, for every listener that has none of its own */
   readonly externalAddress?: string;
-  readonly control: { readonly host?: string; readonly port: number; readonly secret: string };
+  /** where names are looked up; the servers of the system when absent */
+  readonly dns?: { readonly servers?: readonly string[]; readonly timeoutMs?: number };
+  /** a request of more octets goes over TCP where the peer takes it (RFC 3261 18.1.1); 0 never */
+  readonly tcpAboveBytes?: number;
+  readonly tls?: TlsMaterial;
+  readonly webSocket?: WebSocketOptions;
+  readonly control: ControlAt;
   readonly timers?: Partial<Timers>;
   readonly limits?: Partial<Limits>;
   /** send to the connection a device registered on, found by user@host of its Contact (default true) */
@@ -63,6 +118,7 @@ export interface Settings {
   readonly timers: Timers;
   readonly limits: Limits;
   readonly registrationCache: boolean;
+  readonly tcpAboveBytes: number;
   readonly parkMs: number;
   readonly sessionSecondMs: number;
 }
@@ -73,12 +129,19 @@ const defaultLimits: Limits = {
   messageBytes: 65_535,
   headers: 256,
   frameBytes: 1_048_576,
+  apps: 64,
+  appPauseBytes: 16 * 1_048_576,
   appBacklogBytes: 64 * 1_048_576,
+  appStallMs: 30_000,
   peerBacklogBytes: 1_048_576,
   connections: 50_000,
+  connectionsPerAddress: 2000,
+  handshakeMs: 10_000,
+  firstMessageMs: 30_000,
   halfMessageMs: 10_000,
   idleMs: 3_600_000,
   connectMs: 4000,
+  connectForSizeMs: 500,
   parked: 100_000,
   transactions: 200_000,
   transactionBytes: 256 * 1_048_576,
@@ -90,6 +153,7 @@ export function settle(options: EngineOptions): Settings {
     timers: { ...defaultTimers, ...options.timers },
     limits: { ...defaultLimits, ...options.limits },
     registrationCache: options.registrationCache ?? true,
+    tcpAboveBytes: options.tcpAboveBytes ?? 1300,
     parkMs: options.parkMs ?? 64_000,
     sessionSecondMs: options.sessionSecondMs ?? 1000,
   };

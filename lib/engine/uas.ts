@@ -3,8 +3,8 @@
  * dialogs, gives them to apps, and turns the apps' answers into responses. drachtio-protocol B.1, B.4, B.6.
  */
 import { parseMessage, type SipResponse } from '../sip/message.ts';
-import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, ownContact, peerOf } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
 import { PendingAck } from './dialog/pending-ack.ts';
 import { ReliableProvisional } from './dialog/reliable-provisional.ts';
@@ -15,14 +15,19 @@ import type { Read, Request } from './reading.ts';
 import { expiryIn, memoOf, noMemo, takeTag, transactionKey } from './request-memo.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
 import { type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
+import { lengthOf } from './transaction/timer-lengths.ts';
 import type { Flow } from './transport/flow.ts';
 
 /** Methods that get 503 while no app wants them; anything else is 405 or 501. */
 const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO']);
+/** What is refused while the engine drains: new calls and subscriptions, and the question whether we take any. */
+const refusedInDrain = new Set(['INVITE', 'SUBSCRIBE', 'OPTIONS']);
 /** Methods that mean nothing outside a dialog. */
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
 const allow =
   'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
+/** Octets above which RFC 3261 18.1.1 has a sender prefer TCP. */
+const largeRequest = 1300;
 const unknownTransaction = 'Response not sent due to unknown transaction';
 
 export class Uas implements ServerHost {
@@ -32,11 +37,12 @@ export class Uas implements ServerHost {
   readonly #answered: AnsweredRequests;
   /** of all transactions together */
   #octets = 0;
+  #draining = false;
 
   constructor(core: Core) {
     this.#core = core;
     const { timers, limits } = core.settings;
-    this.#answered = new AnsweredRequests(core.wheel, 64 * timers.t1Ms, limits.answerBytes);
+    this.#answered = new AnsweredRequests(core.wheel, lengthOf('timer-j', timers, false), limits.answerBytes);
   }
 
   get wheel(): Core['wheel'] {
@@ -50,6 +56,23 @@ export class Uas implements ServerHost {
   /** Transactions the engine holds, and answers kept for copies. */
   get sizes(): { readonly open: number; readonly answered: number } {
     return { open: this.#byKey.size, answered: this.#answered.size };
+  }
+
+  /** Requests an app may still answer. */
+  get waiting(): number {
+    return this.#byId.size;
+  }
+
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Nobody will answer any more: refuses what waits. */
+  giveUp(): void {
+    for (const transaction of this.#byId.values()) {
+      this.#answer(transaction, 503, 'Service Unavailable');
+      if (transaction.dialog?.confirmed === false) this.#end(transaction.dialog);
+    }
   }
 
   /** True while the request waits for its first answer. */
@@ -127,10 +150,19 @@ export class Uas implements ServerHost {
       this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
       return;
     }
+    if (this.#draining && refusedInDrain.has(method)) {
+      counters.overload++;
+      this.#answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      return;
+    }
     // srf unescapes method names: `RE%47ISTER` must not become REGISTER there
     const app = method.includes('%') ? undefined : routes.next(method);
     if (app === undefined) {
-      if (served.has(method)) this.#answer(transaction, 503, 'Service Unavailable');
+      // apps there are, but none that reads what it is given
+      if (routes.has(method)) {
+        counters.overload++;
+        this.#answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      } else if (served.has(method)) this.#answer(transaction, 503, 'Service Unavailable');
       else if (method === 'REFER') this.#answer(transaction, 405, 'Method Not Allowed', allow);
       else this.#answer(transaction, 501, 'Not Implemented');
       return;
@@ -144,7 +176,10 @@ export class Uas implements ServerHost {
     transaction.memo = memoOf(request);
     this.#offer(transaction);
     const { listener } = request.flow;
-    app.newRequest(request.text, peerOf(request.flow), transaction.id, listener);
+    app.newRequest(request.text, peerOf(request.flow), transaction.id, {
+      host: listener.host,
+      port: listener.toldPort,
+    });
   }
 
   #onInDialog(request: Request, key: string, dialog: Dialog): void {
@@ -172,15 +207,23 @@ export class Uas implements ServerHost {
       this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
       return;
     }
+    // a peer on UDP that took TCP for one large request (RFC 3261 18.1.1) has not moved there
+    const forSize =
+      request.flow.listener.reliable &&
+      !dialog.flow.listener.reliable &&
+      dialog.flow.remoteAddress === request.flow.remoteAddress &&
+      request.text.length > largeRequest;
     const target =
       method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
     if (target !== undefined) {
       dialog.target = target;
-      dialog.alongFlow =
-        request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
+      if (!forSize) {
+        dialog.behindNat = dialog.routes.length === 0 && !pointsAlong(target, request.flow);
+        dialog.alongFlow = request.flow.listener.reliable || dialog.behindNat;
+      }
     }
     // a device that moved to another connection or port is answered there from now on
-    if (dialog.alongFlow) dialog.flow = request.flow;
+    if (dialog.alongFlow && !forSize) dialog.flow = request.flow;
     transaction.app = dialog.owner;
     transaction.memo = memoOf(request);
     dialog.open.add(transaction);
@@ -266,7 +309,7 @@ export class Uas implements ServerHost {
       address: remoteAddress,
       port: transaction.sentByPort,
     });
-    if (flow === undefined) return false;
+    if (flow?.open !== true) return false;
     transaction.flow = flow;
     return true;
   }
@@ -283,14 +326,14 @@ export class Uas implements ServerHost {
     const { method, memo = noMemo, flow } = transaction;
     let dialog = transaction.dialog;
     if (method === 'SUBSCRIBE' && success) {
-      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
       if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
     // a target refresh needs the target of both sides (RFC 3311 5.2)
-    if (method === 'UPDATE' && success && !headers.has('contact'))
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+    if (method === 'UPDATE' && success && !headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
+    if (success && method === 'REGISTER') this.#core.transports.noteRegistered(flow);
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
     const text = printResponse(status, reason, transaction, lines, body);
     const peer = { protocol: '', address: flow.remoteAddress, port: flow.remotePort };
@@ -335,7 +378,7 @@ export class Uas implements ServerHost {
     }
     const { dialog } = transaction;
     if ((reliable || (status >= 200 && status < 300)) && !headers.has('contact')) {
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     }
     const provisional = reliable ? new ReliableProvisional(transaction, this.wheel, this.timers) : undefined;
     if (provisional !== undefined) lines = `RSeq: ${provisional.rseq}\r\n${lines}`;
@@ -373,6 +416,7 @@ export class Uas implements ServerHost {
   /** Makes the dialog of an answer; undefined when another one has its id. */
   #dialogFor(transaction: ServerTransaction, app: AppLink, confirmed: boolean): Dialog | undefined {
     const { memo = noMemo, flow, to } = transaction;
+    const behindNat = memo.routes.length === 0 && memo.target !== '' && !pointsAlong(memo.target, flow);
     const dialog = new Dialog({
       id: dialogId(transaction.callId, transaction.fromTag),
       callId: transaction.callId,
@@ -386,8 +430,8 @@ export class Uas implements ServerHost {
       target: memo.target,
       routes: memo.routes,
       flow,
-      alongFlow:
-        flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
+      alongFlow: flow.listener.reliable || memo.target === '' || behindNat,
+      behindNat,
     });
     if (!this.#core.dialogs.add(dialog, false)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;
@@ -467,10 +511,6 @@ export class Uas implements ServerHost {
     transaction.memo =
       transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
   }
-}
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }
 
 function partsOf(transaction: ServerTransaction): { vias: string; from: string; callId: string; cseq: string } {

@@ -96,13 +96,34 @@ export const metrics = {
   bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {
     state: ['awake', 'asleep', 'plain', 'unpushable'],
   }),
-  heldInvites: gauge('reveille_held_invites', 'INVITEs waiting for a phone to wake.', none),
-  oldestHeld: gauge('reveille_oldest_held_seconds', 'Age of the INVITE that has waited longest.', none),
+  heldInvites: gauge('reveille_held_invites', 'INVITEs and other requests that wait for a phone.', none),
+  oldestHeld: gauge('reveille_oldest_held_seconds', 'Age of the request that has waited longest.', none),
   wakes: counter('reveille_wakes_total', 'Held INVITEs by how they ended and whose fault it was.', { ending, fault }),
+  heldRequests: counter(
+    'reveille_held_requests_total',
+    'Requests for phones other than INVITE, in dialogs or not, by how they ended.',
+    { method, ending },
+  ),
+  messages: counter('reveille_messages_total', 'Messages taken over for phones that were away (messages.store).', {
+    outcome: ['stored', 'full', 'delivered', 'refused', 'expired', 'retried'],
+  }),
   pushes: counter('reveille_pushes_total', 'Pushes asked of a push service.', {
     provider,
     outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
   }),
+  refreshPushes: counter(
+    'reveille_refresh_pushes_total',
+    'Pushes that ask a sleeping phone to register again before its binding ends.',
+    {
+      provider,
+      outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+    },
+  ),
+  refreshImpossible: counter(
+    'reveille_refresh_impossible_total',
+    'Registrations of phones that no refresh push can reach: they have a VoIP token only and do not wake themselves.',
+    none,
+  ),
   inviteToPush: histogram(
     'reveille_invite_to_push_seconds',
     'From an INVITE to the push request on its way.',
@@ -126,6 +147,7 @@ export const metrics = {
     status: statusClass,
   }),
   calls: gauge('reveille_calls', 'Calls with both sides connected.', none),
+  subscriptions: gauge('reveille_subscriptions', 'Subscriptions that pass through this process.', none),
   engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
     event: [
       'received',
@@ -135,13 +157,38 @@ export const metrics = {
       'retransmissions',
       'overload',
       'connectionsRefused',
+      'addressLimitRefused',
+      'handshakesFailed',
+      'handshakesLate',
+      'upgradesRefused',
+      'slowClosed',
+      'idleClosed',
+      'backlogClosed',
+      'certificatesRefused',
       'controlRefused',
+      'wrongSecrets',
+      'appsBehind',
+      'appsClosed',
+      'dnsFailures',
+      'failovers',
+      'tcpForSize',
+      'tcpFallbacks',
       'faults',
     ],
   }),
   engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
-    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps', 'appBacklog'],
   }),
+  certificateReloads: counter(
+    'reveille_certificate_reloads_total',
+    'Times the certificate files were read again; refused: they were wrong, and the old ones stay in use.',
+    { result: ['accepted', 'refused'] },
+  ),
+  certificateExpires: gauge(
+    'reveille_certificate_expires_at_seconds',
+    'When the certificate of the TLS and WSS listeners ends, in seconds since 1970; 0 when there is none.',
+    none,
+  ),
   controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
   storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {
     operation: ['read', 'swap', 'scan', 'secret', 'shared', 'ping'],

@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type HeldInvite,
-  type HoldEffect,
-  type HoldEvent,
-  hold,
-  step,
-  type Target,
-} from '../../lib/core/held-invite.ts';
+import { type HeldInvite, hold, step } from '../../lib/core/held-invite.ts';
+import type { HoldEffect, HoldEvent, Target } from '../../lib/core/hold-words.ts';
 
 const asleep = (device: string): Target => ({ device, flow: undefined, canPush: true });
 const awake = (device: string, flow = 'f1'): Target => ({ device, flow, canPush: true });
@@ -416,7 +410,7 @@ describe('crossing messages', () => {
     expect(call.answered('e/1')).toEqual(['hang-up e/1', 'over answered none']);
   });
 
-  test('nobody picks up: the best answer or 480 when the ring timer ends', () => {
+  test('[EDGE-PRX-12] the ring timer stands for Timer C: the best answer or 480 when it ends, and CANCEL to who still rings', () => {
     const call = new Call([desk('d')]);
     call.progress('d/1');
     expect(call.on({ is: 'ring-timer' })).toEqual(['refuse 480', 'cancel-leg d/1 timeout']);

@@ -27,7 +27,7 @@ export class FakeControl {
     server.on('connection', (socket) => {
       this.connections++;
       this.#socket = socket;
-      const reader = new FrameReader();
+      const reader = new FrameReader(1_000_000);
       socket.on('error', () => {});
       socket.on('data', (chunk) => {
         reader.read(chunk, (payload) => {
@@ -84,6 +84,13 @@ export class FakeControl {
 
   send(payload: string): void {
     this.#socket?.write(frame(`${randomUUID()}|${payload}`), 'latin1');
+  }
+
+  /** What is sent meanwhile arrives in one piece. */
+  together(task: () => void): void {
+    this.#socket?.cork();
+    task();
+    this.#socket?.uncork();
   }
 
   raw(octets: string): void {

@@ -1,35 +1,33 @@
-/** The tables of docs/operations.md, made from the code they are about. */
+/** The tables of docs/operations.md and docs/engine.md, made from the code they are about. */
+import { engineConfigKeys } from '../../lib/config/engine-config.ts';
+import type { KeyRow } from '../../lib/config/keys.ts';
 import { configKeys } from '../../lib/config/schema.ts';
 import { errorTable } from '../../lib/errors.ts';
 import { metrics } from '../../lib/telemetry/metrics.ts';
-
-const code = (text: string): string => `\`${text}\``;
-// a bar would end the cell
-const cell = (text: string): string => text.replaceAll('|', '\\|');
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
-  return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
-}
+import { code, table } from './page-tables.ts';
 
 function written(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map((one) => code(String(one))).join(', ');
   return code(String(value));
 }
 
+function keyTable(keys: readonly KeyRow[]): string {
+  return table(
+    ['key', 'what it may be', 'default', 'variable', 'what it does'],
+    keys.map((key) => [
+      code(key.path),
+      key.expected,
+      key.presence === 'default' ? written(key.fallback) : key.presence,
+      key.env === undefined ? '' : code(key.env),
+      key.doc,
+    ]),
+  );
+}
+
 /** By the name in the marker that stands before the table. */
-export const tables: Readonly<Record<'config' | 'metrics' | 'errors', () => string>> = {
-  config: () =>
-    table(
-      ['key', 'what it may be', 'default', 'variable', 'what it does'],
-      configKeys.map((key) => [
-        code(key.path),
-        key.expected,
-        key.presence === 'default' ? written(key.fallback) : key.presence,
-        key.env === undefined ? '' : code(key.env),
-        key.doc,
-      ]),
-    ),
+export const tables: Readonly<Record<'config' | 'engine' | 'metrics' | 'errors', () => string>> = {
+  config: () => keyTable(configKeys),
+  engine: () => keyTable(engineConfigKeys),
   metrics: () =>
     table(
       ['metric', 'kind', 'labels', 'what it tells'],
@@ -54,15 +52,3 @@ export const tables: Readonly<Record<'config' | 'metrics' | 'errors', () => stri
       ]),
     ),
 };
-
-/** Puts each table between its markers; unknown markers are an error. */
-export function withTables(page: string): string {
-  return page.replace(
-    /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
-    (_, start: string, name: string, end: string) => {
-      const make = (tables as Readonly<Record<string, (() => string) | undefined>>)[name];
-      if (make === undefined) throw new Error(`There is no table ${name}.`);
-      return `${start}${make()}\n${end}`;
-    },
-  );
-}

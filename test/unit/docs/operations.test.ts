@@ -1,23 +1,22 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { tables, withTables } from '../../support/operations-tables.ts';
+import { tables } from '../../support/operations-tables.ts';
+import { expectCurrent } from '../../support/page-tables.ts';
 
-const file = join(import.meta.dirname, '../../../docs/operations.md');
-const page = readFileSync(file, 'utf8');
+const { config, engine, metrics, errors } = tables;
+const pages = { 'operations.md': { config, metrics, errors }, 'engine.md': { engine } };
 
-describe('docs/operations.md', () => {
-  it('has the tables of config keys, metrics and errors, each as the code has it', () => {
-    for (const name of Object.keys(tables)) expect(page).toContain(`<!-- table: ${name} -->\n`);
-    const now = withTables(page);
+describe.each(Object.entries(pages))('docs/%s', (name, owned) => {
+  it('has its tables, each as the code has it', () => {
     // UPDATE_DOCS=1 npm run test:unit -- operations
-    if (process.env['UPDATE_DOCS'] === '1') writeFileSync(file, now);
-    else expect(page).toBe(now);
+    expectCurrent(name, owned);
   });
 
   it('names only metrics that exist', () => {
-    const known = tables.metrics();
+    const page = readFileSync(join(import.meta.dirname, '../../../docs', name), 'utf8');
+    const known = metrics();
     const named = new Set(page.match(/\breveille_[a-z_]+/g) ?? []);
-    expect([...named].filter((name) => !known.includes(`\`${name}\``))).toEqual([]);
+    expect([...named].filter((metric) => !known.includes(`\`${metric}\``))).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { classify, type Classifier, type KnownDomain } from '../../../apps/edge/middleware/classify.ts';
-import { screen } from '../../../apps/edge/middleware/screen.ts';
+import { screen, screenAsRegistrar } from '../../../apps/edge/middleware/screen.ts';
 import { appFinder } from '../../../apps/edge/push-apps.ts';
 import { sealContact } from '../../../lib/core/contact-token.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
@@ -18,6 +18,9 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
     domain: {
       name,
       registration,
+      withoutPath: 'accept',
+      requirePath: true,
+      serviceRoute: false,
       upstream: `sip:${pbx}:5060;transport=udp`,
       edgeHost: '192.0.2.1:5060;transport=udp',
       realm: name,
@@ -25,7 +28,8 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
       users: new Map(),
     },
     trusted,
-    upstreamSource: () => `${pbx}:5060`,
+    proxies: new BlockList(),
+    isUpstream: (address, port) => address === pbx && port === 5060,
   };
 }
 
@@ -34,7 +38,10 @@ const classifier: Classifier = {
     aDomain('example.com', 'mid-registrar', '192.0.2.10'),
     aDomain('reg.example.com', 'registrar', '192.0.2.20'),
   ],
+  purrKey: Buffer.alloc(32, 8),
   contactKey,
+  flowKey: Buffer.alloc(32, 8),
+  gruuKey: Buffer.alloc(32, 9),
 };
 
 function arrived(
@@ -128,14 +135,30 @@ describe('checks before any work', () => {
     expect(answer([['Max-Forwards', '1']])).toBeUndefined();
   });
 
+  it('[EDGE-PRX-01] refuses a request-URI that is none, or not ours to read', () => {
+    const status = (uri: string) => screen(arrived(uri, '192.0.2.10', { method: 'REGISTER' }))?.status;
+    expect(status('sip:2001:db8::10')).toBe(400);
+    expect(status('sip:user@example.com?Route=%3Csip:example.com%3E')).toBe(400);
+    expect(status('soap.beep://192.0.2.103:3002')).toBe(416);
+    expect(status('sip:[2001:db8::10]:5070')).toBeUndefined();
+  });
+
+  it('refuses a From that reads as two addresses', () => {
+    const from = (value: string) => {
+      const { request, ...rest } = arrived('sip:a@example.com', '192.0.2.10');
+      return screen({ ...rest, request: { ...request, headers: request.headers.copy().set('From', value) } })?.status;
+    };
+    expect(from('Bell, Alexander <sip:a.g.bell@example.com>;tag=43')).toBe(400);
+    expect(from('"Bell, Alexander" <sip:a.g.bell@example.com>;tag=43')).toBeUndefined();
+    expect(from('J\u00f6rg (home) <sip:a@example.com>;tag=43')).toBeUndefined();
+  });
+
   it('[EDGE-REG-03] refuses what it does not understand, and names it', () => {
-    const refused = answer(
-      [
-        ['Require', 'path, foo'],
-        ['Require', 'bar'],
-      ],
-      'REGISTER',
-    );
+    const headers: readonly [string, string][] = [
+      ['Require', 'path, foo'],
+      ['Require', 'bar'],
+    ];
+    const refused = screenAsRegistrar(arrived('sip:example.com', '192.0.2.10', { headers, method: 'REGISTER' }));
     expect([refused?.status, refused?.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
     expect(answer([['Proxy-Require', 'foo']])?.status).toBe(420);
     // what the other end must understand is not for us to refuse
@@ -158,7 +181,7 @@ describe('the app that pushes a phone', () => {
     ['TEAM.com.example.other', undefined],
     ['TEAM.com.example.phone.evil', undefined],
     ['OTHER.com.example.phone.voip', undefined],
-  ])('of %s is %s', (param, app) => expect(find('apns', param)).toBe(app));
+  ])('of %s is %s', (param, app) => expect(find('apns', param, [])).toBe(app));
 
-  it('is none of another service', () => expect(find('fcm', 'TEAM.com.example.phone.voip')).toBeUndefined());
+  it('is none of another service', () => expect(find('fcm', 'TEAM.com.example.phone.voip', [])).toBeUndefined());
 });
