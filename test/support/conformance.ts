@@ -7,6 +7,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { isDemanded, requirements } from '../rfc/requirements.ts';
 import { notYet } from '../rfc/not-yet.ts';
+import { titlesIn } from './test-titles.ts';
 
 const testRoot = join(import.meta.dirname, '..');
 
@@ -28,21 +29,15 @@ export interface Evidence {
 /** By id. */
 export type Shown = ReadonlyMap<string, readonly Evidence[]>;
 
-const titled =
-  /\b(?:describe|it|test)((?:\.\w+(?:\((?:[^()]|\([^()]*\))*\))?)*)\(\s*(['"`])((?:\[[A-Z]+-[A-Z0-9-]+\]\s*)+)((?:\\.|(?!\2)[^\\])*)\2/g;
-
 /** What the titles in test/ claim. Skipped, todo and failing-as-expected tests claim nothing. */
 export function shownByTests(): Shown {
   const shown = new Map<string, Evidence[]>();
   for (const path of testFiles()) {
     const source = readFileSync(path, 'utf8');
     const overSockets = reaches(path, new Set());
-    for (const [, modifiers = '', , ids = '', title = ''] of source.matchAll(titled)) {
-      if (/\.(?:skip|todo|fails)\b/.test(modifiers)) continue;
-      for (const [, id = ''] of ids.matchAll(/\[([A-Z0-9-]+)\]/g)) {
-        const evidence = { file: relative(testRoot, path), title: title.trim(), overSockets };
-        shown.set(id, [...(shown.get(id) ?? []), evidence]);
-      }
+    for (const { ids, title } of titlesIn(source)) {
+      const evidence = { file: relative(testRoot, path), title, overSockets };
+      for (const id of ids) shown.set(id, [...(shown.get(id) ?? []), evidence]);
     }
   }
   return shown;
@@ -53,7 +48,9 @@ export function complaints(shown: Shown): readonly string[] {
   const known = new Set(requirements.map(({ id }) => id));
   const proven = (id: string): boolean => shown.get(id)?.some(({ overSockets }) => overSockets) ?? false;
   return [
-    ...[...shown.keys()].filter((id) => !known.has(id)).map((id) => `${id}: a test names it, and no page knows it`),
+    ...[...shown]
+      .filter(([id]) => !known.has(id))
+      .map(([id, [one]]) => `${id}: ${one?.file} names it, no page knows it`),
     ...Object.keys(notYet)
       .filter((id) => !known.has(id))
       .map((id) => `${id}: not-yet.ts names it, and no page knows it`),
