@@ -100,7 +100,7 @@ function statusOf(id: string, wired: number, all: number): string {
   return all > 0 ? 'shown without sockets' : '';
 }
 
-/** Assertions about constants, which pass whatever the program does. (That a test asserts at all is seen to by vitest.config.ts.) */
+/** Assertions about constants, which pass whatever the program does. */
 function tautologies(): readonly string[] {
   const empty = /expect\(\s*(?:true|false|null|undefined|\d+|'[^']*')\s*\)/;
   return testFiles()

@@ -28,7 +28,7 @@ Made by \`npm run conformance\` from the titles of the tests; do not edit. ${con
   *phone*: the duty of the phone or the operator, which the edge has to live with.
 - **test**: the first one; **status** counts all whose titles begin with the id and which speak to a running edge or engine over
   sockets. *shown without sockets*: by a pure test only. Nothing: not shown, and no RFC demands it with a key word.
-- A run of \`npm test\` says whether they pass; one without an assertion fails.
+- "Shown" is what titles claim: whether a test passes is said by a run of \`npm test\`, whether it shows enough by reading it.
 
 ${conformanceTable(shown)}
 `;
