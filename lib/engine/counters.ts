@@ -12,6 +12,8 @@ export interface Counters {
   retransmissions: number;
   /** requests refused because too many wait for an app */
   overload: number;
+  /** requests in or for a dialog that the engine refused by itself: 481, 491, 500 for their order, 422, 504 without PRACK */
+  inDialogRefused: number;
   connectionsRefused: number;
   controlRefused: number;
   serverTransactions: number;
@@ -31,6 +33,7 @@ export function zeroCounters(): Counters {
     dropped: 0,
     retransmissions: 0,
     overload: 0,
+    inDialogRefused: 0,
     connectionsRefused: 0,
     controlRefused: 0,
     serverTransactions: 0,

@@ -4,8 +4,10 @@ import type { AppLink } from './control/app-link.ts';
 import { Routes } from './control/routes.ts';
 import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
+import type { Dialog } from './dialog/dialog.ts';
 import { Dialogs } from './dialog/dialogs.ts';
-import { agreeSession, subscriptionExpiry } from './dialog/session-expiry.ts';
+import { SessionClock } from './dialog/session-clock.ts';
+import { subscriptionExpiry } from './dialog/subscription.ts';
 import { type EngineOptions, settle, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
@@ -105,16 +107,31 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     dialogs,
     registrations,
     keepSubscription: (dialog, seconds) => {
-      dialog.subscription = true;
-      dialog.sessionExpiry?.stop();
-      dialog.sessionExpiry = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
+      // a subscription inside a call is no business of the call's dialog (RFC 5057)
+      if (dialog.begunBy !== 'SUBSCRIBE') return;
+      dialog.subscriptionEnd?.stop();
+      dialog.subscriptionEnd = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
     },
-    agreeSession: (dialog, answer, peer) =>
-      agreeSession(dialog, answer, peer, { wheel, secondMs: settings.sessionSecondMs }, () =>
-        uac?.endDialog(dialog, 'Session timer expired'),
-      ),
-    endDialog: (dialog, reason) => uac?.endDialog(dialog, reason),
+    agreeSession: (dialog, answer, we) => {
+      if (dialog.over || (dialog.session === undefined && !answer.has('session-expires'))) return;
+      dialog.session ??= sessionClock(dialog);
+      dialog.session.agreed(answer, we);
+    },
+    endInvite: (dialog) => uas?.endInvite(dialog),
+    endDialog: (dialog, reason) => uac?.own.endDialog(dialog, reason),
   };
+  const sessionClock = (dialog: Dialog): SessionClock =>
+    new SessionClock(
+      {
+        get busy() {
+          return dialog.weInvite || dialog.theyInvite;
+        },
+        refresh: (seconds, minSe) => uac?.own.refresh(dialog, seconds, minSe),
+        hangUp: () => uac?.own.endDialog(dialog, 'Session timer expired'),
+      },
+      () => uac?.own.canRefresh(dialog) === true,
+      { wheel, secondMs: settings.sessionSecondMs },
+    );
   const serverSide = new Uas(core);
   const clientSide = new Uac(core);
   const frames: SipFrames = {

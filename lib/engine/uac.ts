@@ -1,50 +1,36 @@
 /**
- * The side that asks (RFC 3261 8.1, 9.1, 12.1.2, 12.2.1, 13.2): writes the apps' requests with the defaults drachtio-srf
- * relies on, finds the way, and gives the answers back. drachtio-protocol B.5, B.6, C.
+ * The side that asks (RFC 3261 8.1, 9.1, 12.2.1): writes the apps' requests with the defaults drachtio-srf relies on, finds the
+ * way, and gives the answers back. What answers make of dialogs is in uac-answers.ts. drachtio-protocol B.5, B.6, C.
  */
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
 import { parseUri } from '../sip/uri.ts';
 import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact, ownVia, sentPeer } from './core.ts';
-import { contactUri, Dialog, dialogId } from './dialog/dialog.ts';
-import { adoptAnswer, dialogParts, wayOf } from './dialog/requests.ts';
-import { endsSubscription } from './dialog/session-expiry.ts';
-import { newBranch, newTag, uuid } from './ids.ts';
+import { type Core, ownContact, sentPeer } from './core.ts';
+import { contactUri, type Dialog, dialogId } from './dialog/dialog.ts';
+import { wayOf } from './dialog/requests.ts';
+import { endsSubscription } from './dialog/subscription.ts';
+import { newTag, uuid } from './ids.ts';
 import { beginsDialog, newRequestParts } from './new-request.ts';
-import { appLines, printRequest, printResponse, type RequestParts } from './printing.ts';
+import { appLines, printRequest, printResponse } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
 import { hopOf, resolveName } from './resolve.ts';
 import { type ClientHost, ClientTransaction, type ClientUser, type Failure } from './transaction/client-transaction.ts';
 import type { Flow } from './transport/flow.ts';
+import { UacAnswers } from './uac-answers.ts';
+import { nextParts, OwnRequests } from './uac-own.ts';
+import { ownRequest, type Sender, type Sent, type Transaction } from './uac-sent.ts';
 
-/** What is remembered of a request until its answer. */
-interface Sent {
-  /** who hears the answers; nobody for CANCEL and the engine's own BYE */
-  readonly app: AppLink | undefined;
-  readonly txn: string;
-  /** the id of the dialog it may begin or is in; '' for none */
-  dialogId: string;
-  /** the dialog it was sent in */
-  readonly dialog: Dialog | undefined;
-  readonly parts: RequestParts;
-  /** an outbound proxy was named: the dialog keeps using it */
-  readonly alongFlow: boolean;
-  /** the dialog the first answers of an INVITE began */
-  begun: Dialog | undefined;
-  /** CANCEL that waits or went out */
-  cancel: string;
-  /** the NOTIFY that ends a subscription */
-  readonly last: boolean;
-}
-
-type Transaction = ClientTransaction<Sent>;
-
+/** More INVITEs of one dialog than this do not wait for one another. */
+const mostWaiting = 8;
 const noDialog = 'Server error: unable to find dialog for dialog id provided';
 const withContact = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'UPDATE']);
 
-export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
+export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
   readonly #core: Core;
+  /** requests of the engine's own */
+  readonly own: OwnRequests;
+  readonly #answers: UacAnswers;
   readonly #byBranch = new Map<string, Transaction>();
   /** INVITEs an app may still cancel */
   readonly #invites = new Map<string, Transaction>();
@@ -52,6 +38,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   constructor(core: Core) {
     this.#core = core;
+    this.own = new OwnRequests(core, this);
+    this.#answers = new UacAnswers(core, this.own);
   }
 
   get wheel(): Core['wheel'] {
@@ -137,9 +125,19 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'missing content-type');
       return;
     }
+    const { method } = request;
+    if (method === 'INVITE') {
+      // while a refresh of the engine's own is on its way (RFC 3261 14.1: one at a time)
+      if (dialog.refreshing && dialog.waiting.length < mostWaiting) {
+        dialog.waiting.push(() => this.onInDialog(app, msgId, id, message));
+        return;
+      }
+      dialog.asking++;
+    }
+    if (method === 'BYE' && dialog.confirmed) this.#core.endInvite(dialog);
     wayOf(dialog, this.#core.transports, (flow) => {
-      const parts = this.#inDialog(dialog, request.method, flow ?? dialog.flow, newBranch());
-      const contact = withContact.has(request.method)
+      const parts = nextParts(dialog, method, flow ?? dialog.flow);
+      const contact = withContact.has(method)
         ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener))
         : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
@@ -151,15 +149,18 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         dialog,
         parts: all,
         alongFlow: true,
-        begun: undefined,
+        begun: [],
+        answered: undefined,
         cancel: '',
         last: endsSubscription(request.headers),
+        sdp: sdpOf(request),
       };
       if (flow === undefined) {
+        if (method === 'INVITE') dialog.asking--;
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
         this.#localAnswer(sent, 410, 'Gone', dialog.flow.listener.transport);
-        if (request.method === 'BYE') this.#core.dialogs.remove(dialog);
+        if (method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
       this.#launch(app, msgId, sent, flow, text);
@@ -210,9 +211,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       dialog: undefined,
       parts,
       alongFlow,
-      begun: undefined,
+      begun: [],
+      answered: undefined,
       cancel: '',
       last: false,
+      sdp: sdpOf(request),
     };
     if (flow === undefined) {
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
@@ -226,11 +229,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   /** Tells the app what goes out, then sends it: the echo must be there before the first answer. */
   #launch(app: AppLink, msgId: string, sent: Sent, flow: Flow, text: string): void {
     app.requestSent(msgId, text, text.length, sentPeer(flow), sent.txn);
-    const transaction = this.#start(sent, flow, text);
+    const transaction = this.start(sent, flow, text);
     if (sent.parts.method === 'INVITE') this.#invites.set(sent.txn, transaction);
   }
 
-  #start(sent: Sent, flow: Flow, text: string): Transaction {
+  start(sent: Sent, flow: Flow, text: string): Transaction {
     const { method, via } = sent.parts;
     const branch = via.slice(via.indexOf('branch=') + 7);
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
@@ -248,52 +251,15 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   // ---- in a dialog ----
 
-  #inDialog(dialog: Dialog, method: string, flow: Flow, branch: string): RequestParts {
-    dialog.localSeq++;
-    return dialogParts(dialog, method, flow, branch, dialog.localSeq);
-  }
-
   #sendAck(app: AppLink, msgId: string, dialog: Dialog | undefined, request: SipRequest): void {
     if (dialog === undefined || dialog.invited === 0 || dialog.ack?.seq === dialog.invited) {
       app.notOk(msgId, 'Server error: ACK for non-success final response is automatically generated by server');
       return;
     }
-    const seq = dialog.invited;
-    wayOf(dialog, this.#core.transports, (found) => {
-      const flow = found ?? dialog.flow;
-      const lines = appLines(request.headers, request.body, true) ?? '';
-      const text = printRequest(dialogParts(dialog, 'ACK', flow, newBranch(), seq), lines, request.body);
-      flow.send(text);
-      dialog.ack = { seq, text };
+    this.own.ack(dialog, appLines(request.headers, request.body, true) ?? '', request.body, (text, flow) => {
       app.requestSent(msgId, text, text.length, sentPeer(flow), uuid());
       if (dialog.byeAfterAck) this.#core.endDialog(dialog, 'ACK-BYE due to cancel race condition');
     });
-  }
-
-  /** BYE of the engine's own; the app hears of it as `unsolicited`. */
-  endDialog(dialog: Dialog, reason: string): void {
-    if (dialog.over) return;
-    this.#core.dialogs.remove(dialog);
-    wayOf(dialog, this.#core.transports, (flow) => {
-      const parts = this.#inDialog(dialog, 'BYE', flow ?? dialog.flow, newBranch());
-      const text = printRequest(parts, `Reason: SIP;cause=200;text="${reason}"\r\n`);
-      if (flow !== undefined) this.#start(this.#own(parts), flow, text);
-      dialog.owner.unsolicited(text, sentPeer(flow ?? dialog.flow), dialog.id);
-    });
-  }
-
-  #own(parts: RequestParts): Sent {
-    return {
-      app: undefined,
-      txn: '',
-      dialogId: '',
-      dialog: undefined,
-      parts,
-      alongFlow: true,
-      begun: undefined,
-      cancel: '',
-      last: false,
-    };
   }
 
   // ---- from the network ----
@@ -308,127 +274,50 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 
   onResponse(transaction: Transaction, response: Response): void {
-    const { sent } = transaction;
-    const { status } = response;
-    if (sent.app === undefined || status === 100) return;
-    if (beginsDialog.has(transaction.method) && !this.#followDialog(transaction, response)) return;
-    if (status >= 200) {
-      this.#invites.delete(sent.txn);
-      const challenged = status === 401 || status === 407;
-      if (transaction.method === 'BYE' && !challenged && sent.dialog !== undefined)
-        this.#core.dialogs.remove(sent.dialog);
+    const { sent, method } = transaction;
+    const { status, headers } = response;
+    const { dialog } = sent;
+    if (status === 100 || (sent.app === undefined && sent.onRefreshed === undefined)) return;
+    const id = beginsDialog.has(method) ? this.#answers.follow(transaction, response) : sent.dialogId;
+    if (status >= 200 && (id !== undefined || status >= 300)) this.#ended(transaction, status);
+    if (id === undefined) return;
+    if (method === 'UPDATE' && status >= 200 && status < 300 && dialog !== undefined) {
+      // a 2xx to UPDATE refreshes the target like one to INVITE (RFC 3261 12.2.1.2, erratum 3173)
+      dialog.target = contactUri(headers) ?? dialog.target;
+      if (sent.sdp !== '') dialog.localSdp = sent.sdp;
+      if (sent.onRefreshed === undefined && dialog.confirmed) this.#core.agreeSession(dialog, headers, 'uac');
     }
-    if (transaction.method === 'NOTIFY' && status >= 200 && sent.dialog?.subscription === true && sent.last)
-      this.#core.dialogs.remove(sent.dialog);
-    if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
-      sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
-      if (status >= 200) this.#core.agreeSession(sent.dialog, response.headers, 'uas');
+    if (sent.onRefreshed !== undefined) {
+      if (status >= 200) sent.onRefreshed(status, response);
+      return;
     }
-    sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, sent.dialogId);
+    sent.app?.received(response.text, response.text.length, peerOf(response.flow), sent.txn, id);
   }
 
-  /** Keeps the dialog of an INVITE or SUBSCRIBE up to date; false when the app must not hear of this answer. */
-  #followDialog(transaction: Transaction, response: Response): boolean {
-    const { sent } = transaction;
-    const { status } = response;
-    const dialog = sent.dialog ?? sent.begun;
-    if (status >= 300) {
-      if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
-      return true;
-    }
-    if (response.toTag === '') return true;
-    if (transaction.method === 'SUBSCRIBE' && status >= 200 && dialog !== undefined)
-      this.#core.keepSubscription(dialog, expiresIn(response));
-    if (dialog === undefined) {
-      sent.begun = this.#beginDialog(transaction, response);
-      if (transaction.method === 'SUBSCRIBE') this.#core.keepSubscription(sent.begun, expiresIn(response));
-      this.#noteRace(sent);
-      return true;
-    }
-    if (status >= 200 && dialog.confirmed && dialog.ack?.seq === sent.parts.seq) {
-      if (response.toTag === dialog.remoteTag) {
-        // the peer has not seen our ACK
-        dialog.flow.send(dialog.ack.text);
-        return false;
-      }
-    }
-    if (status >= 200 && sent.dialog === undefined && dialog.confirmed) {
-      if (response.toTag !== dialog.remoteTag) this.#dropFork(transaction, response);
-      return false;
-    }
-    if (sent.dialog === undefined) adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
-    else {
-      dialog.target = contactUri(response.headers) ?? dialog.target;
-      // a 2xx that is not yet acknowledged is told once; its copies wait for the app's ACK
-      if (status >= 200 && transaction.method === 'INVITE') {
-        if (sent.begun === dialog) return false;
-        sent.begun = dialog;
-        dialog.invited = sent.parts.seq;
-        this.#core.agreeSession(dialog, response.headers, 'uas');
-      }
-      return true;
-    }
-    this.#noteRace(sent);
-    return true;
-  }
-
-  /** The peer answered before our CANCEL reached it: the dialog ends right after the app's ACK. */
-  #noteRace(sent: Sent): void {
-    if (sent.begun?.confirmed === true && sent.parts.method === 'INVITE') sent.begun.byeAfterAck = sent.cancel !== '';
-  }
-
-  #beginDialog(transaction: Transaction, response: Response): Dialog {
-    const { sent } = transaction;
-    const { parts } = sent;
-    const dialog = new Dialog({
-      id: sent.dialogId,
-      callId: parts.callId,
-      owner: sent.app as AppLink,
-      local: parts.from,
-      localTag: readTag(parts.from) ?? '',
-      remote: response.to,
-      remoteTag: response.toTag,
-      localSeq: parts.seq,
-      remoteSeq: 0,
-      target: contactUri(response.headers) ?? parts.uri,
-      routes: [],
-      flow: response.flow,
-      alongFlow: true,
-    });
-    adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
-    this.#core.dialogs.add(dialog, true);
-    sent.dialogId = dialog.id;
-    return dialog;
-  }
-
-  /** A second phone answered the same INVITE: thank it and hang up; the app has its call already. */
-  #dropFork(transaction: Transaction, response: Response): void {
-    const { parts } = transaction.sent;
-    const { flow, headers } = response;
-    const shared = {
-      ...parts,
-      uri: contactUri(headers) ?? parts.uri,
-      to: response.to,
-      contact: '',
-      maxForwards: '70',
-      routes: headers
-        .list('record-route')
-        .toReversed()
-        .map((route) => `Route: ${route}\r\n`)
-        .join(''),
-    };
-    flow.send(printRequest({ ...shared, method: 'ACK', via: ownVia(flow.listener, newBranch()) }));
-    const bye = { ...shared, method: 'BYE', seq: parts.seq + 1, via: ownVia(flow.listener, newBranch()) };
-    this.#start(this.#own(bye), flow, printRequest(bye));
+  /** The final answer, told once. */
+  #ended(transaction: Transaction, status: number): void {
+    const { sent, method } = transaction;
+    const { dialog } = sent;
+    this.#invites.delete(sent.txn);
+    if (dialog === undefined) return;
+    if (method === 'INVITE' && sent.app !== undefined) dialog.asking--;
+    const challenged = status === 401 || status === 407;
+    if (method === 'BYE' && !challenged) this.#core.dialogs.remove(dialog);
+    if (method === 'NOTIFY' && dialog.begunBy === 'SUBSCRIBE' && sent.last) this.#core.dialogs.remove(dialog);
   }
 
   onFailed(transaction: Transaction, failure: Failure): void {
     const { sent, flow } = transaction;
-    this.#invites.delete(sent.txn);
-    if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
-    if (transaction.method === 'BYE' && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
-    if (failure === 'timed-out') this.#localAnswer(sent, 408, 'Request Timeout', flow.listener.transport);
-    else this.#localAnswer(sent, 503, 'Service Unavailable', flow.listener.transport);
+    const status = failure === 'timed-out' ? 408 : 503;
+    this.#answers.forgetEarly(sent);
+    this.#ended(transaction, status);
+    sent.onRefreshed?.(status, undefined);
+    this.#localAnswer(
+      sent,
+      status,
+      failure === 'timed-out' ? 'Request Timeout' : 'Service Unavailable',
+      flow.listener.transport,
+    );
   }
 
   /** An answer nobody sent: recognisable by 0 bytes, no address and port 0. */
@@ -452,12 +341,13 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   onCancelDue(transaction: Transaction): void {
     const { sent, flow } = transaction;
-    this.#start(this.#own({ ...sent.parts, method: 'CANCEL' }), flow, sent.cancel);
+    this.start(ownRequest({ ...sent.parts, method: 'CANCEL' }), flow, sent.cancel);
   }
 
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
     this.#invites.delete(transaction.sent.txn);
+    this.#answers.forgetEarly(transaction.sent);
     if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }
@@ -469,9 +359,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 }
 
-function expiresIn(response: Response): number {
-  const seconds = Number(response.headers.get('expires') ?? '3600');
-  return Number.isFinite(seconds) ? seconds : 3600;
+/** Our session description, kept for a refresh where a session timer is spoken of. */
+function sdpOf({ headers, body }: SipRequest): string {
+  return body.startsWith('v=0') && headers.has('session-expires') ? body : '';
 }
 
 function peerOf(flow: Flow): Peer {

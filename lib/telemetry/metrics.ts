@@ -134,6 +134,7 @@ export const metrics = {
       'dropped',
       'retransmissions',
       'overload',
+      'inDialogRefused',
       'connectionsRefused',
       'controlRefused',
       'faults',

@@ -67,6 +67,17 @@ export function adoptAnswer(dialog: Dialog, response: Response, asked: RequestPa
   if (asked.method === 'INVITE') dialog.invited = asked.seq;
 }
 
+/**
+ * Target and way after a target refresh of the peer that we accept (RFC 3261 12.2.2, 14.2; RFC 6141 4.5: a refused one changes
+ * nothing). A peer whose Contact is not where it is, is reached the way it reached us.
+ */
+export function refreshTarget(dialog: Dialog, target: string, flow: Flow): void {
+  if (target === '') return;
+  dialog.target = target;
+  dialog.alongFlow = flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, flow));
+  if (dialog.alongFlow) dialog.flow = flow;
+}
+
 function bareUri(route: string): string | undefined {
   return /<([^>]+)>/.exec(route)?.[1];
 }

@@ -73,8 +73,8 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
   dialog: Dialog | undefined;
   /** what an answer needs from the request besides the usual; see the UAS side */
   memo: RequestMemo | undefined;
-  /** reliable 1xx that waits for its PRACK */
-  reliable: { readonly rseq: number; acknowledge(rseq: number, cseq: number): boolean; stop(): void } | undefined;
+  /** reliable 1xx that wait for their PRACK */
+  reliable: { stop(): void } | undefined;
   #last: string | undefined;
   readonly #host: ServerHost;
   #interval = 0;
@@ -136,9 +136,12 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     return true;
   }
 
-  /** Waits for the app, but not for ever. */
+  /** Waits for the app, but not for ever: after `ms` it is forgotten without a word, a re-INVITE is refused a good deal later. */
   park(ms: number): void {
-    this.#timer = this.#host.wheel.schedule(ms, this, 'park');
+    const isReInvite = this.method === 'INVITE' && this.#hadToTag;
+    this.#timer = isReInvite
+      ? this.#host.wheel.schedule(longestRingMs, this, 'held')
+      : this.#host.wheel.schedule(ms, this, 'park');
   }
 
   /** True until the first answer. */
@@ -222,11 +225,13 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
 
 /** What the UAS side needs again when the app answers. */
 export interface RequestMemo {
-  /** Contact URI of an INVITE or SUBSCRIBE, for the dialog */
+  /** Contact URI of a request that begins a dialog or refreshes its target, '' when it has none */
   readonly target: string;
   readonly routes: readonly string[];
   /** the peer takes reliable 1xx (RFC 3262) */
   readonly takesReliable: boolean;
+  /** its Allow names UPDATE */
+  readonly takesUpdate: boolean;
   /** user@host a REGISTER or SUBSCRIBE binds, '' for others */
   readonly binding: string;
 }

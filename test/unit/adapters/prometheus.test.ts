@@ -142,6 +142,7 @@ describe('followEngine', () => {
     dropped: 0,
     retransmissions: 0,
     overload: 0,
+    inDialogRefused: 0,
     connectionsRefused: 0,
     controlRefused: 0,
     faults: 0,
