@@ -2,20 +2,17 @@
 import { ControlServer, type SipFrames } from './control/server.ts';
 import type { AppLink } from './control/app-link.ts';
 import { Routes } from './control/routes.ts';
-import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
-import type { Dialog } from './dialog/dialog.ts';
 import { Dialogs } from './dialog/dialogs.ts';
-import { SessionClock } from './dialog/session-clock.ts';
-import { subscriptionExpiry } from './dialog/subscription.ts';
 import { type EngineOptions, settle, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { Flow, Receiver } from './transport/flow.ts';
 import { Transports } from './transport/transports.ts';
-import { Uac } from './uac.ts';
-import { Uas } from './uas.ts';
+import { joinSides } from './sides.ts';
+import type { Uac } from './uac.ts';
+import type { Uas } from './uas.ts';
 
 /** How long the dialogs of a lost app are kept, so that their requests are not taken for new ones. */
 const lostDialogsMs = 10 * 60_000;
@@ -98,7 +95,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   }
 
   const transports = await Transports.open(options, settings.limits, receiver, counters);
-  const core: Core = {
+  const { uas: serverSide, uac: clientSide } = joinSides({
     settings,
     counters,
     wheel,
@@ -106,34 +103,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     routes,
     dialogs,
     registrations,
-    keepSubscription: (dialog, seconds) => {
-      // a subscription inside a call is no business of the call's dialog (RFC 5057)
-      if (dialog.begunBy !== 'SUBSCRIBE') return;
-      dialog.subscriptionEnd?.stop();
-      dialog.subscriptionEnd = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
-    },
-    agreeSession: (dialog, answer, we) => {
-      if (dialog.over || (dialog.session === undefined && !answer.has('session-expires'))) return;
-      dialog.session ??= sessionClock(dialog);
-      dialog.session.agreed(answer, we);
-    },
-    endInvite: (dialog) => uas?.endInvite(dialog),
-    endDialog: (dialog, reason) => uac?.own.endDialog(dialog, reason),
-  };
-  const sessionClock = (dialog: Dialog): SessionClock =>
-    new SessionClock(
-      {
-        get busy() {
-          return dialog.weInvite || dialog.theyInvite;
-        },
-        refresh: (seconds, minSe) => uac?.own.refresh(dialog, seconds, minSe),
-        hangUp: () => uac?.own.endDialog(dialog, 'Session timer expired'),
-      },
-      () => uac?.own.canRefresh(dialog) === true,
-      { wheel, secondMs: settings.sessionSecondMs },
-    );
-  const serverSide = new Uas(core);
-  const clientSide = new Uac(core);
+  });
   const frames: SipFrames = {
     onResponse: (app, msgId, txn, message) => serverSide.onResponse(app, msgId, txn, message),
     onCancel: (app, msgId, txn, message) => clientSide.onCancel(app, msgId, txn, message),
