@@ -14,12 +14,15 @@ import {
 } from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { AckContent, Dialog } from '../ports/dialog.ts';
+import type { AckContent, Dialog, EarlyDialog } from '../ports/dialog.ts';
 import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
 import type { Log } from '../ports/log.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
+import { tagOf } from '../sip/name-addr.ts';
+import { withDescription } from './description.ts';
+import { EarlyDialogs } from './early-dialogs.ts';
 
 export interface RingTimes {
   /** the bucket timer: longest wait for a device to wake */
@@ -67,6 +70,9 @@ interface RunningLeg {
   readonly leg: Leg;
   readonly device: string;
   last: SipResponse | undefined;
+  /** of that provisional */
+  early: EarlyDialog | undefined;
+  reliable: boolean;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
   /** the reliable provisional that carried the answer to the offer: the 2xx may then come without (RFC 3262 5) */
@@ -90,7 +96,9 @@ export class Ring {
   readonly #queue: HoldEvent[] = [];
   #held: HeldInvite | undefined;
   #busy = false;
-  #earlyMediaLeg: string | undefined;
+  /** whose session description the caller is given before the answer */
+  #earlyMedia: string | undefined;
+  readonly #early: EarlyDialogs;
   #answering: Promise<void> | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
@@ -98,6 +106,7 @@ export class Ring {
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
     this.#deps = deps;
+    this.#early = new EarlyDialogs(plan.transaction, plan.answers);
     this.#startedAt = deps.clock.now();
   }
 
@@ -214,13 +223,18 @@ export class Ring {
       return;
     }
     const leg = this.#deps.legs.start(request, {
-      progress: (response, reliable) =>
+      progress: (response, reliable, early) =>
         this.#onResponse(id, response, (running) => {
+          running.early = early;
+          running.reliable = reliable;
           if (reliable && response.body !== '') running.described = response;
           return { is: 'progress', leg: id, status: response.status };
         }),
       failed: (response, local) =>
-        this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+        this.#onResponse(id, response, () => {
+          this.#early.stop(`${id} `);
+          return { is: 'failed', leg: id, status: response.status, local };
+        }),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
           running.dialog = dialog;
@@ -228,7 +242,16 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined, described: undefined });
+    this.#legs.set(id, {
+      leg,
+      device,
+      last: undefined,
+      early: undefined,
+      reliable: false,
+      dialog: undefined,
+      ack: undefined,
+      described: undefined,
+    });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
@@ -239,18 +262,26 @@ export class Ring {
     this.tell(event(running));
   }
 
-  /** Only one leg's session description may reach the caller before the answer: all provisionals share one To tag. */
+  /** Only one phone's session description may reach the caller before the answer: all provisionals share one To tag. */
   #relayProgress(id: string): void {
-    const response = this.#legs.get(id)?.last;
-    if (response === undefined) return;
+    const running = this.#legs.get(id);
+    const response = running?.last;
+    if (running === undefined || response === undefined) return;
+    // a callee that forks rings in several dialogs
+    const phone = `${id} ${tagOf(response.headers.get('to') ?? '') ?? ''}`;
     const hasBody = response.body !== '';
-    if (hasBody) this.#earlyMediaLeg ??= id;
-    const withBody = hasBody && this.#earlyMediaLeg === id;
+    if (hasBody) this.#earlyMedia ??= phone;
+    const withBody = hasBody && this.#earlyMedia === phone;
+    // a description that has arrived for sure is the answer, and another phone could not give a second one
+    const reliable = withBody && running.reliable && this.#plan.targets.length === 1;
+    if (running.early !== undefined)
+      this.#early.ring(phone, running.early, withBody ? (reliable ? 'reliable' : 'unreliable') : 'none');
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,
       headers: passProgress(response.headers, withBody, this.#plan.answers),
       ...(withBody ? { body: response.body } : {}),
+      ...(reliable ? { reliable } : {}),
     });
   }
 
@@ -337,16 +368,6 @@ export class Ring {
 
 /** A reason of our own: the default one is an Error with a stack, made for every call and read by nobody. */
 const over = 'over';
-
-/** The answer with the session description of `described` when it has none of its own. */
-function withDescription(answer: SipResponse, described: SipResponse | undefined): SipResponse {
-  if (answer.body !== '' || described === undefined) return answer;
-  const headers = answer.headers.copy();
-  for (const [name, value, key] of described.headers.entries()) {
-    if (key.startsWith('content-') && key !== 'content-length' && !headers.has(key)) headers.add(name, value);
-  }
-  return { ...answer, headers, body: described.body };
-}
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
 const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {

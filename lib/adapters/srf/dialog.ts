@@ -36,11 +36,9 @@ export class SrfDialog implements Dialog {
   }
 
   request(request: DialogRequest): Promise<DialogAnswer> {
-    const text = composeRequest(request.method, placeholder, request.headers, request.body);
-    if (text === undefined) return Promise.resolve({ response: localResponse(400), local: true });
-    if (this.#over) return Promise.resolve({ response: localResponse(481), local: true });
-    if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
-    return new Promise((resolve) => this.#send(request, text, resolve));
+    return this.#over
+      ? Promise.resolve({ response: localResponse(481), local: true })
+      : askInDialog(this.#exchange, this.#id, request);
   }
 
   onRequest(listener: (transaction: ServerTransaction) => void): void {
@@ -74,37 +72,54 @@ export class SrfDialog implements Dialog {
     this.close();
     this.#ends.post(why);
   }
+}
 
-  #send(request: DialogRequest, text: string, resolve: (answer: DialogAnswer) => void): void {
-    const pracks = new Pracks(this.#exchange);
-    let txn: string | undefined;
-    const cancel = (): void => {
-      const message = composeRequest('CANCEL', placeholder, request.cancelHeaders?.() ?? Headers.empty(), '');
-      if (txn !== undefined && message !== undefined) this.#exchange.tell(`${txn}|`, message);
-    };
-    const end = (answer: DialogAnswer): void => {
-      request.cancel?.removeEventListener('abort', cancel);
-      resolve(answer);
-    };
-    this.#exchange.request(`|${this.#id}`, text, {
-      sent: (id) => {
-        txn = id;
-        if (request.method !== 'INVITE' || request.cancel === undefined) return;
-        if (request.cancel.aborted) cancel();
-        else request.cancel.addEventListener('abort', cancel, { once: true });
-      },
-      refused: (why) => {
-        const status = !this.#exchange.alive ? 503 : /unable to find dialog/i.test(why) ? 481 : 500;
-        end({ response: localResponse(status), local: true });
-      },
-      response: (response, local) => {
-        if (response.status < 200) pracks.take(response, this.#id);
-        else if (request.method === 'INVITE' && response.status < 300)
-          end({ response, local, ack: ackOnce(this.#exchange, this.#id, placeholder) });
-        else end({ response, local });
-      },
-    });
-  }
+/** Sends a request inside the dialog the engine knows by this id, confirmed or early. */
+export function askInDialog(exchange: Exchange, dialogId: string, request: DialogRequest): Promise<DialogAnswer> {
+  const text = composeRequest(request.method, placeholder, request.headers, request.body);
+  if (text === undefined) return Promise.resolve({ response: localResponse(400), local: true });
+  if (!exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
+  return new Promise((resolve) => send(exchange, dialogId, request, text, resolve));
+}
+
+function send(
+  exchange: Exchange,
+  dialogId: string,
+  request: DialogRequest,
+  text: string,
+  resolve: (answer: DialogAnswer) => void,
+): void {
+  const pracks = new Pracks(exchange);
+  let txn: string | undefined;
+  const cancel = (): void => {
+    const message = composeRequest('CANCEL', placeholder, request.cancelHeaders?.() ?? Headers.empty(), '');
+    if (txn !== undefined && message !== undefined) exchange.tell(`${txn}|`, message);
+  };
+  const end = (answer: DialogAnswer): void => {
+    request.cancel?.removeEventListener('abort', cancel);
+    resolve(answer);
+  };
+  exchange.request(`|${dialogId}`, text, {
+    sent: (id) => {
+      txn = id;
+      if (request.method !== 'INVITE' || request.cancel === undefined) return;
+      if (request.cancel.aborted) cancel();
+      else request.cancel.addEventListener('abort', cancel, { once: true });
+    },
+    refused: (why) => {
+      const status = !exchange.alive ? 503 : /unable to find dialog/i.test(why) ? 481 : 500;
+      end({ response: localResponse(status), local: true });
+    },
+    response: (response, local) => {
+      if (response.status < 200) {
+        const provisional = pracks.take(response, dialogId);
+        if (response.status > 100 && provisional !== 'repeated')
+          request.progress?.(response, provisional === 'reliable');
+      } else if (request.method === 'INVITE' && response.status < 300)
+        end({ response, local, ack: ackOnce(exchange, dialogId, placeholder) });
+      else end({ response, local });
+    },
+  });
 }
 
 /** The ACK to one 2xx: the first call sends it, any other does nothing (the engine repeats it by itself). */
