@@ -30,11 +30,12 @@ export function requestCounter(
       return transaction.respond(answer);
     };
     if (!('accept' in transaction)) return { request, flow, receivedOn, respond };
-    return {
+    const invite: InviteTransaction = {
       request,
       flow,
       receivedOn,
       respond,
+      early: transaction.early,
       accept: (answer: Answer): Promise<Dialog | undefined> => {
         seen(answer);
         return transaction.accept(answer);
@@ -46,5 +47,6 @@ export function requestCounter(
         });
       },
     };
+    return invite;
   };
 }
