@@ -9,7 +9,7 @@ import { RegistrationCache } from '../../lib/engine/registration-cache.ts';
 import { joinSides } from '../../lib/engine/sides.ts';
 import { TimerWheel } from '../../lib/engine/timer-wheel.ts';
 import type { Flow, Listener } from '../../lib/engine/transport/flow.ts';
-import type { Transports } from '../../lib/engine/transport/transports.ts';
+import type { Target, Transports } from '../../lib/engine/transport/transports.ts';
 import { headerOf } from './text-peer.ts';
 
 /** What the app was told: `told` are messages, `ok` and `no` answers to its frames. */
@@ -26,6 +26,8 @@ export class EngineSides {
   /** on the wire to the peer, in order */
   readonly sent: string[] = [];
   readonly told: Told[] = [];
+  /** next hops asked of the transport, in order */
+  readonly hops: string[] = [];
   readonly app = {
     open: true,
     ok: () => {},
@@ -89,7 +91,10 @@ export class EngineSides {
       listeners: [listener],
       defaultTransport: listener.transport,
       isOwn: () => false,
-      flowTo: () => this.flow,
+      flowTo: ({ address, port }: Target) => {
+        this.hops.push(`${address}:${port}`);
+        return this.flow;
+      },
       listenerFor: () => listener,
       noteSource: () => {},
     } as unknown as Transports;
