@@ -167,7 +167,8 @@ export class Uas {
       }
       return;
     }
-    if (method === 'PRACK' && dialog.reliable?.onPrack(headers.get('rack') ?? '') !== true) {
+    const afterPrack = method === 'PRACK' ? dialog.reliable?.onPrack(headers.get('rack') ?? '') : undefined;
+    if (method === 'PRACK' && afterPrack === undefined) {
       this.#refuseInDialog(transaction, 481);
       return;
     }
@@ -189,6 +190,7 @@ export class Uas {
     dialog.open.add(transaction);
     this.#transactions.offer(transaction);
     dialog.owner.received(request.text, request.text.length, peerOf(request.flow), transaction.id, dialog.id);
+    afterPrack?.();
     if (method === 'NOTIFY' && dialog.begunBy === 'SUBSCRIBE' && endsSubscription(headers)) this.end(dialog);
     if (method !== 'BYE') return;
     this.endInvite(dialog);

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import type { Timers } from '../options.ts';
 import type { ServerTransaction } from '../transaction/server-transaction.ts';
 import type { Timer, TimerOwner, TimerWheel } from '../timer-wheel.ts';
-import { noReliable, type Reliable, type ReliableEvent, step } from './reliable.ts';
+import { noReliable, type Reliable, type ReliableEffect, type ReliableEvent, step } from './reliable.ts';
 
 /** An answer of the app: at most one of the two is called, and that once. */
 export interface Turn {
@@ -25,7 +25,6 @@ export class ReliableProvisionals implements TimerOwner<'copy' | 'give-up'> {
   #interval = 0;
   #copy: Timer | undefined;
   #giveUp: Timer | undefined;
-  #pracked = false;
 
   constructor(transaction: ServerTransaction, wheel: TimerWheel, timers: Timers, onNoPrack: () => void) {
     this.#transaction = transaction;
@@ -42,13 +41,17 @@ export class ReliableProvisionals implements TimerOwner<'copy' | 'give-up'> {
     this.#tell({ is: 'success', id: this.#enter(turn) });
   }
 
-  /** True when the PRACK's RAck (RFC 3262 7.2) names the provisional that waits, and is the first to do so. */
-  onPrack(rack: string): boolean {
+  /**
+   * Takes a PRACK whose RAck (RFC 3262 7.2) names the provisional that waits, and is the first to do so; undefined for any other.
+   * What waited for it is sent by calling the result, once the app has the PRACK: srf takes the PRACK behind a 200 for its ACK.
+   */
+  onPrack(rack: string): (() => void) | undefined {
     const found = /^(\d{1,10})[ \t]+(\d{1,10})[ \t]+(\S+)$/.exec(rack);
-    if (found === null || Number(found[2]) !== this.#transaction.seq || found[3] !== 'INVITE') return false;
-    this.#pracked = false;
-    this.#tell({ is: 'prack', rseq: Number(found[1]) });
-    return this.#pracked;
+    if (found === null || Number(found[2]) !== this.#transaction.seq || found[3] !== 'INVITE') return undefined;
+    const [state, effects] = step(this.#state, { is: 'prack', rseq: Number(found[1]) });
+    this.#state = state;
+    if (!effects.some((effect) => effect.do === 'take-prack')) return undefined;
+    return () => this.#perform(effects);
   }
 
   stop(): void {
@@ -73,6 +76,10 @@ export class ReliableProvisionals implements TimerOwner<'copy' | 'give-up'> {
   #tell(event: ReliableEvent): void {
     const [state, effects] = step(this.#state, event);
     this.#state = state;
+    this.#perform(effects);
+  }
+
+  #perform(effects: readonly ReliableEffect[]): void {
     for (const effect of effects) {
       switch (effect.do) {
         case 'send':
@@ -93,9 +100,8 @@ export class ReliableProvisionals implements TimerOwner<'copy' | 'give-up'> {
           this.#stopTimers();
           break;
         case 'take-prack':
-          this.#pracked = true;
-          break;
         case 'refuse-prack':
+          // onPrack has said so
           break;
         case 'reject':
           this.#onNoPrack();
