@@ -5,8 +5,8 @@
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
 import { parseUri } from '../sip/uri.ts';
-import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact, sentPeer } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, ownContact, peerOf, sentPeer } from './core.ts';
 import { contactUri, type Dialog, dialogId } from './dialog/dialog.ts';
 import { wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/subscription.ts';
@@ -71,7 +71,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     const { transports, registrations } = this.#core;
     const cached = registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, cached, true);
+      this.#send(app, msgId, request, cached, true, true);
       return;
     }
     const hop = hopOf(next, transports);
@@ -159,7 +159,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
         if (method === 'INVITE') dialog.asking--;
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
-        this.#localAnswer(sent, 410, 'Gone', dialog.flow.listener.transport);
+        this.#localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
         if (method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
@@ -185,7 +185,15 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     transaction.cancel();
   }
 
-  #send(app: AppLink, msgId: string, request: SipRequest, flow: Flow | undefined, alongFlow: boolean): void {
+  /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
+  #send(
+    app: AppLink,
+    msgId: string,
+    request: SipRequest,
+    flow: Flow | undefined,
+    alongFlow: boolean,
+    cached = false,
+  ): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -220,9 +228,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     if (flow === undefined) {
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
       this.#localAnswer(sent, 503, 'DNS Error', 'unknown');
-    } else if (!flow.open) {
+    } else if (cached && !flow.open) {
       app.requestSent(msgId, text, 0, sentPeer(flow), sent.txn);
-      this.#localAnswer(sent, 410, 'Gone', flow.listener.transport);
+      this.#localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
     } else this.#launch(app, msgId, sent, flow, text);
   }
 
@@ -316,7 +324,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       sent,
       status,
       failure === 'timed-out' ? 'Request Timeout' : 'Service Unavailable',
-      flow.listener.transport,
+      sentPeer(flow).protocol,
     );
   }
 
@@ -362,8 +370,4 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
 /** Our session description, kept for a refresh where a session timer is spoken of. */
 function sdpOf({ headers, body }: SipRequest): string {
   return body.startsWith('v=0') && headers.has('session-expires') ? body : '';
-}
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }

@@ -3,8 +3,8 @@
  * the 2xx, turns of reliable provisionals. drachtio-protocol B.4.
  */
 import { parseMessage, type SipResponse } from '../sip/message.ts';
-import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, ownContact, peerOf } from './core.ts';
 import { Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
 import { PendingAck } from './dialog/pending-ack.ts';
 import { ReliableProvisionals } from './dialog/reliable-provisionals.ts';
@@ -14,7 +14,6 @@ import { appLines, printResponse } from './printing.ts';
 import { expiryIn, noMemo, takeTag } from './request-memo.ts';
 import type { ServerTransactions } from './server-transactions.ts';
 import type { ServerTransaction } from './transaction/server-transaction.ts';
-import type { Flow } from './transport/flow.ts';
 
 const unknownTransaction = 'Response not sent due to unknown transaction';
 
@@ -66,7 +65,7 @@ export class UasAnswers {
       address: remoteAddress,
       port: transaction.sentByPort,
     });
-    if (flow === undefined) return false;
+    if (flow?.open !== true) return false;
     transaction.flow = flow;
     return true;
   }
@@ -235,8 +234,4 @@ export class UasAnswers {
 /** Keeps what a refresh of ours would have to offer again, where a session timer is spoken of at all. */
 function noteSdp(dialog: Dialog, { headers, body }: SipResponse): void {
   if (body.startsWith('v=0') && headers.has('session-expires')) dialog.localSdp = body;
-}
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }

@@ -3,8 +3,8 @@
  * gives them to apps. What the apps answer is in uas-answers.ts. drachtio-protocol B.1, B.6.
  */
 import { randomInt } from 'node:crypto';
-import type { AppLink, Peer } from './control/app-link.ts';
-import type { Core } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, peerOf } from './core.ts';
 import type { Dialog } from './dialog/dialog.ts';
 import { readSessionExpires } from './dialog/session-clock.ts';
 import { shortestSession } from './dialog/session-timer.ts';
@@ -139,7 +139,10 @@ export class Uas {
     transaction.memo = memoOf(request);
     this.#transactions.offer(transaction);
     const { listener } = request.flow;
-    app.newRequest(request.text, peerOf(request.flow), transaction.id, listener);
+    app.newRequest(request.text, peerOf(request.flow), transaction.id, {
+      host: listener.host,
+      port: listener.toldPort,
+    });
   }
 
   #onInDialog(request: Request, key: string, dialog: Dialog): void {
@@ -255,7 +258,3 @@ const refusals = {
   491: 'Request Pending',
   500: 'Server Internal Error',
 } as const;
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
-}

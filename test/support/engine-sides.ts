@@ -56,6 +56,7 @@ export class EngineSides {
       address: '127.0.0.1',
       port: 5060,
       host: '127.0.0.1',
+      toldPort: 5060,
     };
     this.flow = {
       listener,

@@ -62,7 +62,7 @@ export class StreamFraming {
       if (line >= 0) {
         if (!startLine.test(this.#held.slice(0, line))) return { is: 'broken', head: '' };
         this.#lineSeen = true;
-      } else if (this.#held.length < 128 && !startOfLine.test(this.#held)) return { is: 'broken', head: '' };
+      } else if (!startOfLine.test(this.#held.slice(0, 128))) return { is: 'broken', head: '' };
     }
     if (endOfHead < 0) return this.#held.length > this.#maxBytes ? { is: 'broken', head: '' } : undefined;
     const head = this.#held.slice(0, endOfHead + 4);
