@@ -4,6 +4,7 @@ import type { AppLink } from './control/app-link.ts';
 import { Routes } from './control/routes.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
+import { Locator } from './locating/locator.ts';
 import { type EngineOptions, settle, type TlsMaterial, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
@@ -97,11 +98,21 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   }
 
   const transports = await Transports.open(options, settings.limits, receiver, counters);
+  const locator = new Locator(
+    { transports: transports.outgoing, sourceOf: (transport, address) => transports.sourceOf(transport, address) },
+    {
+      ...options.dns,
+      onFailure: () => {
+        counters.dnsFailures++;
+      },
+    },
+  );
   const { uas: serverSide, uac: clientSide } = joinSides({
     settings,
     counters,
     wheel,
     transports,
+    locator,
     routes,
     dialogs,
     registrations,
@@ -129,6 +140,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       frames,
     });
   } catch (error) {
+    locator.close();
     await transports.close();
     throw error;
   }
@@ -147,6 +159,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       serverSide.close();
       clientSide.close();
       dialogs.close();
+      locator.close();
       wheel.close();
     },
   };

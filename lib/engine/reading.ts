@@ -6,7 +6,7 @@ import { type CSeq, parseCSeq } from '../sip/cseq.ts';
 import { type Headers, splitAtCommas } from '../sip/headers.ts';
 import { parseMessage } from '../sip/message.ts';
 import { parseNameAddr, tagOf } from '../sip/name-addr.ts';
-import { markSource, parseVia, topViaRange, type Via } from '../sip/via.ts';
+import { markSource, paramsAreSound, parseVia, topViaRange, unfold, type Via } from '../sip/via.ts';
 import type { Flow } from './transport/flow.ts';
 
 export interface Request {
@@ -58,6 +58,9 @@ const unreadable: Read = { is: 'unreadable' };
 // CR and LF only as a pair, no NUL or other controls in the head
 // oxlint-disable-next-line no-control-regex -- controls are what it looks for
 const strayControl = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
+// a backslash in a quoted string may hide any octet but CR and LF (RFC 3261 25.1)
+// oxlint-disable-next-line no-control-regex -- controls are what it looks for
+const hiddenControl = /\\[\0-\x09\x0b\x0c\x0e-\x7f]/g;
 const singleHeaders = ['from', 'to', 'call-id', 'cseq', 'max-forwards'];
 // both become part of the dialog id in a meta line: no `|`, and nothing that UTF-8 decoding could change
 const callIdPattern = /^[^\s|\x80-\xff]+$/;
@@ -84,7 +87,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   const isResponse = received.startsWith('SIP/');
   const range = topViaRange(received);
   if (range === undefined) return unreadable;
-  const viaValue = received.slice(range.start, range.end);
+  const viaValue = unfold(received.slice(range.start, range.end));
   const via = parseVia(viaValue);
   if (via === undefined) return unreadable;
   const marked = isResponse
@@ -135,7 +138,11 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   const bad = (): Read => refused(400, 'Bad Request', message.method, headers);
   const cut = cutBody(marked, endOfHead, headers);
   if (cut === undefined) return bad();
-  if (strayControl.test(marked.slice(0, endOfHead))) return bad();
+  if (!paramsAreSound(viaValue)) return bad();
+  // such a method is answered here (uas.ts), so nothing in the message can confuse an app
+  const forNoApp = message.method.includes('%');
+  const head = marked.slice(0, endOfHead);
+  if (strayControl.test(forNoApp ? head.replace(hiddenControl, '') : head)) return bad();
   if (!uriPattern.test(message.uri)) return bad();
   for (const name of singleHeaders) if (headers.count(name) > 1) return bad();
   const from = headers.get('from');
@@ -148,7 +155,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   if (fromTag === undefined || toTag === undefined || !tagPattern.test(fromTag) || !tagPattern.test(toTag))
     return bad();
   if (cseq.method !== message.method || !callIdPattern.test(callId)) return bad();
-  if (headers.hasEscapedName()) return bad();
+  if (!forNoApp && headers.hasEscapedName()) return bad();
   if (message.method === 'REGISTER' && !contactsAreSound(headers)) return bad();
   return {
     is: 'request',

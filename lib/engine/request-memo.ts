@@ -9,7 +9,14 @@ import type { Request } from './reading.ts';
 import { bindingOf } from './registration-cache.ts';
 import type { RequestMemo, ServerTransaction } from './transaction/server-transaction.ts';
 
-export const noMemo: RequestMemo = { target: '', routes: [], takesReliable: false, takesUpdate: false, binding: '' };
+export const noMemo: RequestMemo = {
+  target: '',
+  routes: [],
+  takesReliable: false,
+  takesUpdate: false,
+  forSize: false,
+  binding: '',
+};
 
 /** RFC 3261 17.2.3: branch, sent-by and method; without the magic cookie what RFC 2543 compared. */
 export function transactionKey(request: Request, method: string): string {
@@ -22,7 +29,7 @@ export function transactionKey(request: Request, method: string): string {
 }
 
 /** Copies, so that the request itself can be forgotten; undefined when an answer will need nothing. */
-export function memoOf(request: Request): RequestMemo | undefined {
+export function memoOf(request: Request, forSize = false): RequestMemo | undefined {
   const { headers, method } = request;
   if (method === 'REGISTER') {
     if (!request.flow.listener.reliable) return undefined;
@@ -37,6 +44,7 @@ export function memoOf(request: Request): RequestMemo | undefined {
     routes: headers.list('record-route').map(flat),
     takesReliable: extensions.includes('100rel'),
     takesUpdate: namesUpdate(headers),
+    forSize,
     binding: method === 'SUBSCRIBE' && request.flow.listener.reliable ? flat(bindingOf(target)) : '',
   };
 }

@@ -6,6 +6,7 @@ import { linesOf, printResponse } from './printing.ts';
 import type { Request } from './reading.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
 import { type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
+import { lengthOf } from './transaction/timer-lengths.ts';
 import type { Flow } from './transport/flow.ts';
 
 /** What could be read of a request that is not taken. */
@@ -29,7 +30,7 @@ export class ServerTransactions implements ServerHost {
     this.#core = core;
     this.#onHeldTooLong = onHeldTooLong;
     const { timers, limits } = core.settings;
-    this.#answered = new AnsweredRequests(core.wheel, 64 * timers.t1Ms, limits.answerBytes);
+    this.#answered = new AnsweredRequests(core.wheel, lengthOf('timer-j', timers, false), limits.answerBytes);
   }
 
   get wheel(): Core['wheel'] {

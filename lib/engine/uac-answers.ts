@@ -9,7 +9,7 @@ import { adoptAnswer } from './dialog/requests.ts';
 import { namesUpdate } from './request-memo.ts';
 import { readTag, type Response } from './reading.ts';
 import type { OwnRequests } from './uac-own.ts';
-import type { Sent, Transaction } from './uac-sent.ts';
+import type { Sent, Transaction } from './sent.ts';
 
 /** More early dialogs than this of one INVITE are not told apart. */
 const mostForks = 16;
@@ -75,7 +75,7 @@ export class UacAnswers {
     if (dialog === undefined) {
       if (sent.begun.length >= mostForks) return sent.dialogId;
       dialog = this.#begin(sent, response);
-    } else if (!dialog.over) adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
+    } else if (!dialog.over) adoptAnswer(dialog, response, sent);
     if (this.#isReliable(response) && !isNext(dialog, sent.parts.seq, response)) return undefined;
     return dialog.id;
   }
@@ -86,7 +86,7 @@ export class UacAnswers {
     if (dialog !== undefined && dialog === sent.answered) return undefined;
     const isFirst = sent.answered === undefined && dialog?.over !== true;
     if (dialog === undefined) dialog = this.#begin(sent, response);
-    else adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
+    else adoptAnswer(dialog, response, sent);
     if (!isFirst) {
       this.#own.hangUpFork(dialog);
       return undefined;
@@ -129,8 +129,9 @@ export class UacAnswers {
       routes: [],
       flow: response.flow,
       alongFlow: true,
+      behindNat: false,
     });
-    adoptAnswer(dialog, response, parts, sent.alongFlow);
+    adoptAnswer(dialog, response, sent);
     dialog.takesUpdate = namesUpdate(response.headers);
     this.#core.dialogs.add(dialog, true);
     sent.begun.push(dialog);

@@ -5,8 +5,11 @@ import { dialogParts, wayOf } from './dialog/requests.ts';
 import { newBranch } from './ids.ts';
 import { printRequest, type RequestParts } from './printing.ts';
 import type { Response } from './reading.ts';
-import { ownRequest, type Sender } from './uac-sent.ts';
+import { ownRequest, type Sender } from './sent.ts';
 import type { Flow } from './transport/flow.ts';
+
+/** About what start line and headers of an ACK take. */
+const headOctets = 500;
 
 /** The next request of ours in a dialog. */
 export function nextParts(dialog: Dialog, method: string, flow: Flow): RequestParts {
@@ -40,8 +43,8 @@ export class OwnRequests {
   /** ACK for the INVITE whose 2xx came last; it is kept for copies of that 2xx. */
   ack(dialog: Dialog, lines: string, body: string, onSent: (text: string, flow: Flow) => void): void {
     const seq = dialog.invited;
-    wayOf(dialog, this.#core.transports, (found) => {
-      const flow = found ?? dialog.flow;
+    wayOf(dialog, this.#core, (way) => {
+      const flow = way?.direct(body.length + lines.length + headOctets) ?? dialog.flow;
       const text = printRequest(dialogParts(dialog, 'ACK', flow, newBranch(), seq), lines, body);
       flow.send(text);
       dialog.ack = { seq, text, flow };
@@ -60,7 +63,8 @@ export class OwnRequests {
       dialog.asking++;
       dialog.refreshing = true;
     }
-    wayOf(dialog, this.#core.transports, (flow) => {
+    wayOf(dialog, this.#core, (way) => {
+      const flow = way?.first;
       const onRefreshed = (status: number, response: Response | undefined): void => {
         if (method === 'INVITE') this.#turnOver(dialog, status);
         if (dialog.over) return;
@@ -73,7 +77,7 @@ export class OwnRequests {
         onRefreshed(408, undefined);
         return;
       }
-      const parts = { ...nextParts(dialog, method, flow), contact: ownContact(flow.listener) };
+      const parts = { ...nextParts(dialog, method, flow), contact: ownContact(flow) };
       const body = method === 'INVITE' ? dialog.localSdp : '';
       const type = body === '' ? '' : 'Content-Type: application/sdp\r\n';
       const lines = `Supported: timer\r\nSession-Expires: ${seconds};refresher=uac\r\nMin-SE: ${minSe}\r\n${type}`;
@@ -90,7 +94,8 @@ export class OwnRequests {
   }
 
   #bye(dialog: Dialog, reason: string, onSent: (text: string, flow: Flow) => void): void {
-    wayOf(dialog, this.#core.transports, (flow) => {
+    wayOf(dialog, this.#core, (way) => {
+      const flow = way?.first;
       const parts = nextParts(dialog, 'BYE', flow ?? dialog.flow);
       const text = printRequest(parts, `Reason: SIP;cause=200;text="${reason}"\r\n`);
       if (flow !== undefined) this.#sender.start(ownRequest(parts), flow, text);

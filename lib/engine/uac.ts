@@ -6,20 +6,22 @@ import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
 import { parseUri } from '../sip/uri.ts';
 import type { AppLink } from './control/app-link.ts';
-import { type Core, ownContact, peerOf, sentPeer } from './core.ts';
+import { type Core, ownContact, ownVia, peerOf, sentPeer } from './core.ts';
 import { contactUri, type Dialog, dialogId } from './dialog/dialog.ts';
 import { wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/subscription.ts';
-import { newTag, uuid } from './ids.ts';
+import { newBranch, uuid } from './ids.ts';
 import { beginsDialog, newRequestParts } from './new-request.ts';
-import { appLines, printRequest, printResponse } from './printing.ts';
+import { appLines, printRequest } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
-import { hopOf, resolveName } from './resolve.ts';
+import { hopOf } from './resolve.ts';
+import { localAnswer, ownRequest, type Sender, type Sent, type Transaction } from './sent.ts';
 import { type ClientHost, ClientTransaction, type ClientUser, type Failure } from './transaction/client-transaction.ts';
 import type { Flow } from './transport/flow.ts';
+import type { Target } from './transport/transports.ts';
 import { UacAnswers } from './uac-answers.ts';
 import { nextParts, OwnRequests } from './uac-own.ts';
-import { ownRequest, type Sender, type Sent, type Transaction } from './uac-sent.ts';
+import { Way } from './way.ts';
 
 /** More INVITEs of one dialog than this do not wait for one another. */
 const mostWaiting = 8;
@@ -68,10 +70,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       app.notOk(msgId, nextHop === '' ? 'invalid request-uri: ' : 'Error creating sip transaction for uac request');
       return;
     }
-    const { transports, registrations } = this.#core;
+    const { transports, registrations, locator, counters } = this.#core;
     const cached = registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, cached, true, true);
+      this.#send(app, msgId, request, Way.along(cached, this.#core, true), true, true);
       return;
     }
     const hop = hopOf(next, transports);
@@ -80,29 +82,24 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
         app.notOk(msgId, 'requested protocol/transport not available');
         return;
       case 'address':
-        if (transports.isOwn(hop.target.address, hop.target.port)) app.notOk(msgId, 'can not send request to myself');
-        else this.#send(app, msgId, request, transports.flowTo(hop.target), nextHop !== '');
+        this.#sendTo(app, msgId, request, [hop.target], nextHop !== '');
         return;
       case 'name':
-        void resolveName(hop, transports).then(
-          (target) => {
-            if (target !== undefined && transports.isOwn(target.address, target.port))
-              app.notOk(msgId, 'can not send request to myself');
-            else
-              this.#send(
-                app,
-                msgId,
-                request,
-                target === undefined ? undefined : transports.flowTo(target),
-                nextHop !== '',
-              );
-          },
-          () => this.#send(app, msgId, request, undefined, false),
-        );
+        void locator
+          .locate(hop)
+          .then((found) => this.#sendTo(app, msgId, request, found as readonly Target[], nextHop !== ''))
+          .catch(() => counters.faults++);
         return;
       default:
         hop satisfies never;
     }
+  }
+
+  #sendTo(app: AppLink, msgId: string, request: SipRequest, targets: readonly Target[], alongFlow: boolean): void {
+    const { transports } = this.#core;
+    const others = targets.filter(({ address, port }) => !transports.isOwn(address, port));
+    if (targets.length > 0 && others.length === 0) app.notOk(msgId, 'can not send request to myself');
+    else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
   }
 
   onInDialog(app: AppLink, msgId: string, id: string, message: string): void {
@@ -135,35 +132,32 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       dialog.asking++;
     }
     if (method === 'BYE' && dialog.confirmed) this.#core.endInvite(dialog);
-    wayOf(dialog, this.#core.transports, (flow) => {
+    wayOf(dialog, this.#core, (way) => {
+      const flow = way?.first;
       const parts = nextParts(dialog, method, flow ?? dialog.flow);
       const contact = withContact.has(method)
-        ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener))
+        ? (request.headers.get('contact') ?? ownContact(flow ?? dialog.flow))
         : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
-      const text = printRequest(all, lines, request.body);
       const sent: Sent = {
+        ...ownRequest(all),
         app,
         txn: uuid(),
         dialogId: dialog.id,
         dialog,
-        parts: all,
-        alongFlow: true,
-        begun: [],
-        answered: undefined,
-        cancel: '',
         last: endsSubscription(request.headers),
         sdp: sdpOf(request),
+        again: way === undefined ? undefined : { way, lines, body: request.body },
       };
       if (flow === undefined) {
         if (method === 'INVITE') dialog.asking--;
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
-        app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
-        this.#localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
+        app.requestSent(msgId, printRequest(all, lines, request.body), 0, sentPeer(dialog.flow), sent.txn);
+        localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
         if (method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
-      this.#launch(app, msgId, sent, flow, text);
+      this.#launch(app, msgId, sent);
     });
   }
 
@@ -186,14 +180,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
   }
 
   /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
-  #send(
-    app: AppLink,
-    msgId: string,
-    request: SipRequest,
-    flow: Flow | undefined,
-    alongFlow: boolean,
-    cached = false,
-  ): void {
+  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, alongFlow: boolean, cached = false): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -201,44 +188,72 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       app.notOk(msgId, 'missing content-type');
       return;
     }
-    const listener = flow?.listener ?? transports.listeners[0];
+    const flow = way.first;
+    const [listener] = transports.listeners;
     if (listener === undefined) {
       app.notOk(msgId, 'requested protocol/transport not available');
       return;
     }
-    const parts = newRequestParts(request, listener, () => this.#nextSeq());
+    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq());
     if (parts === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
       return;
     }
-    const text = printRequest(parts, lines, body);
     const sent: Sent = {
+      ...ownRequest(parts),
       app,
       txn: uuid(),
       dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
-      dialog: undefined,
-      parts,
       alongFlow,
-      begun: [],
-      answered: undefined,
-      cancel: '',
-      last: false,
       sdp: sdpOf(request),
+      again: { way, lines, body },
     };
     if (flow === undefined) {
+      const text = printRequest(parts, lines, body);
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
-      this.#localAnswer(sent, 503, 'DNS Error', 'unknown');
+      localAnswer(sent, 503, 'DNS Error', 'unknown');
     } else if (cached && !flow.open) {
-      app.requestSent(msgId, text, 0, sentPeer(flow), sent.txn);
-      this.#localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
-    } else this.#launch(app, msgId, sent, flow, text);
+      app.requestSent(msgId, printRequest(parts, lines, body), 0, sentPeer(flow), sent.txn);
+      localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
+    } else this.#launch(app, msgId, sent);
   }
 
   /** Tells the app what goes out, then sends it: the echo must be there before the first answer. */
-  #launch(app: AppLink, msgId: string, sent: Sent, flow: Flow, text: string): void {
+  #launch(app: AppLink, msgId: string, sent: Sent): void {
+    const tried = this.#nextTry(sent);
+    if (tried === undefined) return;
+    const { flow, text } = tried;
     app.requestSent(msgId, text, text.length, sentPeer(flow), sent.txn);
-    const transaction = this.start(sent, flow, text);
-    if (sent.parts.method === 'INVITE') this.#invites.set(sent.txn, transaction);
+    this.start(sent, flow, text);
+  }
+
+  /** Writes the request for the next way it can take: the same one with a new Via (RFC 3263 4.3); undefined when none is left. */
+  #nextTry(sent: Sent): { readonly flow: Flow; readonly text: string } | undefined {
+    if (sent.again === undefined) return undefined;
+    const { way, lines, body } = sent.again;
+    const written = sent.tried ? undefined : way.first;
+    const text = printRequest(sent.parts, lines, body);
+    const step = way.next(text.length);
+    if (step === undefined) return undefined;
+    const { flow, insteadOf } = step;
+    sent.insteadOf = insteadOf;
+    sent.tried = true;
+    sent.heard = false;
+    if (flow === written) return { flow, text };
+    sent.parts = { ...sent.parts, via: ownVia(flow, newBranch()) };
+    return { flow, text: printRequest(sent.parts, lines, body) };
+  }
+
+  /** True when the request is on its way once more. Whoever has been heard, or cancelled, is not left for another. */
+  #tryElsewhere(sent: Sent, failure: Failure | 'unavailable'): boolean {
+    const { again, app } = sent;
+    if (again === undefined || app?.open !== true || sent.cancel !== '') return false;
+    if (failure === 'unavailable' ? sent.begun.length > 0 : sent.heard) return false;
+    again.way.failed(failure);
+    const tried = this.#nextTry(sent);
+    if (tried === undefined) return false;
+    this.start(sent, tried.flow, tried.text);
+    return true;
   }
 
   start(sent: Sent, flow: Flow, text: string): Transaction {
@@ -247,6 +262,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
     this.#byBranch.set(`${branch} ${method}`, transaction);
     if (sent.dialog === undefined) this.#core.dialogs.claim(sent.dialogId);
+    if (method === 'INVITE' && sent.app !== undefined) this.#invites.set(sent.txn, transaction);
     this.#core.counters.clientTransactions = this.#byBranch.size;
     transaction.start();
     return transaction;
@@ -278,6 +294,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       this.#core.counters.dropped++;
       return;
     }
+    transaction.sent.heard = true;
     transaction.onResponse(response);
   }
 
@@ -286,6 +303,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     const { status, headers } = response;
     const { dialog } = sent;
     if (status === 100 || (sent.app === undefined && sent.onRefreshed === undefined)) return;
+    if (status === 503 && this.#tryElsewhere(sent, 'unavailable')) return;
+    if (status !== 503) sent.again?.way.worked();
+    if (status >= 200) sent.again = undefined;
     const id = beginsDialog.has(method) ? this.#answers.follow(transaction, response) : sent.dialogId;
     if (status >= 200 && (id !== undefined || status >= 300)) this.#ended(transaction, status);
     if (id === undefined) return;
@@ -316,30 +336,17 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
 
   onFailed(transaction: Transaction, failure: Failure): void {
     const { sent, flow } = transaction;
+    if (this.#tryElsewhere(sent, failure)) return;
     const status = failure === 'timed-out' ? 408 : 503;
     this.#answers.forgetEarly(sent);
     this.#ended(transaction, status);
     sent.onRefreshed?.(status, undefined);
-    this.#localAnswer(
+    localAnswer(
       sent,
       status,
       failure === 'timed-out' ? 'Request Timeout' : 'Service Unavailable',
       sentPeer(flow).protocol,
     );
-  }
-
-  /** An answer nobody sent: recognisable by 0 bytes, no address and port 0. */
-  #localAnswer(sent: Sent, status: number, reason: string, protocol: string): void {
-    const { parts } = sent;
-    const to = readTag(parts.to) === '' ? `${parts.to};tag=${newTag()}` : parts.to;
-    const text = printResponse(status, reason, {
-      vias: `Via: ${parts.via}\r\n`,
-      from: parts.from,
-      to,
-      callId: parts.callId,
-      cseq: `${parts.seq} ${parts.method}`,
-    });
-    sent.app?.received(text, 0, { protocol, address: '', port: 0 }, sent.txn, sent.dialogId);
   }
 
   ackFor(transaction: Transaction, response: Response): string {
@@ -354,9 +361,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
 
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
-    this.#invites.delete(transaction.sent.txn);
-    this.#answers.forgetEarly(transaction.sent);
-    if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
+    // after another try began it is that one's entry
+    const { sent } = transaction;
+    if (this.#invites.get(sent.txn) === transaction) this.#invites.delete(sent.txn);
+    if (sent.parts.via.endsWith(transaction.branch)) this.#answers.forgetEarly(sent);
+    if (sent.dialog === undefined) this.#core.dialogs.release(sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }
 

@@ -83,14 +83,14 @@ export class UasAnswers {
     let { dialog } = transaction;
     const refreshes = dialog !== undefined && success;
     if (method === 'SUBSCRIBE' && success) {
-      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
       if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
     // a target refresh needs the target of both sides (RFC 3311 5.2)
-    if (method === 'UPDATE' && success && !headers.has('contact'))
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+    if (method === 'UPDATE' && success && !headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
+    if (success && method === 'REGISTER') this.#core.transports.noteRegistered(flow);
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
     const text = printResponse(status, reason, transaction, lines, body);
     const peer = { protocol: '', address: flow.remoteAddress, port: flow.remotePort };
@@ -101,7 +101,7 @@ export class UasAnswers {
     }
     app.responseSent(msgId, text, peer, id, method === 'BYE' ? '' : (dialog?.id ?? ''));
     if (dialog === undefined) return;
-    if (refreshes) refreshTarget(dialog, memo.target, flow);
+    if (refreshes) refreshTarget(dialog, memo.target, flow, memo.forSize);
     if (method !== 'UPDATE' || !success) return;
     noteSdp(dialog, response);
     if (dialog.confirmed) this.#core.agreeSession(dialog, headers, 'uas');
@@ -138,7 +138,7 @@ export class UasAnswers {
       app.notOk(msgId, 'dialog already exists, rejecting this request');
       return;
     }
-    if ((reliable || success) && !headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+    if ((reliable || success) && !headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     if (status < 300) lines = transaction.recordRoutes + lines;
     const answer: InviteAnswer = { app, msgId, transaction, response, lines };
     const turn = {
@@ -179,7 +179,7 @@ export class UasAnswers {
     app.responseSent(msgId, text, peerOf(flow), id, dialog?.id ?? dialogId(transaction.callId, transaction.fromTag));
     if (dialog === undefined) return text;
     if (status < 300 && (rseq > 0 || status >= 200)) {
-      if (dialog.confirmed) refreshTarget(dialog, memo.target, flow);
+      if (dialog.confirmed) refreshTarget(dialog, memo.target, flow, memo.forSize);
       noteSdp(dialog, response);
     }
     if (status >= 300 && !dialog.confirmed) this.#end(dialog);
@@ -204,6 +204,7 @@ export class UasAnswers {
   /** Makes the dialog of an answer; undefined when another one has its id. */
   #dialogFor(transaction: ServerTransaction, app: AppLink, confirmed: boolean): Dialog | undefined {
     const { memo = noMemo, flow, to, method } = transaction;
+    const behindNat = memo.routes.length === 0 && memo.target !== '' && !pointsAlong(memo.target, flow);
     const dialog = new Dialog({
       id: dialogId(transaction.callId, transaction.fromTag),
       begunBy: method === 'SUBSCRIBE' ? 'SUBSCRIBE' : 'INVITE',
@@ -219,8 +220,8 @@ export class UasAnswers {
       target: memo.target,
       routes: memo.routes,
       flow,
-      alongFlow:
-        flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
+      alongFlow: flow.listener.reliable || memo.target === '' || behindNat,
+      behindNat,
     });
     if (!this.#core.dialogs.add(dialog, false)) return undefined;
     if (method === 'SUBSCRIBE') dialog.confirmed = confirmed;

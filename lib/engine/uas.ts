@@ -24,6 +24,8 @@ const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE',
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
 const allow =
   'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
+/** Octets above which RFC 3261 18.1.1 has a sender prefer TCP. */
+const largeRequest = 1300;
 
 export class Uas {
   readonly #core: Core;
@@ -184,11 +186,17 @@ export class Uas {
       this.#transactions.answer(transaction, 422, 'Session Interval Too Small', `Min-SE: ${shortestSession}\r\n`);
       return;
     }
+    // a peer on UDP that took TCP for one large request (RFC 3261 18.1.1) has not moved there
+    const forSize =
+      request.flow.listener.reliable &&
+      !dialog.flow.listener.reliable &&
+      dialog.flow.remoteAddress === request.flow.remoteAddress &&
+      request.text.length > largeRequest;
     // a device that moved to another connection or port is answered there from now on
-    if (dialog.alongFlow) dialog.flow = request.flow;
+    if (dialog.alongFlow && !forSize) dialog.flow = request.flow;
     if (headers.has('allow')) dialog.takesUpdate = namesUpdate(headers);
     transaction.app = dialog.owner;
-    transaction.memo = memoOf(request);
+    transaction.memo = memoOf(request, forSize);
     if (method === 'INVITE') dialog.invite = transaction;
     dialog.open.add(transaction);
     this.#transactions.offer(transaction);

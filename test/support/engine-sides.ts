@@ -3,6 +3,7 @@ import { Dialogs } from '../../lib/engine/dialog/dialogs.ts';
 import { zeroCounters } from '../../lib/engine/counters.ts';
 import type { AppLink } from '../../lib/engine/control/app-link.ts';
 import { Routes } from '../../lib/engine/control/routes.ts';
+import type { Locator } from '../../lib/engine/locating/locator.ts';
 import { settle } from '../../lib/engine/options.ts';
 import { read } from '../../lib/engine/reading.ts';
 import { RegistrationCache } from '../../lib/engine/registration-cache.ts';
@@ -57,6 +58,7 @@ export class EngineSides {
       port: 5060,
       host: '127.0.0.1',
       toldPort: 5060,
+      hostTowards: () => '127.0.0.1',
     };
     this.flow = {
       listener,
@@ -98,6 +100,8 @@ export class EngineSides {
       },
       listenerFor: () => listener,
       noteSource: () => {},
+      tcpInstead: () => undefined,
+      connectionBeside: () => undefined,
     } as unknown as Transports;
     const settings = settle({
       listen: [],
@@ -110,6 +114,7 @@ export class EngineSides {
       counters: this.counters,
       wheel: this.#wheel,
       transports,
+      locator: {} as Locator,
       routes,
       dialogs: this.dialogs,
       registrations: new RegistrationCache(false),

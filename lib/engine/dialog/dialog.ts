@@ -35,6 +35,7 @@ export interface DialogStart {
   readonly flow: Flow;
   /** requests go back the way the peer's message came, whatever its Contact says */
   readonly alongFlow: boolean;
+  readonly behindNat: boolean;
 }
 
 export class Dialog {
@@ -54,6 +55,8 @@ export class Dialog {
   routes: readonly string[];
   flow: Flow;
   alongFlow: boolean;
+  /** the peer's messages do not come from where its Contact points: nothing but its flow leads there */
+  behindNat: boolean;
   /** false until the 2xx */
   confirmed = false;
   over = false;
@@ -103,6 +106,7 @@ export class Dialog {
     this.routes = start.routes.map(flat);
     this.flow = start.flow;
     this.alongFlow = start.alongFlow;
+    this.behindNat = start.behindNat;
   }
 
   /** An INVITE of ours waits for its final answer: one inside the dialog, or the one that begins it. */

@@ -7,6 +7,7 @@ import type { ListenAt, TransportName } from '../options.ts';
 import type { Admission } from './admission.ts';
 import type { Connection, Surroundings } from './connection.ts';
 import { type Listener, plainAddress } from './flow.ts';
+import type { Told } from './told.ts';
 
 /** Peers whose connection has closed, kept by each listener so that nobody knocks at a door that was never there. */
 const rememberedPeers = 50_000;
@@ -15,13 +16,12 @@ export abstract class ConnectionListener implements Listener {
   readonly transport: TransportName;
   readonly reliable = true;
   readonly address: string;
-  readonly host: string;
   protected readonly around: Surroundings;
   protected readonly admission: Admission;
-  readonly #advertisedPort: number | undefined;
+  readonly #told: Told;
   #port = 0;
   #server: Server | undefined;
-  /** by `address port` of the peer */
+  /** by `address port` of the peer, and the name its certificate was checked for */
   readonly #connections = new Map<string, Connection>();
   /** in the handshake, with the time it was accepted */
   readonly #arriving = new Map<string, { readonly socket: Socket; readonly since: number }>();
@@ -29,11 +29,10 @@ export abstract class ConnectionListener implements Listener {
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(at: ListenAt, host: string, around: Surroundings, admission: Admission) {
+  constructor(at: ListenAt, told: Told, around: Surroundings, admission: Admission) {
     this.transport = at.transport;
     this.address = at.address;
-    this.host = host;
-    this.#advertisedPort = at.advertise?.port;
+    this.#told = told;
     this.around = around;
     this.admission = admission;
   }
@@ -42,13 +41,23 @@ export abstract class ConnectionListener implements Listener {
     return this.#port;
   }
 
-  get toldPort(): number {
-    return this.#advertisedPort ?? this.#port;
+  get host(): string {
+    return this.#told.host;
   }
 
-  /** The open connection to this peer, if there is one. */
-  connectionTo(address: string, port: number): Connection | undefined {
-    const connection = this.#connections.get(`${address} ${port}`);
+  hostTowards(remoteAddress: string): string {
+    return this.#told.towards(remoteAddress);
+  }
+
+  get toldPort(): number {
+    return this.#told.port ?? this.#port;
+  }
+
+  /** The open connection to this peer, if there is one; with a name, only one whose certificate was checked for that. */
+  connectionTo(address: string, port: number, name?: string): Connection | undefined {
+    const connection =
+      this.#connections.get(`${address} ${port} ${name ?? ''}`) ??
+      (name === undefined ? this.#connections.get(`${address} ${port} ${address}`) : undefined);
     return connection?.open === true ? connection : undefined;
   }
 
@@ -106,14 +115,16 @@ export abstract class ConnectionListener implements Listener {
 
   /** Puts a connection into the table until `socket` closes. */
   protected keep(connection: Connection, socket: Socket): void {
-    const key = `${connection.remoteAddress} ${connection.remotePort}`;
+    const { remoteAddress, remotePort, verifiedFor } = connection;
+    const place = `${remoteAddress} ${remotePort}`;
+    const key = `${place} ${verifiedFor ?? ''}`;
     this.#connections.get(key)?.destroy();
     this.#connections.set(key, connection);
-    this.#gone.delete(key);
+    this.#gone.delete(place);
     socket.once('close', () => {
       if (this.#connections.get(key) !== connection) return;
       this.#connections.delete(key);
-      if (connection.spoke && connection.verifiedFor === undefined) this.#remember(key);
+      if (connection.spoke && verifiedFor === undefined) this.#remember(place);
     });
     this.#watchTime();
   }

@@ -10,9 +10,19 @@ const nothing = { owner: {}, flow: {} } as unknown as Pick<DialogStart, 'owner' 
 
 function aDialog(side: 'called' | 'calling', other: string): Dialog {
   const [localTag, remoteTag] = side === 'called' ? [other, tag] : [tag, other];
-  const facts = { local: '', remote: '', localSeq: 1, remoteSeq: 1, target: '', routes: [], alongFlow: true };
-  const origin = { begunBy: 'INVITE', ours: side === 'calling' } as const;
-  return new Dialog({ ...nothing, ...facts, ...origin, id: dialogId(callId, tag), callId, localTag, remoteTag });
+  const facts: Omit<DialogStart, 'id' | 'callId' | 'owner' | 'flow' | 'localTag' | 'remoteTag'> = {
+    local: '',
+    remote: '',
+    localSeq: 1,
+    remoteSeq: 1,
+    target: '',
+    routes: [],
+    alongFlow: true,
+    behindNat: false,
+    begunBy: 'INVITE',
+    ours: side === 'calling',
+  };
+  return new Dialog({ ...nothing, ...facts, id: dialogId(callId, tag), callId, localTag, remoteTag });
 }
 
 describe('dialogs with one Call-ID and one From tag', () => {
