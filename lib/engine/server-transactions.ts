@@ -70,6 +70,11 @@ export class ServerTransactions implements ServerHost {
     return this.#byId.get(txn);
   }
 
+  /** Those an app may still answer. */
+  all(): Iterable<ServerTransaction> {
+    return this.#byId.values();
+  }
+
   begin(request: Request, key: string): ServerTransaction {
     const transaction = new ServerTransaction(request, key, this);
     this.#byKey.set(key, transaction);

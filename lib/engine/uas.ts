@@ -20,6 +20,8 @@ import { UasAnswers } from './uas-answers.ts';
 
 /** Methods that get 503 while no app wants them; anything else is 405 or 501. */
 const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO']);
+/** What is refused while the engine drains: new calls and subscriptions, and the question whether we take any. */
+const refusedInDrain = new Set(['INVITE', 'SUBSCRIBE', 'OPTIONS']);
 /** Methods that mean nothing outside a dialog. */
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
 const allow =
@@ -31,6 +33,7 @@ export class Uas {
   readonly #core: Core;
   readonly #transactions: ServerTransactions;
   readonly #answers: UasAnswers;
+  #draining = false;
 
   constructor(core: Core) {
     this.#core = core;
@@ -44,6 +47,23 @@ export class Uas {
   /** Transactions the engine holds, and answers kept for copies. */
   get sizes(): { readonly open: number; readonly answered: number } {
     return this.#transactions.sizes;
+  }
+
+  /** Requests an app may still answer. */
+  get waiting(): number {
+    return this.#transactions.offered;
+  }
+
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Nobody will answer any more: refuses what waits. */
+  giveUp(): void {
+    for (const transaction of this.#transactions.all()) {
+      this.#transactions.answer(transaction, 503, 'Service Unavailable');
+      if (transaction.dialog?.confirmed === false) this.end(transaction.dialog);
+    }
   }
 
   /** True while the request waits for its first answer. */
@@ -124,10 +144,19 @@ export class Uas {
       this.#refuseInDialog(transaction, 481);
       return;
     }
+    if (this.#draining && refusedInDrain.has(method)) {
+      counters.overload++;
+      this.#transactions.answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      return;
+    }
     // srf unescapes method names: `RE%47ISTER` must not become REGISTER there
     const app = method.includes('%') ? undefined : routes.next(method);
     if (app === undefined) {
-      if (served.has(method)) this.#transactions.answer(transaction, 503, 'Service Unavailable');
+      // apps there are, but none that reads what it is given
+      if (routes.has(method)) {
+        counters.overload++;
+        this.#transactions.answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      } else if (served.has(method)) this.#transactions.answer(transaction, 503, 'Service Unavailable');
       else if (method === 'REFER') this.#transactions.answer(transaction, 405, 'Method Not Allowed', allow);
       else this.#transactions.answer(transaction, 501, 'Not Implemented');
       return;

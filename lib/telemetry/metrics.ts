@@ -158,6 +158,9 @@ export const metrics = {
       'backlogClosed',
       'certificatesRefused',
       'controlRefused',
+      'wrongSecrets',
+      'appsBehind',
+      'appsClosed',
       'dnsFailures',
       'failovers',
       'tcpForSize',
@@ -166,7 +169,7 @@ export const metrics = {
     ],
   }),
   engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
-    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps', 'appBacklog'],
   }),
   certificateReloads: counter(
     'reveille_certificate_reloads_total',
