@@ -31,6 +31,7 @@ export class EngineSides {
   readonly hops: string[] = [];
   readonly app = {
     open: true,
+    keepsUp: true,
     ok: () => {},
     notOk: (_to: string, text: string) => this.#tell('no', text, '', ''),
     requestSent: (_to: string, text: string, _bytes: number, _peer: unknown, txn: string) =>
