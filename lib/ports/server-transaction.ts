@@ -28,7 +28,14 @@ export interface ServerTransaction {
   respond(answer: Answer): Promise<'sent' | 'gone'>;
 }
 
-export interface InviteTransaction extends ServerTransaction {
+/** A request outside dialogs whose 2xx opens one: INVITE and SUBSCRIBE. */
+export interface DialogTransaction extends ServerTransaction {
+  /** Sends a 2xx and opens the dialog it makes; undefined when the transaction is gone. Never rejects. */
+  accept(answer: Answer): Promise<Dialog | undefined>;
+}
+
+/** An INVITE, outside a dialog or inside one. */
+export interface InviteTransaction extends DialogTransaction {
   /**
    * The caller gave up, or nobody can answer him any more (the engine has answered by itself or is gone): whatever he was to be
    * told is already sent. Called at most once, at once when it has already happened, never after a final answer of ours.
@@ -36,6 +43,4 @@ export interface InviteTransaction extends ServerTransaction {
   onCancel(listener: (cancel: SipRequest) => void): void;
   /** The dialog before the answer. Requests in it fail with 481 (local) until a provisional above 100 has been sent. */
   readonly early: EarlyDialog;
-  /** Sends a 2xx and opens the dialog it makes; undefined when the transaction is gone. Never rejects. */
-  accept(answer: Answer): Promise<Dialog | undefined>;
 }
