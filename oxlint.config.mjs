@@ -157,7 +157,7 @@ export default {
       },
     })),
     { files: ['lib/config/load.ts'], rules: { 'node/no-process-env': 'off' } },
-    { files: ['scripts/**', 'apps/**', 'bench/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
+    { files: ['scripts/**', 'apps/**', 'bench/**', 'fuzz/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
     {
       files: ['scripts/**', 'test/**', 'bench/**', '*.config.*', 'apps/demo/**'],
       rules: { 'node/no-process-env': 'off' },

@@ -287,7 +287,9 @@ function isBlank(code: number): boolean {
 
 /** Splits a header value at the commas between its values (RFC 3261 7.3.1), trimming white space; empty pieces are left out. */
 export function splitAtCommas(value: string): string[] {
-  return value.includes(',') ? split(value, ',') : value === '' ? [] : [trimBlank(value)];
+  if (value.includes(',')) return split(value, ',');
+  const only = trimBlank(value);
+  return only === '' ? [] : [only];
 }
 
 /** Splits at `separator` outside of quoted strings and angle brackets. */

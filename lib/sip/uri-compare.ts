@@ -43,6 +43,8 @@ function sameParams(a: readonly UriParam[], b: readonly UriParam[]): boolean {
     if ((findParam(a, name) === undefined) !== (findParam(b, name) === undefined)) return false;
   }
   for (const param of a) {
+    // written twice, which the grammar forbids, the first one counts: a URI is always the same as itself
+    if (findParam(a, param.name) !== param) continue;
     const other = findParam(b, param.name);
     if (other !== undefined && !sameValue(param.name.toLowerCase(), param.value ?? '', other.value ?? '')) return false;
   }

@@ -52,3 +52,9 @@ describe('an address-of-record', () => {
     );
   });
 });
+
+test('a URI is the same as itself, also with a parameter written twice', () => {
+  const uri = parseUri('sip:a@h;tag=1;tag=2')!;
+  expect(sameUri(uri, uri)).toBe(true);
+  expect(sameUri(uri, parseUri('sip:a@h;tag=2')!)).toBe(false);
+});
