@@ -97,8 +97,11 @@ export async function readRegister(
     if (expiresHeader !== 0) return refuse(400, 'rejected');
     return { transaction, domain, aor, callId, cseq, contacts: '*', ...(await readStored(aor, deps)) };
   }
+  // nobody can be called at another scheme from here (RFC 4475 3.3.4)
+  if (parsed.some(({ uri }) => uri === undefined)) return refuse(400, 'rejected');
   // more than could ever be stored, and each is compared with every other
   if (parsed.length > 2 * deps.policy.maxBindings) return refuse(403, 'rejected');
+  if (parsed.some((contact) => leadsBack(contact, aor))) return refuse(403, 'rejected');
   const { stored, read } = await readStored(aor, deps);
   const contacts: AskedContact[] = [];
   for (const contact of parsed) {
@@ -117,6 +120,11 @@ export async function readRegister(
     });
   }
   return { transaction, domain, aor, callId, cseq, contacts, stored, read };
+}
+
+/** A Contact at the domain of its own AOR: calls to it would come back to us for ever (RFC 5393 3, EDGE-REG-14). */
+function leadsBack({ uri }: Contact, aor: Aor): boolean {
+  return uri?.port === undefined && uri?.user !== undefined && aor.endsWith(`@${uri.host.toLowerCase()}`);
 }
 
 async function answerRefusal(

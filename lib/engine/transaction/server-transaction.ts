@@ -94,7 +94,8 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.callId = flat(request.callId);
     this.seq = request.cseq.number;
     this.cseq = `${request.cseq.number} ${request.method}`;
-    const recordRoutes = linesOf(request.headers, 'Record-Route');
+    // RFC 3261 10.3: a registrar never sends them
+    const recordRoutes = request.method === 'REGISTER' ? '' : linesOf(request.headers, 'Record-Route');
     this.recordRoutes = recordRoutes === '' ? '' : flat(recordRoutes);
     this.toTag = request.toTag === '' ? '' : flat(request.toTag);
     this.#hadToTag = request.toTag !== '';
