@@ -55,9 +55,8 @@ export type Read =
   | { readonly is: 'unreadable' };
 
 const unreadable: Read = { is: 'unreadable' };
-// CR and LF only as a pair, no NUL or other controls in the head
-// oxlint-disable-next-line no-control-regex -- controls are what it looks for
-const strayControl = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
+// one class and no alternatives, because it is for every octet: everything that is neither text nor TAB, CR, LF
+const control = /[^\t\r\n\x20-\x7e\x80-\xff]/;
 const singleHeaders = ['from', 'to', 'call-id', 'cseq', 'max-forwards'];
 // both become part of the dialog id in a meta line: no `|`, and nothing that UTF-8 decoding could change
 const callIdPattern = /^[^\s|\x80-\xff]+$/;
@@ -68,6 +67,8 @@ const lineSeparator = /\xe2\x80[\xa8\xa9]/;
 const uriPattern = /^[\x21\x23-\x3b\x3d\x3f-\x7e]+$/;
 const usualAddr =
   /^(?:[A-Za-z0-9 .\-_!%*+`'~]*|"[^"\\]*"[ \t]*)<([^<>"\s]+)>((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:[\]]+)?)*)$/;
+// one Contact as nearly all phones write it, whose URI is absolute whatever follows it
+const usualContact = /^<[A-Za-z][A-Za-z0-9+.-]*:[^>]+>(?:;|$)/;
 const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:./;
 const tagParam = /;tag=([^;]+)/i;
 
@@ -100,6 +101,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   }
   const { headers } = message;
   const endOfHead = marked.length - message.body.length;
+  const head = received.slice(0, received.length - message.body.length);
   if (message.kind === 'response') {
     const cut = cutBody(marked, endOfHead, headers);
     const cseq = parseCSeq(headers.get('cseq') ?? '');
@@ -116,8 +118,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
     )
       return unreadable;
     if (readTag(from) === undefined || !callIdPattern.test(callId)) return unreadable;
-    if (strayControl.test(marked.slice(0, endOfHead)) || !tagPattern.test(toTag) || lineSeparator.test(message.reason))
-      return unreadable;
+    if (hasStrayControl(head) || !tagPattern.test(toTag) || lineSeparator.test(message.reason)) return unreadable;
     return {
       is: 'response',
       text: cut,
@@ -135,7 +136,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   const bad = (): Read => refused(400, 'Bad Request', message.method, headers);
   const cut = cutBody(marked, endOfHead, headers);
   if (cut === undefined) return bad();
-  if (strayControl.test(marked.slice(0, endOfHead))) return bad();
+  if (hasStrayControl(head)) return bad();
   if (!uriPattern.test(message.uri)) return bad();
   for (const name of singleHeaders) if (headers.count(name) > 1) return bad();
   const from = headers.get('from');
@@ -189,6 +190,7 @@ function contactsAreSound(headers: Headers): boolean {
       if (headers.get('expires') !== '0' || headers.count('contact') > 1) return false;
       continue;
     }
+    if (usualContact.test(line) && !line.includes(',')) continue;
     for (const value of splitAtCommas(line)) {
       const addr = parseNameAddr(value);
       // RFC 3261 20.10: a URI with a question mark must stand in brackets
@@ -197,4 +199,15 @@ function contactsAreSound(headers: Headers): boolean {
     }
   }
   return true;
+}
+
+/** In the head CR and LF stand only as a pair, and there is no NUL or other control. */
+function hasStrayControl(head: string): boolean {
+  if (control.test(head)) return true;
+  for (let at = -1; ; ) {
+    const cr = head.indexOf('\r', at + 1);
+    const lf = head.indexOf('\n', at + 1);
+    if (cr < 0 || lf !== cr + 1) return cr >= 0 || lf >= 0;
+    at = lf;
+  }
 }
