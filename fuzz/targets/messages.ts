@@ -34,7 +34,7 @@ export function messageTarget(root: string): Target {
     name: 'messages',
     seeds: [...messages, ...recorded(root).messages],
     words,
-    withinMs: 500,
+    withinMs: 2000,
     run(input) {
       printsAsItReads(input);
       for (const flow of flows) readsAsItSends(input, flow);

@@ -28,7 +28,7 @@ export function valueTarget(): Target {
     name: 'values',
     seeds: [...seeds, ...seeds.map((value) => value.replace(/^.*<([^>]*)>.*$/, '$1'))],
     words,
-    withinMs: 500,
+    withinMs: 2000,
     run(input) {
       const values = splitAtCommas(input);
       mustEqual(splitAtCommas(values.join(', ')), values, 'split, joined and split again');
