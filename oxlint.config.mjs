@@ -9,7 +9,7 @@ const rooms = {
   core: [/^(\.\.\/)+core\//, 'the core decides for the use-cases; decided here as well, it would be decided twice'],
   ports: [/^(\.\.\/)+ports\//, 'a port is for those who call it and those who stand behind it; this room is neither'],
   useCases: [
-    /^(\.\.\/)+(register|wake|relay)\//,
+    /^(\.\.\/)+(register|wake|relay|refresh)\//,
     'use-cases are called by apps only and do not know each other; they meet in the core and on the node bus',
   ],
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
@@ -102,18 +102,18 @@ export default {
     room(['lib/core/**'], ['sip', 'core'], ['node:crypto'], 'the core may hash and seal; no I/O and no library'),
     { files: ['lib/core/**'], rules: pure },
     room(['lib/ports/**'], ['sip', 'core', 'ports', 'telemetry'], [], 'a port is types only'),
-    room(['lib/register/**', 'lib/call/**'], useCase, [], throughPorts),
+    room(['lib/register/**', 'lib/call/**', 'lib/refresh/**'], useCase, [], throughPorts),
     room(['lib/wake/**', 'lib/relay/**'], [...useCase, 'call'], [], throughPorts),
     room(
       ['lib/engine/**'],
       ['sip', 'engine', 'errors', 'telemetry'],
-      ['node:*'],
-      'the engine needs node networking and nothing else',
+      ['node:*', 'ws'],
+      'the engine needs node networking and WebSocket frames, and nothing else',
     ),
     room(
       ['lib/config/**'],
       ['config', 'telemetry', 'errors'],
-      ['node:*', 'yaml', 'zod'],
+      ['node:*', 'yaml', 'zod', '@xmldom/xmldom'],
       'the config is text and rules',
     ),
     room(
@@ -139,6 +139,7 @@ export default {
     ...adapter('srf', ['drachtio-srf']),
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),
+    ...adapter('http', []),
     ...adapter('push', []),
     ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],

@@ -2,6 +2,7 @@
 import { hkdfSync } from 'node:crypto';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
+import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
@@ -15,15 +16,17 @@ import { Calls } from '../../lib/call/ledger.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
+import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
+import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { isWorthTrying } from '../../lib/wake/wake.ts';
-import { startAdmin } from './admin.ts';
-import { followEngine } from './engine-metrics.ts';
+import { startAdmin } from '../../lib/adapters/http/admin.ts';
+import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { startCensus } from './census.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
@@ -63,7 +66,7 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus } = await openStore(config);
+  const { store: opened, bus, agenda } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => bus.close(),
@@ -128,6 +131,8 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
+  const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
   const shared = {
     dialogs,
     heartbeat,
@@ -145,9 +150,11 @@ async function assemble(
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
+      agenda,
       contactKey,
       edgeSecret: secret,
       policy: {
+        refresh,
         supports: appFinder(config.push.apps),
         providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
         unsupportedPush: config.registration.unsupportedPush,
@@ -194,6 +201,15 @@ async function assemble(
     () => systemClock.now(),
   );
   closers.push(async () => census.stop());
+  if (refresh !== undefined)
+    closers.push(
+      startRefreshPushes({
+        ...shared,
+        agenda,
+        push,
+        policy: { ...refresh, perSecond: refreshPushesPerSecond, pushDeadlineMs: config.push.deadlineMs },
+      }),
+    );
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
@@ -223,17 +239,27 @@ async function assemble(
   };
 }
 
-async function openStore(config: Config): Promise<{ readonly store: LocationStore; readonly bus: NodeBus }> {
+interface OpenStore {
+  readonly store: LocationStore;
+  readonly bus: NodeBus;
+  readonly agenda: Agenda;
+}
+
+async function openStore(config: Config): Promise<OpenStore> {
   switch (config.store.kind) {
     case 'redis':
       return openRedis({ url: config.store.url.reveal(), keyPrefix: config.store.keyPrefix });
     case 'lmdb':
-      return { store: await openLmdbStore({ path: config.store.path }), bus: memoryBus() };
+      return withBus(await openLmdbStore({ path: config.store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus() };
+      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda() };
     default:
       return config.store satisfies never;
   }
+}
+
+function withBus(store: LocationStore & { readonly agenda: Agenda }): OpenStore {
+  return { store, bus: memoryBus(), agenda: store.agenda };
 }
 
 interface OpenEngine {

@@ -80,7 +80,14 @@ function readRegister(text: string): Request {
 }
 
 const flow: Flow = {
-  listener: { transport: 'udp', reliable: false, address: '127.0.40.1', port: 5060, host: '127.0.40.1' },
+  listener: {
+    transport: 'udp',
+    reliable: false,
+    address: '127.0.40.1',
+    port: 5060,
+    host: '127.0.40.1',
+    toldPort: 5060,
+  },
   remoteAddress: '127.0.40.2',
   remotePort: 45_678,
   open: true,

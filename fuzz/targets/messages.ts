@@ -11,7 +11,14 @@ import { must, mustEqual, type Target } from '../target.ts';
 const maxHeaders = 256;
 
 const flowOver = (transport: 'udp' | 'tcp'): Flow => ({
-  listener: { transport, reliable: transport === 'tcp', address: '127.0.0.1', port: 5060, host: '127.0.0.1' },
+  listener: {
+    transport,
+    reliable: transport === 'tcp',
+    address: '127.0.0.1',
+    port: 5060,
+    host: '127.0.0.1',
+    toldPort: 5060,
+  },
   remoteAddress: '198.51.100.20',
   remotePort: 40_001,
   open: true,

@@ -56,6 +56,8 @@ export function oneOf<const T extends readonly [string, ...string[]]>(...words: 
   return { schema: z.enum(words), expected: words.length === 1 ? `"${words[0]}"` : `one of ${words.join(', ')}` };
 }
 
+export const yesOrNo = { schema: z.boolean(), expected: 'true or false' };
+
 export function text(expected: string, pattern: RegExp) {
   return { schema: z.string().regex(pattern), expected };
 }

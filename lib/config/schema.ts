@@ -15,6 +15,7 @@ import {
   sipPeer,
   subnet,
   text,
+  yesOrNo,
 } from './kinds.ts';
 
 const filePath = text('the path of a file, relative to the folder of the config file', /^[^\0]{1,4096}$/);
@@ -180,6 +181,15 @@ const registration = z
     }),
     pnsreg_seconds: fallback(integer(30, 3600, 'seconds'), 180, {
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
+    }),
+    refresh_pushes: fallback(yesOrNo, true, {
+      doc: 'Push sleeping phones before their registration ends, so that they stay reachable. Never by a VoIP push.',
+    }),
+    refresh_push_lead_seconds: fallback(integer(120, 86_400, 'seconds'), 300, {
+      doc: 'How long before its end a sleeping phone is pushed first; and once more at half of what is left.',
+    }),
+    refresh_pushes_per_second: fallback(integer(1, 10_000), 200, {
+      doc: 'Most sleeping phones looked at for a refresh push in a second, by each node.',
     }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
       doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',

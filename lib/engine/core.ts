@@ -1,6 +1,6 @@
 /** What the UAS and UAC sides of one engine share. Built once by the engine; no decisions are made here. */
 import type { Headers } from '../sip/headers.ts';
-import type { AppLink } from './control/app-link.ts';
+import type { AppLink, Peer } from './control/app-link.ts';
 import type { Routes } from './control/routes.ts';
 import type { Counters } from './counters.ts';
 import type { Dialog } from './dialog/dialog.ts';
@@ -8,7 +8,7 @@ import type { Dialogs } from './dialog/dialogs.ts';
 import type { Settings } from './options.ts';
 import type { RegistrationCache } from './registration-cache.ts';
 import type { TimerWheel } from './timer-wheel.ts';
-import type { Flow, Listener } from './transport/flow.ts';
+import { defaultPort, type Flow, type Listener, protocolToken, uriTransport } from './transport/flow.ts';
 import type { Transports } from './transport/transports.ts';
 
 export interface Core {
@@ -29,21 +29,30 @@ export interface Core {
 
 /** Contact the engine puts in for itself. */
 export function ownContact(listener: Listener): string {
-  return `<sip:${listener.host}:${listener.port}${listener.transport === 'udp' ? '' : `;transport=${listener.transport}`}>`;
+  const { transport, host, toldPort } = listener;
+  return `<sip:${host}:${toldPort}${transport === 'udp' ? '' : `;transport=${uriTransport(transport)}`}>`;
 }
 
 /** Via value for a request sent over this listener. The default port is left out; rport is asked for on UDP. */
 export function ownVia(listener: Listener, branch: string): string {
-  const port = listener.port === 5060 ? '' : `:${listener.port}`;
-  return listener.transport === 'udp'
-    ? `SIP/2.0/UDP ${listener.host}${port};rport;branch=${branch}`
-    : `SIP/2.0/TCP ${listener.host}${port};branch=${branch}`;
+  const { transport, host, toldPort } = listener;
+  const port = toldPort === defaultPort(transport) ? '' : `:${toldPort}`;
+  return `SIP/2.0/${transport.toUpperCase()} ${host}${port}${transport === 'udp' ? ';rport' : ''};branch=${branch}`;
+}
+
+/** Where a message came from, as a meta line names it. */
+export function peerOf(flow: Flow): Peer {
+  return {
+    protocol: protocolToken(flow.listener.transport),
+    address: flow.remoteAddress,
+    port: flow.remotePort,
+  };
 }
 
 /** Peer named in the meta line of a request the engine sent: our own address on UDP, the peer's on a connection. */
-export function sentPeer(flow: Flow): { readonly protocol: string; readonly address: string; readonly port: number } {
+export function sentPeer(flow: Flow): Peer {
   const { listener } = flow;
   return listener.transport === 'udp'
-    ? { protocol: 'udp', address: listener.host, port: listener.port }
-    : { protocol: listener.transport, address: flow.remoteAddress, port: flow.remotePort };
+    ? { protocol: 'udp', address: listener.host, port: listener.toldPort }
+    : peerOf(flow);
 }

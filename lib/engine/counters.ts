@@ -12,7 +12,24 @@ export interface Counters {
   retransmissions: number;
   /** requests refused because too many wait for an app */
   overload: number;
+  /** above the limit of all connections, or out of descriptors */
   connectionsRefused: number;
+  /** above the limit of one remote address */
+  addressLimitRefused: number;
+  /** TLS handshakes that broke: junk, no common version, plain text; and WebSocket handshakes that were no HTTP */
+  handshakesFailed: number;
+  /** closed because the handshake took too long */
+  handshakesLate: number;
+  /** WebSocket handshakes without subprotocol `sip`, of a foreign Origin, without the cookie; and plain HTTP requests */
+  upgradesRefused: number;
+  /** closed because a message took too long to arrive */
+  slowClosed: number;
+  /** closed because nothing came for too long, or pings stayed without an answer */
+  idleClosed: number;
+  /** closed because the peer did not read what it was sent */
+  backlogClosed: number;
+  /** peers we connected to whose certificate was not good */
+  certificatesRefused: number;
   controlRefused: number;
   serverTransactions: number;
   clientTransactions: number;
@@ -32,6 +49,14 @@ export function zeroCounters(): Counters {
     retransmissions: 0,
     overload: 0,
     connectionsRefused: 0,
+    addressLimitRefused: 0,
+    handshakesFailed: 0,
+    handshakesLate: 0,
+    upgradesRefused: 0,
+    slowClosed: 0,
+    idleClosed: 0,
+    backlogClosed: 0,
+    certificatesRefused: 0,
     controlRefused: 0,
     serverTransactions: 0,
     clientTransactions: 0,

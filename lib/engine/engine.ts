@@ -6,7 +6,7 @@ import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
 import { agreeSession, subscriptionExpiry } from './dialog/session-expiry.ts';
-import { type EngineOptions, settle, type TransportName } from './options.ts';
+import { type EngineOptions, settle, type TlsMaterial, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
 import { TimerWheel } from './timer-wheel.ts';
@@ -29,6 +29,8 @@ export interface Engine {
   /** where it really listens, in the order of the options */
   readonly listeners: readonly ListeningAt[];
   counters(): Counters;
+  /** New certificates for connections made from now on. Throws, and goes on with the old, when they cannot be used. */
+  useTls(material: TlsMaterial): void;
   /** Stops at once: no BYE, no answers. */
   close(): Promise<void>;
 }
@@ -150,6 +152,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     controlPort: control.port,
     listeners: transports.listeners.map(({ transport, address, port }) => ({ transport, address, port })),
     counters: () => ({ ...counters }),
+    useTls: (material) => transports.useTls(material),
     close: async () => {
       uas = undefined;
       uac = undefined;

@@ -17,7 +17,7 @@ export function newRequestParts(
   nextSeq: () => number,
 ): RequestParts | undefined {
   const { headers, method, uri } = request;
-  const own = `${listener.host}:${listener.port}`;
+  const own = `${listener.host}:${listener.toldPort}`;
   const given = headers.get('from');
   const from = given === undefined ? ownContact(listener) : bracketed(replaceLocalhost(given, own));
   const tag = readTag(from);

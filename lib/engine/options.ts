@@ -1,6 +1,6 @@
 /** What the embedded engine can be told at its start, and the defaults. Times in milliseconds, sizes in octets. */
 
-export type TransportName = 'udp' | 'tcp';
+export type TransportName = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
 
 export interface ListenAt {
   readonly transport: TransportName;
@@ -8,6 +8,27 @@ export interface ListenAt {
   readonly address: string;
   /** 0 asks the system for a free port */
   readonly port: number;
+  /** what peers are told instead (RFC 3261 18.1.1 sent-by, Contact): name or IP address, and the port when it differs */
+  readonly advertise?: { readonly host: string; readonly port?: number };
+}
+
+/** Certificates as PEM text, so that whoever runs the engine decides where they come from and when they are read again. */
+export interface TlsMaterial {
+  /** ours with its chain, and its key; listeners for TLS and WSS need both */
+  readonly cert?: string;
+  readonly key?: string;
+  /** trusted at the peers we connect to, instead of those Node knows */
+  readonly ca?: string;
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
+}
+
+export interface WebSocketOptions {
+  /** browsers from other sites are refused; everybody is welcome when absent. A client without Origin is no browser */
+  readonly origins?: readonly string[];
+  /** cookie the handshake must carry (RFC 7118 7), else 401 */
+  readonly cookie?: { readonly name: string; readonly value: string };
+  /** how often a silent client is pinged; after two pings without any sign of life it is gone. 0: never */
+  readonly pingMs?: number;
 }
 
 export interface Timers {
@@ -29,7 +50,14 @@ export interface Limits {
   readonly appBacklogBytes: number;
   /** octets waiting to be read by one SIP peer before its connection is closed */
   readonly peerBacklogBytes: number;
+  /** accepted and not yet closed, of all listeners together */
   readonly connections: number;
+  /** of these from one IPv4 address, or from one /64 of IPv6 */
+  readonly connectionsPerAddress: number;
+  /** the longest a TLS handshake and a WebSocket upgrade may take together */
+  readonly handshakeMs: number;
+  /** a connection that brings no SIP message or keep-alive for so long after it was made is closed */
+  readonly firstMessageMs: number;
   /** the longest a started message may take to arrive */
   readonly halfMessageMs: number;
   /** a connection that says nothing for so long is closed */
@@ -48,6 +76,8 @@ export interface EngineOptions {
   readonly listen: readonly ListenAt[];
   /** address written into Via and Contact instead of the bound one, for an engine behind one-to-one NAT */
   readonly externalAddress?: string;
+  readonly tls?: TlsMaterial;
+  readonly webSocket?: WebSocketOptions;
   readonly control: { readonly host?: string; readonly port: number; readonly secret: string };
   readonly timers?: Partial<Timers>;
   readonly limits?: Partial<Limits>;
@@ -76,6 +106,9 @@ const defaultLimits: Limits = {
   appBacklogBytes: 64 * 1_048_576,
   peerBacklogBytes: 1_048_576,
   connections: 50_000,
+  connectionsPerAddress: 2000,
+  handshakeMs: 10_000,
+  firstMessageMs: 30_000,
   halfMessageMs: 10_000,
   idleMs: 3_600_000,
   connectMs: 4000,

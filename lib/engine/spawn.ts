@@ -2,20 +2,27 @@
 import { Worker } from 'node:worker_threads';
 import type { Counters } from './counters.ts';
 import type { ListeningAt } from './engine.ts';
-import type { EngineOptions } from './options.ts';
+import type { EngineOptions, TlsMaterial } from './options.ts';
 
-export type ToWorker = { readonly ask: 'counters'; readonly id: number } | { readonly ask: 'close' };
+export type ToWorker =
+  | { readonly ask: 'counters'; readonly id: number }
+  | { readonly ask: 'tls'; readonly id: number; readonly material: TlsMaterial }
+  | { readonly ask: 'close' };
 
 export type FromWorker =
   | { readonly is: 'ready'; readonly controlPort: number; readonly listeners: readonly ListeningAt[] }
   | { readonly is: 'failed'; readonly why: string }
   | { readonly is: 'counters'; readonly id: number; readonly counters: Counters }
+  /** `why` when the certificates could not be used */
+  | { readonly is: 'tls'; readonly id: number; readonly why: string | undefined }
   | { readonly is: 'closed' };
 
 export interface EngineHandle {
   readonly controlPort: number;
   readonly listeners: readonly ListeningAt[];
   counters(): Promise<Counters>;
+  /** New certificates for connections made from now on; rejects, and the old stay, when they cannot be used. */
+  useTls(material: TlsMaterial): Promise<void>;
   close(): Promise<void>;
   /** Resolves when the worker has ended: with undefined after `close`, with the fault otherwise. */
   readonly ended: Promise<Error | undefined>;
@@ -36,7 +43,7 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
   });
   const asked = new Map<
     number,
-    { readonly resolve: (counters: Counters) => void; readonly reject: (why: Error) => void }
+    { readonly resolve: (answer: FromWorker) => void; readonly reject: (why: Error) => void }
   >();
   let ids = 0;
   let over = false;
@@ -59,7 +66,8 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
           reject(new Error(message.why));
           return;
         case 'counters':
-          asked.get(message.id)?.resolve(message.counters);
+        case 'tls':
+          asked.get(message.id)?.resolve(message);
           asked.delete(message.id);
           return;
         case 'closed':
@@ -71,19 +79,29 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
     void ended.then((why) => reject(why ?? new Error('the SIP engine ended before it was ready')));
   });
 
+  const ask = (question: (id: number) => ToWorker): Promise<FromWorker> =>
+    new Promise((resolve, reject) => {
+      if (over) {
+        reject(new Error('the SIP engine has ended'));
+        return;
+      }
+      const id = ++ids;
+      asked.set(id, { resolve, reject });
+      worker.postMessage(question(id));
+    });
+
   return {
     controlPort: ready.controlPort,
     listeners: ready.listeners,
-    counters: () =>
-      new Promise((resolve, reject) => {
-        if (over) {
-          reject(new Error('the SIP engine has ended'));
-          return;
-        }
-        const id = ++ids;
-        asked.set(id, { resolve, reject });
-        worker.postMessage({ ask: 'counters', id } satisfies ToWorker);
-      }),
+    counters: async () => {
+      const answer = await ask((id) => ({ ask: 'counters', id }));
+      if (answer.is !== 'counters') throw new Error('the SIP engine answered another question');
+      return answer.counters;
+    },
+    useTls: async (material) => {
+      const answer = await ask((id) => ({ ask: 'tls', id, material }));
+      if (answer.is === 'tls' && answer.why !== undefined) throw new Error(answer.why);
+    },
     close: async () => {
       closing = true;
       worker.postMessage({ ask: 'close' } satisfies ToWorker);

@@ -5,8 +5,8 @@
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
 import { parseUri } from '../sip/uri.ts';
-import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact, ownVia, sentPeer } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, ownContact, ownVia, peerOf, sentPeer } from './core.ts';
 import { contactUri, Dialog, dialogId } from './dialog/dialog.ts';
 import { adoptAnswer, dialogParts, wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/session-expiry.ts';
@@ -83,7 +83,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const { transports, registrations } = this.#core;
     const cached = registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, cached, true);
+      this.#send(app, msgId, request, cached, true, true);
       return;
     }
     const hop = hopOf(next, transports);
@@ -158,7 +158,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       if (flow === undefined) {
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
-        this.#localAnswer(sent, 410, 'Gone', dialog.flow.listener.transport);
+        this.#localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
         if (request.method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
@@ -184,7 +184,15 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     transaction.cancel();
   }
 
-  #send(app: AppLink, msgId: string, request: SipRequest, flow: Flow | undefined, alongFlow: boolean): void {
+  /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
+  #send(
+    app: AppLink,
+    msgId: string,
+    request: SipRequest,
+    flow: Flow | undefined,
+    alongFlow: boolean,
+    cached = false,
+  ): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -217,9 +225,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     if (flow === undefined) {
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
       this.#localAnswer(sent, 503, 'DNS Error', 'unknown');
-    } else if (!flow.open) {
+    } else if (cached && !flow.open) {
       app.requestSent(msgId, text, 0, sentPeer(flow), sent.txn);
-      this.#localAnswer(sent, 410, 'Gone', flow.listener.transport);
+      this.#localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
     } else this.#launch(app, msgId, sent, flow, text);
   }
 
@@ -427,8 +435,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     this.#invites.delete(sent.txn);
     if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
     if (transaction.method === 'BYE' && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
-    if (failure === 'timed-out') this.#localAnswer(sent, 408, 'Request Timeout', flow.listener.transport);
-    else this.#localAnswer(sent, 503, 'Service Unavailable', flow.listener.transport);
+    if (failure === 'timed-out') this.#localAnswer(sent, 408, 'Request Timeout', sentPeer(flow).protocol);
+    else this.#localAnswer(sent, 503, 'Service Unavailable', sentPeer(flow).protocol);
   }
 
   /** An answer nobody sent: recognisable by 0 bytes, no address and port 0. */
@@ -472,8 +480,4 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 function expiresIn(response: Response): number {
   const seconds = Number(response.headers.get('expires') ?? '3600');
   return Number.isFinite(seconds) ? seconds : 3600;
-}
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }

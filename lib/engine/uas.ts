@@ -3,8 +3,8 @@
  * dialogs, gives them to apps, and turns the apps' answers into responses. drachtio-protocol B.1, B.4, B.6.
  */
 import { parseMessage, type SipResponse } from '../sip/message.ts';
-import type { AppLink, Peer } from './control/app-link.ts';
-import { type Core, ownContact } from './core.ts';
+import type { AppLink } from './control/app-link.ts';
+import { type Core, ownContact, peerOf } from './core.ts';
 import { contactUri, Dialog, dialogId, pointsAlong } from './dialog/dialog.ts';
 import { PendingAck } from './dialog/pending-ack.ts';
 import { ReliableProvisional } from './dialog/reliable-provisional.ts';
@@ -144,7 +144,10 @@ export class Uas implements ServerHost {
     transaction.memo = memoOf(request);
     this.#offer(transaction);
     const { listener } = request.flow;
-    app.newRequest(request.text, peerOf(request.flow), transaction.id, listener);
+    app.newRequest(request.text, peerOf(request.flow), transaction.id, {
+      host: listener.host,
+      port: listener.toldPort,
+    });
   }
 
   #onInDialog(request: Request, key: string, dialog: Dialog): void {
@@ -266,7 +269,7 @@ export class Uas implements ServerHost {
       address: remoteAddress,
       port: transaction.sentByPort,
     });
-    if (flow === undefined) return false;
+    if (flow?.open !== true) return false;
     transaction.flow = flow;
     return true;
   }
@@ -467,10 +470,6 @@ export class Uas implements ServerHost {
     transaction.memo =
       transaction.method === 'INVITE' && transaction.state === 'proceeding' ? transaction.memo : undefined;
   }
-}
-
-function peerOf(flow: Flow): Peer {
-  return { protocol: flow.listener.transport, address: flow.remoteAddress, port: flow.remotePort };
 }
 
 function partsOf(transaction: ServerTransaction): { vias: string; from: string; callId: string; cseq: string } {

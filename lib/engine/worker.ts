@@ -9,12 +9,24 @@ if (parent === null) throw new Error('the engine worker is started by spawnEngin
 
 const tell = (message: FromWorker): void => parent.postMessage(message);
 
+function faultOf(work: () => void): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : 'it could not be done';
+  }
+}
+
 try {
   const engine = await startEngine(workerData as EngineOptions);
   parent.on('message', (message: ToWorker) => {
     switch (message.ask) {
       case 'counters':
         tell({ is: 'counters', id: message.id, counters: engine.counters() });
+        return;
+      case 'tls':
+        tell({ is: 'tls', id: message.id, why: faultOf(() => engine.useTls(message.material)) });
         return;
       case 'close':
         void engine.close().then(() => {

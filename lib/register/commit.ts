@@ -4,6 +4,7 @@
  */
 import type { Binding } from '../core/binding.ts';
 import { acceptRegister, type BindingChange } from '../core/binding-set.ts';
+import { nextRefresh, refreshTask } from '../core/refresh-schedule.ts';
 import { canBePushed } from '../core/register-decision.ts';
 import { EdgeError } from '../errors.ts';
 import type { BindingChange as Published } from '../ports/node-bus.ts';
@@ -44,12 +45,29 @@ export async function commit(
       return change;
     }
     const keepUntil = change.bindings.reduce((latest, binding) => Math.max(latest, binding.expiresAt), now);
-    if ((await deps.store.swap(asked.aor, version, change.bindings, keepUntil)) === 'stored') return change;
+    const [stored] = await Promise.all([
+      deps.store.swap(asked.aor, version, change.bindings, keepUntil),
+      schedule(asked, change, now, deps),
+    ]);
+    if (stored === 'stored') return change;
   }
   throw new EdgeError(
     'EDGE_STORE_CONTENDED',
     `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`,
   );
+}
+
+/** Beside the swap and not after it, so that no crash comes between; a task too many finds nothing to do. */
+async function schedule({ aor }: Asked, change: BindingChange, now: number, deps: RegisterDeps): Promise<void> {
+  const { refresh } = deps.policy;
+  if (change.is !== 'changed' || refresh === undefined) return;
+  const fresh = new Set([...change.added, ...change.refreshed]);
+  for (const binding of change.bindings) {
+    if (!fresh.has(binding.id) || binding.push === undefined) continue;
+    const at = nextRefresh(binding, now, refresh);
+    if (at !== undefined) await deps.agenda.put(refreshTask(aor, binding.id), at);
+    else if (!binding.push.wakesItself) deps.telemetry.count('refreshImpossible');
+  }
 }
 
 /** Publishes what changed, refreshes first: a held call must not wait for anything else. */

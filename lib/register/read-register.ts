@@ -10,6 +10,8 @@ import {
   type RegisterDecision,
   type RegisterPolicy as DecisionPolicy,
 } from '../core/register-decision.ts';
+import type { RefreshPolicy } from '../core/refresh-schedule.ts';
+import type { Agenda } from '../ports/agenda.ts';
 import type { Client } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { BindingSet, LocationStore } from '../ports/location-store.ts';
@@ -23,6 +25,7 @@ import { readPush, type PushAsk } from '../sip/push-params.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
+  readonly agenda: Agenda;
   readonly bus: NodeBus;
   readonly client: Client;
   readonly clock: Clock;
@@ -40,6 +43,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly defaultExpires: number;
   readonly maxExpires: number;
   readonly maxBindings: number;
+  /** when sleeping phones are pushed to refresh; undefined: never */
+  readonly refresh: RefreshPolicy | undefined;
   /** value of sip.pnsreg, seconds, above 120 (PN-REG-13) */
   readonly pnsreg: number;
   /** how long the PBX may take to answer, ms */

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startAdmin, type Admin, type Readiness } from '../../apps/edge/admin.ts';
+import { startAdmin, type Admin, type Readiness } from '../../lib/adapters/http/admin.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
 import { EdgeError } from '../../lib/errors.ts';
 

@@ -20,7 +20,8 @@ export const pbxDomain = 'pbx.example.com';
 /** The edge is the registrar of this one, and the PBX uses it as a trunk. */
 export const homeDomain = 'home.example.com';
 
-const topic = 'com.example.phone.voip';
+const bundle = 'com.example.phone';
+const topic = `${bundle}.voip`;
 
 export interface BedOptions {
   /** between PBX and edge; udp when absent */
@@ -83,7 +84,7 @@ export class Bed {
   static async open(options: BedOptions = {}): Promise<Bed> {
     const { beside } = options;
     const dir = mkdtempSync(join(tmpdir(), 'reveille-bed-'));
-    const lab = beside?.lab ?? (await startApnsLab({ topics: [topic] }));
+    const lab = beside?.lab ?? (await startApnsLab({ topics: [bundle, topic] }));
     const users = beside === undefined ? {} : beside.#users;
     const secrets = beside?.secrets ?? new Map<string, string>();
     const transport = options.transport ?? 'udp';
@@ -106,7 +107,7 @@ export class Bed {
           {
             name: 'phone',
             provider: 'apns',
-            match: [`${teamId}.${topic}`],
+            match: [`${teamId}.${bundle}`],
             team_id: teamId,
             key_id: keyId,
             key_file: join(dir, 'key.p8'),

@@ -3,7 +3,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-class Inbox {
+export class Inbox {
   readonly messages: string[] = [];
   closed = false;
   #wake: (() => void)[] = [];
@@ -112,6 +112,11 @@ export class TcpPeer extends Inbox {
   send(text: string | Buffer): void {
     if (typeof text === 'string') this.#socket.write(text, 'latin1');
     else this.#socket.write(text);
+  }
+
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause();
   }
 
   stop(): void {

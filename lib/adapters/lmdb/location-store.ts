@@ -6,7 +6,9 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
+import type { Agenda } from '../../ports/agenda.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
+import { lmdbAgenda } from './agenda.ts';
 import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
 import { GroupCommit } from './group-commit.ts';
 
@@ -38,7 +40,7 @@ const sliceSize = 250;
 const sliceEveryMs = 20;
 
 /** Rejects with EDGE_STORE_UNAVAILABLE when the folder cannot be used. */
-export async function openLmdbStore(options: LmdbStoreOptions): Promise<LocationStore> {
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<LocationStore & { readonly agenda: Agenda }> {
   let root: RootDatabase<string, string> | undefined;
   try {
     makeFolder(resolve(options.path));
@@ -75,6 +77,7 @@ function makeFolder(path: string): void {
 }
 
 class LmdbStore implements LocationStore {
+  readonly agenda: Agenda;
   readonly #path: string;
   readonly #root: RootDatabase<string, string>;
   readonly #sets: Database<string, string>;
@@ -110,6 +113,14 @@ class LmdbStore implements LocationStore {
     }
     this.#sets = root.openDB({ name: 'sets', encoding: 'string', useVersions: true });
     this.#shared = root.openDB({ name: 'shared', encoding: 'string' });
+    this.agenda = lmdbAgenda(
+      {
+        tasks: root.openDB({ name: 'agenda', encoding: 'string', useVersions: true }),
+        times: root.openDB<string, [number, string]>({ name: 'agenda times', encoding: 'string' }),
+      },
+      this.#writes,
+      (task) => this.#attempt('written', task),
+    );
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {
       this.#secrets.set(JSON.stringify([user, realm]), digests);

@@ -10,6 +10,8 @@ export interface Keys {
   readonly everySet: string;
   shared(name: string): string;
   secret(user: string, realm: string): string;
+  /** one part of the agenda, each in a hash slot of its own */
+  agenda(shard: number): string;
   /** the channel with the news of one AOR */
   news(aor: Aor): string;
   /** nothing is published here: a subscriber asks for it to learn whether its connection lives */
@@ -25,6 +27,7 @@ export function keysWith(prefix: string): Keys {
     everySet: `${set.replace(/[\\*?[\]^-]/g, '\\$&')}{*}`,
     shared: (name) => `${prefix}shared:{${escape(name)}}`,
     secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
+    agenda: (shard) => `${prefix}agenda:{${shard}}`,
     news: (aor) => `${prefix}news:{${escape(aor)}}`,
     lifeSign: `${prefix}life-sign`,
   };

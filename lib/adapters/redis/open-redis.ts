@@ -1,6 +1,8 @@
 /** The door of this adapter: a location store and a node bus on one Redis, for edges of several processes. */
+import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
+import { redisAgenda } from './agenda.ts';
 import { connectTo, endConnection } from './connection.ts';
 import { keysWith } from './keys.ts';
 import { RedisLocationStore } from './location-store.ts';
@@ -19,14 +21,14 @@ export interface RedisAddress {
  */
 export async function openRedis(
   address: RedisAddress,
-): Promise<{ readonly store: LocationStore; readonly bus: NodeBus }> {
+): Promise<{ readonly store: LocationStore; readonly bus: NodeBus; readonly agenda: Agenda }> {
   const keys = keysWith(address.keyPrefix);
   const commands = await connectTo(address.url, { enableAutoPipelining: true });
   try {
     const subscriber = await connectTo(address.url, { autoResubscribe: false });
     const store = new RedisLocationStore(commands, keys);
     const bus = new RedisNodeBus(subscriber.redis, commands.redis, keys);
-    return { store, bus };
+    return { store, bus, agenda: redisAgenda(commands.redis, commands.server, keys) };
   } catch (error) {
     await endConnection(commands.redis);
     throw error;

@@ -9,7 +9,7 @@ import type { Timers } from '../options.ts';
 import { linesOf, printResponse, type ResponseParts } from '../printing.ts';
 import type { Request } from '../reading.ts';
 import type { Timer, TimerOwner, TimerWheel } from '../timer-wheel.ts';
-import type { Flow } from '../transport/flow.ts';
+import { defaultPort, type Flow } from '../transport/flow.ts';
 import {
   inviteServer,
   type InviteServerEffect,
@@ -86,7 +86,7 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.key = key;
     this.method = request.method;
     this.flow = request.flow;
-    this.sentByPort = request.via.port ?? 5060;
+    this.sentByPort = request.via.port ?? defaultPort(request.flow.listener.transport);
     this.vias = flat(linesOf(request.headers, 'Via'));
     this.from = flat(request.from);
     this.fromTag = flat(request.fromTag);

@@ -11,8 +11,25 @@ export interface Listener {
   /** bound address without brackets */
   readonly address: string;
   readonly port: number;
-  /** the address peers are told (IPv6 in brackets) */
+  /** what peers are told: name or address (IPv6 in brackets), and port */
   readonly host: string;
+  readonly toldPort: number;
+}
+
+/** How the control protocol names a transport: WS and WSS are tcp there (drachtio-protocol A.5). */
+export function protocolToken(transport: TransportName): 'udp' | 'tcp' | 'tls' {
+  return transport === 'ws' || transport === 'wss' ? 'tcp' : transport;
+}
+
+/** The port a URI or Via without one means (RFC 3261 19.1.2, RFC 7118 5.2). */
+export function defaultPort(transport: TransportName): number {
+  if (transport === 'tls') return 5061;
+  return transport === 'ws' ? 80 : transport === 'wss' ? 443 : 5060;
+}
+
+/** The value of a URI's transport parameter: the same for WS and WSS (RFC 7118 5.2). */
+export function uriTransport(transport: TransportName): string {
+  return transport === 'wss' ? 'ws' : transport;
 }
 
 export interface Flow {

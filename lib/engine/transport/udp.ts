@@ -17,11 +17,13 @@ export class UdpListener implements Listener {
   readonly #counters: Counters;
   readonly #family: 4 | 6;
   #port = 0;
+  readonly #advertisedPort: number | undefined;
   #closed = false;
 
   private constructor(at: ListenAt, host: string, receiver: Receiver, counters: Counters) {
     this.address = at.address;
     this.host = host;
+    this.#advertisedPort = at.advertise?.port;
     this.#receiver = receiver;
     this.#counters = counters;
     const family = at.address.includes(':') ? 6 : 4;
@@ -57,6 +59,10 @@ export class UdpListener implements Listener {
 
   get port(): number {
     return this.#port;
+  }
+
+  get toldPort(): number {
+    return this.#advertisedPort ?? this.#port;
   }
 
   flowTo(address: string, port: number): Flow {
@@ -123,7 +129,8 @@ class UdpFlow implements Flow {
 
 /** Host to tell peers when the bound address is given. */
 export function toldHost(at: ListenAt, external: string | undefined, ownAddress: (ipv6: boolean) => string): string {
-  if (external !== undefined) return inBrackets(external);
+  const told = at.advertise?.host ?? external;
+  if (told !== undefined) return inBrackets(told);
   if (at.address === '0.0.0.0' || at.address === '::') return inBrackets(ownAddress(at.address === '::'));
   return inBrackets(at.address);
 }

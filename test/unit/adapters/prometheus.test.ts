@@ -3,7 +3,8 @@ import { createPrometheus } from '../../../lib/adapters/prometheus/registry.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../../lib/ports/telemetry.ts';
 import { metrics, methodLabel, providerLabel, statusLabel, type LabelValue } from '../../../lib/telemetry/metrics.ts';
-import { followEngine } from '../../../apps/edge/engine-metrics.ts';
+import { zeroCounters } from '../../../lib/engine/counters.ts';
+import { followEngine } from '../../../lib/adapters/prometheus/follow-engine.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
 const bare = { processMetrics: false };
@@ -135,17 +136,7 @@ describe('types', () => {
 });
 
 describe('followEngine', () => {
-  const zero = {
-    received: 0,
-    sent: 0,
-    malformed: 0,
-    dropped: 0,
-    retransmissions: 0,
-    overload: 0,
-    connectionsRefused: 0,
-    controlRefused: 0,
-    faults: 0,
-  };
+  const zero = zeroCounters();
   const objects = { serverTransactions: 1, clientTransactions: 2, dialogs: 3, connections: 4, apps: 1 };
 
   it('adds what is new since the last report, also after an engine began anew', () => {

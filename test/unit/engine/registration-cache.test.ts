@@ -4,7 +4,14 @@ import type { Flow } from '../../../lib/engine/transport/flow.ts';
 
 function aFlow(reliable: boolean): Flow {
   return {
-    listener: { transport: reliable ? 'tcp' : 'udp', reliable, address: '127.0.0.1', port: 5060, host: '127.0.0.1' },
+    listener: {
+      transport: reliable ? 'tcp' : 'udp',
+      reliable,
+      address: '127.0.0.1',
+      port: 5060,
+      host: '127.0.0.1',
+      toldPort: 5060,
+    },
     remoteAddress: '192.0.2.1',
     remotePort: 40_000,
     open: true,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { memoryAgenda } from '../../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../../lib/adapters/memory/location-store.ts';
 import { memoryBus } from '../../../lib/adapters/memory/node-bus.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
@@ -32,6 +33,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
   void bus.subscribe(aor, (one) => news.push(one));
   const deps: RegisterDeps = {
     store: openMemoryStore(),
+    agenda: memoryAgenda(),
     bus,
     client: {
       send: (one) => {
@@ -54,6 +56,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
       defaultExpires: 3600,
       maxExpires: 86_400,
       maxBindings: 10,
+      refresh: undefined,
       pnsreg: 180,
       upstreamTimeoutMs: 1000,
     },

@@ -4,8 +4,8 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { EdgeError } from '../../lib/errors.ts';
-import { redact } from '../../lib/telemetry/redact.ts';
+import { EdgeError } from '../../errors.ts';
+import { redact } from '../../telemetry/redact.ts';
 
 export interface Readiness {
   readonly ok: boolean;

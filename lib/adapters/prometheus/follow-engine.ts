@@ -1,6 +1,6 @@
 /** Turns the running totals the embedded engine reports from its thread into metrics. */
-import type { BoundCounter, BoundGauge, Telemetry } from '../../lib/ports/telemetry.ts';
-import { metrics, type LabelValue } from '../../lib/telemetry/metrics.ts';
+import type { BoundCounter, BoundGauge, Telemetry } from '../../ports/telemetry.ts';
+import { metrics, type LabelValue } from '../../telemetry/metrics.ts';
 
 type EngineEvent = LabelValue<'engineEvents', 'event'>;
 type EngineObject = LabelValue<'engineObjects', 'kind'>;

@@ -1,0 +1,62 @@
+/** Agenda in sorted sets, one for each of a few hash slots; claimed and settled by scripts, so that each task has one owner. */
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { Agenda, ClaimedTask } from '../../ports/agenda.ts';
+import { run, script } from './commands/script.ts';
+import { inTime } from './connection.ts';
+import type { Keys } from './keys.ts';
+
+/** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
+const shards = 8;
+/** No key without expiry; every put prolongs it. */
+const keepMs = 400 * 86_400_000;
+
+const claimDue = script(`
+-- KEYS[1]  tasks by time, ms since the epoch
+-- ARGV[1]  now
+-- ARGV[2]  until when the claimed ones are ours
+-- ARGV[3]  how many at most
+-- returns  the tasks, the oldest first
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
+for _, task in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], task) end
+return due
+`);
+
+const settleClaimed = script(`
+-- KEYS[1]  tasks by time
+-- ARGV[1]  the task
+-- ARGV[2]  the time it has if it is still ours
+-- ARGV[3]  its next time; empty ends it
+local at = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not at or tonumber(at) ~= tonumber(ARGV[2]) then return 0 end
+if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1])
+else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+return 1
+`);
+
+export function redisAgenda(redis: Redis, server: string, keys: Keys): Agenda {
+  let next = 0;
+  const shardOf = (task: string): string => keys.agenda((createHash('sha1').update(task).digest()[0] ?? 0) % shards);
+  return {
+    async put(task, at) {
+      const key = shardOf(task);
+      await inTime(server, Promise.all([redis.zadd(key, at, task), redis.pexpire(key, keepMs)]));
+    },
+    async claim(now, until, limit) {
+      const claimed: ClaimedTask[] = [];
+      // each time another shard first, so that none waits behind a full one for ever
+      const first = next++;
+      for (let count = 0; count < shards && claimed.length < limit; count++) {
+        const room = String(limit - claimed.length);
+        const key = keys.agenda((first + count) % shards);
+        const due = await inTime(server, run(redis, claimDue, key, String(now), String(until), room));
+        if (Array.isArray(due)) for (const task of due) claimed.push({ task: String(task), until });
+      }
+      return claimed;
+    },
+    async settle({ task, until }, at) {
+      const time = at === undefined ? '' : String(at);
+      await inTime(server, run(redis, settleClaimed, shardOf(task), task, String(until), time));
+    },
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * Pushes sleeping phones before their bindings end (RFC 8599 5.5). One task of the agenda for each binding; whether it is due is
+ * read from the binding when the time has come, so a phone that has registered meanwhile is left alone.
+ */
+import type { Binding } from '../core/binding.ts';
+import { liveBindings, markTokenDead } from '../core/binding-set.ts';
+import {
+  isRefreshDue,
+  nextRefresh,
+  readRefreshTask,
+  type RefreshPolicy,
+  speaksForItsResource,
+} from '../core/refresh-schedule.ts';
+import type { Agenda, ClaimedTask } from '../ports/agenda.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { LocationStore } from '../ports/location-store.ts';
+import type { Log } from '../ports/log.ts';
+import type { PushOutcome, PushService } from '../ports/push-service.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
+import { pridHash } from '../telemetry/log-fields.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
+
+export interface RefreshDeps {
+  readonly agenda: Agenda;
+  readonly store: LocationStore;
+  readonly push: PushService;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly telemetry: Telemetry;
+  readonly policy: RefreshPolicy & {
+    /** most bindings looked at in a second; the others wait for the next one */
+    readonly perSecond: number;
+    /** longest wait for the push service, ms */
+    readonly pushDeadlineMs: number;
+  };
+}
+
+/** How often the agenda is asked, ms. */
+const tickMs = 1000;
+/** A node that dies with a task loses it after this long, ms; more than any push may take. */
+const leaseMs = 60_000;
+
+/** Begins to work; the returned function ends it, and resolves when nothing is under way any more. */
+export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
+  const { agenda, clock, policy } = deps;
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const stop = new AbortController();
+  let underWay: Promise<unknown> = Promise.resolve();
+  const tick = async (): Promise<void> => {
+    const now = clock.now();
+    try {
+      const claimed = await agenda.claim(now, now + leaseMs, policy.perSecond);
+      await Promise.all(claimed.map((one) => refreshOne(one, deps, stop.signal)));
+    } catch (err) {
+      deps.log.warn({ err }, 'refresh pushes have to wait for the store');
+    }
+  };
+  const wait = (): void => {
+    if (!stopped)
+      cancel = clock.after(tickMs, () => {
+        underWay = tick().then(wait);
+      });
+  };
+  wait();
+  return async () => {
+    stopped = true;
+    cancel();
+    stop.abort();
+    await underWay;
+  };
+}
+
+async function refreshOne(claimed: ClaimedTask, deps: RefreshDeps, signal: AbortSignal): Promise<void> {
+  const about = readRefreshTask(claimed.task);
+  // of a later version, which knows what to do with it
+  if (about === undefined) return;
+  const { aor, bindingId } = about;
+  const { clock, policy } = deps;
+  try {
+    const now = clock.now();
+    const live = liveBindings((await deps.store.read(aor)).bindings, now);
+    const binding = live.find(({ id }) => id === bindingId);
+    const pushed = binding !== undefined && isRefreshDue(binding, now, policy) && speaksForItsResource(binding, live);
+    const gone = binding === undefined || (pushed && (await isGone(binding, deps, signal)));
+    await deps.agenda.settle(claimed, gone ? undefined : nextRefresh(binding, now, policy));
+  } catch (err) {
+    // the task comes up again when its lease ends
+    deps.log.warn({ aor, bindingId, err }, 'refresh push not sent');
+  }
+}
+
+/** Pushes one phone; true when its token is dead and nothing more is to be sent. */
+async function isGone(binding: Binding, deps: RefreshDeps, signal: AbortSignal): Promise<boolean> {
+  const { push } = binding;
+  if (push === undefined) return true;
+  const now = deps.clock.now();
+  const outcome = await deps.push.push(
+    {
+      app: push.app,
+      class: 'refresh',
+      environment: push.environment,
+      param: push.param,
+      tokens: push.tokens.filter(({ kind }) => kind !== 'voip'),
+      instanceId: binding.instanceId,
+      // no call: a name for the log of the push service that tells nobody anything
+      callId: `refresh-${binding.id}`,
+      from: { uri: '', display: undefined },
+      to: `sip:${binding.aor}`,
+      hasVideo: false,
+      deadline: now + deps.policy.pushDeadlineMs,
+      wakeUntil: Math.min(binding.expiresAt, binding.upstreamExpiresAt ?? binding.expiresAt),
+    },
+    signal,
+  );
+  const { telemetry, log } = deps;
+  telemetry.count('refreshPushes', { provider: providerLabel(push.provider), outcome: outcome.is });
+  const facts = {
+    aor: binding.aor,
+    bindingId: binding.id,
+    provider: push.provider,
+    app: push.app,
+    outcome: outcome.is,
+  };
+  if (outcome.is === 'accepted') log.debug({ ...facts, pushId: outcome.id }, 'refresh push accepted');
+  else if (outcome.is !== 'cancelled')
+    log.info({ ...facts, pridHash: hashOf(binding), reason: outcome.reason }, 'refresh push refused');
+  if (outcome.is !== 'token-dead') return false;
+  await forget(binding, outcome, now, deps);
+  return true;
+}
+
+function hashOf({ push }: Binding): string | undefined {
+  const token = push?.tokens.find(({ kind }) => kind !== 'voip')?.token;
+  return token === undefined ? undefined : pridHash(token);
+}
+
+async function forget(
+  binding: Binding,
+  { token, since }: Extract<PushOutcome, { is: 'token-dead' }>,
+  pushedAt: number,
+  deps: RefreshDeps,
+): Promise<void> {
+  // a lost race costs one more refused push
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const { version, bindings } = await deps.store.read(binding.aor);
+    const marked = markTokenDead(bindings, binding.id, token, since, pushedAt);
+    if (marked === bindings) return;
+    const keepUntil = marked.reduce((latest, { expiresAt }) => Math.max(latest, expiresAt), 0);
+    if ((await deps.store.swap(binding.aor, version, marked, keepUntil)) === 'stored') return;
+  }
+}
