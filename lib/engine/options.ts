@@ -44,6 +44,8 @@ export interface Limits {
   /** whole SIP message, head and body */
   readonly messageBytes: number;
   readonly headers: number;
+  /** start line and header fields of a request; above it 513, because each of thousands of parameters costs an app work */
+  readonly headBytes: number;
   /** one control frame from an app */
   readonly frameBytes: number;
   /** octets waiting to be read by one app before its connection is closed */
@@ -102,6 +104,7 @@ const defaultTimers: Timers = { t1Ms: 500, t2Ms: 4000, t4Ms: 5000 };
 const defaultLimits: Limits = {
   messageBytes: 65_535,
   headers: 256,
+  headBytes: 16_384,
   frameBytes: 1_048_576,
   appBacklogBytes: 64 * 1_048_576,
   peerBacklogBytes: 1_048_576,

@@ -13,6 +13,8 @@ export interface Request {
   readonly is: 'request';
   /** the message as it goes to the app: as received, with the source written into the top Via */
   readonly text: string;
+  /** octets of its start line and header fields */
+  readonly headBytes: number;
   readonly method: string;
   readonly uri: string;
   readonly headers: Headers;
@@ -154,6 +156,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   return {
     is: 'request',
     text: cut,
+    headBytes: endOfHead,
     method: message.method,
     uri: message.uri,
     headers,

@@ -38,7 +38,8 @@ function plain(text: string): string {
 }
 
 function sameParams(a: readonly UriParam[], b: readonly UriParam[]): boolean {
-  if (a.length === b.length && a.every(({ name, value }, at) => name === b[at]?.name && value === b[at].value)) return true;
+  if (a.length === b.length && a.every(({ name, value }, at) => name === b[at]?.name && value === b[at].value))
+    return true;
   // by name, so that two long lists do not cost the product of their lengths
   const ofA = firstOfEach(a);
   const ofB = firstOfEach(b);

@@ -93,6 +93,20 @@ export const metrics = {
       'failed',
     ],
   }),
+  refusals: counter('reveille_refusals_total', 'Requests that were refused at the door, by why.', {
+    reason: [
+      'malformed',
+      'hops',
+      'extension',
+      'uri-scheme',
+      'no-such-domain',
+      'domain-removed',
+      'not-from-pbx',
+      'unknown-contact',
+      'not-registered',
+      'draining',
+    ],
+  }),
   bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {
     state: ['awake', 'asleep', 'plain', 'unpushable'],
   }),

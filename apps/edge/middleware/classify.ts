@@ -4,6 +4,7 @@ import type { Aor } from '../../../lib/core/binding.ts';
 import { openContact } from '../../../lib/core/contact-token.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
+import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
 import { aorOf } from '../../../lib/sip/aor.ts';
 import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
 import { parseUri, unescape } from '../../../lib/sip/uri.ts';
@@ -17,7 +18,7 @@ export type Classified =
   | { readonly is: 'to-upstream'; readonly domain: Domain; readonly from: Aor | undefined }
   /** for the edge itself: no user part */
   | { readonly is: 'to-edge' }
-  | { readonly is: 'refused'; readonly status: 403 | 404 | 416; readonly why: string };
+  | { readonly is: 'refused'; readonly status: 403 | 404 | 416; readonly why: LabelValue<'refusals', 'reason'> };
 
 /** A domain with what classification needs to know of its PBX. Addresses may change while we run (DNS). */
 export interface KnownDomain {
@@ -36,15 +37,14 @@ export interface Classifier {
 export function classify(transaction: ServerTransaction, { domains, contactKey }: Classifier): Classified {
   const { request, flow } = transaction;
   const uri = parseUri(request.uri);
-  if (uri === undefined) return { is: 'refused', status: 416, why: 'request-URI scheme' };
+  if (uri === undefined) return { is: 'refused', status: 416, why: 'uri-scheme' };
   if (uri.user === undefined) return { is: 'to-edge' };
   const opened = openContact(contactKey, unescape(uri.user));
   if (opened !== undefined) {
     const known = domainOf(domains, hostOfAor(opened.aor));
-    if (known === undefined) return { is: 'refused', status: 404, why: 'domain no longer configured' };
+    if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
     // only the PBX has ever seen this Contact: from anywhere else it is stolen (PN-SEC-09)
-    if (!isFrom(known.trusted, flow.address))
-      return { is: 'refused', status: 403, why: 'not from the PBX of this domain' };
+    if (!isFrom(known.trusted, flow.address)) return { is: 'refused', status: 403, why: 'not-from-pbx' };
     return { is: 'to-device', domain: known.domain, ...opened };
   }
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
@@ -58,9 +58,9 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
   }
   const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
-  if (home === undefined) return { is: 'refused', status: 404, why: 'no such domain here' };
+  if (home === undefined) return { is: 'refused', status: 404, why: 'no-such-domain' };
   if (`${flow.address}:${flow.port}` === home.upstreamSource())
-    return { is: 'refused', status: 404, why: 'the PBX called a contact we do not know' };
+    return { is: 'refused', status: 404, why: 'unknown-contact' };
   return { is: 'to-upstream', domain: home.domain, from };
 }
 

@@ -123,7 +123,7 @@ describe('checks before any work', () => {
     screen(arrived('sip:a@example.com', '192.0.2.10', { headers, method }));
 
   it('[PN-PROXY-26] refuses a request whose hops are used up', () => {
-    expect(answer([['Max-Forwards', '0']])?.status).toBe(483);
+    expect(answer([['Max-Forwards', '0']])?.answer.status).toBe(483);
     expect(answer([['Max-Forwards', '0']], 'OPTIONS')).toBeUndefined();
     expect(answer([['Max-Forwards', '1']])).toBeUndefined();
   });
@@ -136,8 +136,8 @@ describe('checks before any work', () => {
       ],
       'REGISTER',
     );
-    expect([refused?.status, refused?.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
-    expect(answer([['Proxy-Require', 'foo']])?.status).toBe(420);
+    expect([refused?.answer.status, refused?.answer.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
+    expect(answer([['Proxy-Require', 'foo']])?.answer.status).toBe(420);
     // what the other end must understand is not for us to refuse
     expect(answer([['Require', 'foo']])).toBeUndefined();
   });
