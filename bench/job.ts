@@ -15,7 +15,13 @@ export type ServerPlan =
       readonly store: 'lmdb' | 'memory' | 'redis';
     }
   /** alone, with a trivial app on drachtio-srf's objects or on the edge's adapter */
-  | { readonly is: 'engine'; readonly engine: 'embedded' | 'drachtio'; readonly app: 'srf' | 'link' }
+  | {
+      readonly is: 'engine';
+      readonly engine: 'embedded' | 'drachtio';
+      readonly app: 'srf' | 'link';
+      /** listens for this alone, with a certificate of its own; UDP and TCP when absent */
+      readonly listen?: 'tcp' | 'tls' | 'wss';
+    }
   | { readonly is: 'nothing' }
   | { readonly is: 'responder'; readonly map: boolean }
   | { readonly is: 'kamailio' };
@@ -63,6 +69,7 @@ export interface CallsJob extends Common {
 /** Connections held at once, each registered. */
 export interface FlowsJob extends Common {
   readonly is: 'flows';
+  readonly over: 'tcp' | 'tls' | 'wss';
   readonly flows: number;
 }
 

@@ -120,7 +120,14 @@ function jobsOf(group: Group, sizes: Sizes): readonly Job[] {
       ];
     }
     case 'flows':
-      return [{ is: 'flows', name: 'engine, TCP flows', server: engine, transport: 'tcp', flows: sizes.flows }];
+      return (['tcp', 'tls', 'wss'] as const).map((over) => ({
+        is: 'flows',
+        name: `engine, ${over.toUpperCase()} flows`,
+        server: { ...engine, app: 'link', listen: over },
+        transport: 'tcp',
+        over,
+        flows: sizes.flows,
+      }));
     default:
       return group satisfies never;
   }

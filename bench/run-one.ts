@@ -207,7 +207,7 @@ async function flows(job: FlowsJob, place: Place, pids: readonly number[]): Prom
   const before = measure(engine).memory;
   const cpu = cpuSecondsOf(pids);
   const load = new FlowLoad();
-  await load.open({ server: place.server, localHost: place.phones, flows: job.flows, atOnce: 50 });
+  await load.open({ over: job.over, server: place.server, localHost: place.phones, flows: job.flows, atOnce: 50 });
   const cpuMicros = round(((cpuSecondsOf(pids) - cpu) * 1e6) / job.flows);
   progress(`${load.accepted} registered`);
   await pause(5000);

@@ -6,7 +6,7 @@ export interface Target {
   readonly seeds: readonly string[];
   /** pieces worth putting anywhere */
   readonly words: readonly string[];
-  /** the longest one input may take, milliseconds, measured several times; V8 does not optimise while coverage is taken */
+  /** the most CPU time one input may take, milliseconds, measured several times; V8 does not optimise while coverage is taken */
   readonly withinMs: number;
   /** Throws when something that must hold does not. */
   run(input: string): void | Promise<void>;

@@ -12,7 +12,7 @@ export interface Order {
   readonly root: string;
   /** inputs kept by runs before this one */
   readonly corpus: readonly string[];
-  /** the input that is being run: its length, then its octets */
+  /** the input that is being run: how many there were before, its length, then its octets */
   readonly current: SharedArrayBuffer;
 }
 
@@ -35,8 +35,8 @@ async function work({ target: name, seed, seconds, root, corpus, current }: Orde
   const port = parentPort;
   const coverage = new Coverage((url) => /\/(?:dist\/)?lib\/(?:sip|engine|adapters\/srf)\//.test(url));
   const target = await made(root);
-  const length = new Int32Array(current, 0, 1);
-  const octets = Buffer.from(current, 4);
+  const numbers = new Int32Array(current, 0, 2);
+  const octets = Buffer.from(current, 8);
   const until = performance.now() + seconds * 1000;
   let told = 0;
   const outcome = await fuzz(
@@ -47,7 +47,8 @@ async function work({ target: name, seed, seconds, root, corpus, current }: Orde
       mostFindings: 20,
       done: () => performance.now() > until,
       onInput: (input) => {
-        length[0] = octets.write(input, 'latin1');
+        numbers[0] = (numbers[0] ?? 0) + 1;
+        numbers[1] = octets.write(input, 'latin1');
       },
       onBatch: (progress) => {
         if (performance.now() - told < 1000) return;

@@ -1,10 +1,13 @@
 /** Phones that hold a connection each: every one registers once over its own, and keeps it. */
-import { readMessages, type HostPort } from './wire.ts';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import WebSocket from 'ws';
 import { benchDomain, contactLine, identityLines, phoneIdentity } from './phone-identity.ts';
 import { statusOf } from './sip-text.ts';
+import { readMessages, type HostPort } from './wire.ts';
 
 export interface FlowPlan {
+  readonly over: 'tcp' | 'tls' | 'wss';
   readonly server: HostPort;
   readonly localHost: string;
   readonly flows: number;
@@ -12,8 +15,19 @@ export interface FlowPlan {
   readonly atOnce: number;
 }
 
+interface Held {
+  readonly open: () => boolean;
+  readonly close: () => void;
+}
+
+interface Handlers {
+  readonly onOpen: (send: (text: string) => void) => void;
+  readonly onText: (text: string) => void;
+  readonly onEnd: (why: Error) => void;
+}
+
 export class FlowLoad {
-  readonly #sockets: Socket[] = [];
+  readonly #flows: Held[] = [];
   /** registered with 200 */
   accepted = 0;
 
@@ -28,30 +42,52 @@ export class FlowLoad {
 
   /** Connections still open. */
   get held(): number {
-    return this.#sockets.filter(({ destroyed, readableEnded }) => !destroyed && !readableEnded).length;
+    return this.#flows.filter(({ open }) => open()).length;
   }
 
   close(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    for (const flow of this.#flows) flow.close();
   }
 
-  #openOne({ server, localHost }: FlowPlan, index: number): Promise<void> {
+  #openOne(plan: FlowPlan, index: number): Promise<void> {
     return new Promise((done, fail) => {
-      const socket = connect({ host: server.host, port: server.port, localAddress: localHost, noDelay: true });
-      this.#sockets.push(socket);
-      socket.on('error', fail);
-      socket.once('close', () => fail(new Error(`flow ${index} was closed`)));
-      socket.once('connect', () => {
-        const phone = phoneIdentity(index);
-        const local = `${localHost}:${socket.localPort}`;
-        socket.write(
-          `REGISTER sip:${benchDomain} SIP/2.0\r\nVia: SIP/2.0/TCP ${local};rport;branch=z9hG4bKflow${index}\r\nMax-Forwards: 70\r\n${identityLines(phone)}${contactLine(phone, local, 'tcp', 'LABTEAM001')}Expires: 3600\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n`,
-        );
-      });
-      readMessages(socket, (text) => {
-        if (statusOf(text) === 200) this.accepted += 1;
-        done();
-      });
+      const phone = phoneIdentity(index);
+      const local = `flow${index}.invalid`;
+      const transport = plan.over.toUpperCase();
+      const register = `REGISTER sip:${benchDomain} SIP/2.0\r\nVia: SIP/2.0/${transport} ${local};rport;branch=z9hG4bKflow${index}\r\nMax-Forwards: 70\r\n${identityLines(phone)}${contactLine(phone, local, 'tcp', 'LABTEAM001')}Expires: 3600\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n`;
+      const handlers: Handlers = {
+        onOpen: (send) => send(register),
+        onText: (text) => {
+          if (statusOf(text) === 200) this.accepted += 1;
+          done();
+        },
+        onEnd: (why) => fail(new Error(`flow ${index}: ${why.message}`)),
+      };
+      this.#flows.push(plan.over === 'wss' ? overWebSocket(plan, handlers) : overStream(plan, handlers));
     });
   }
+}
+
+function overStream({ over, server, localHost }: FlowPlan, { onOpen, onText, onEnd }: Handlers): Held {
+  const to = { host: server.host, port: server.port, localAddress: localHost };
+  const socket: Socket = over === 'tls' ? connectTls({ ...to, rejectUnauthorized: false }) : connect(to);
+  socket.setNoDelay(true);
+  socket.on('error', onEnd);
+  socket.once('close', () => onEnd(new Error('closed')));
+  socket.once(over === 'tls' ? 'secureConnect' : 'connect', () => onOpen((text) => void socket.write(text, 'latin1')));
+  readMessages(socket, onText);
+  return { open: () => !socket.destroyed && !socket.readableEnded, close: () => void socket.destroy() };
+}
+
+function overWebSocket({ server, localHost }: FlowPlan, { onOpen, onText, onEnd }: Handlers): Held {
+  const socket = new WebSocket(`wss://${server.host}:${server.port}/`, ['sip'], {
+    rejectUnauthorized: false,
+    localAddress: localHost,
+    perMessageDeflate: false,
+  });
+  socket.on('error', onEnd);
+  socket.once('close', () => onEnd(new Error('closed')));
+  socket.once('open', () => onOpen((text) => socket.send(text)));
+  socket.on('message', (data: Buffer) => onText(data.toString('latin1')));
+  return { open: () => socket.readyState === WebSocket.OPEN, close: () => socket.terminate() };
 }

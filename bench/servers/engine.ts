@@ -12,6 +12,8 @@ export interface EnginePlan {
   readonly engine: 'embedded' | 'drachtio';
   /** an app on drachtio-srf's objects, or on the edge's adapter */
   readonly app: 'srf' | 'link';
+  /** see ServerPlan */
+  readonly listen?: 'tcp' | 'tls' | 'wss';
   readonly nodeArgs: readonly string[];
 }
 
@@ -27,10 +29,33 @@ export async function startEngine(plan: EnginePlan, place: Place): Promise<reado
 }
 
 async function startOurs(
-  { nodeArgs }: EnginePlan,
+  { nodeArgs, listen: only }: EnginePlan,
   place: Place,
 ): Promise<{ readonly server: RunningServer; readonly secret: string }> {
   const secret = randomBytes(12).toString('hex');
+  const program = only === undefined ? withConfig(place, secret) : bare(only, place, secret);
+  const { control } = place;
+  const probe = gcProbe(place);
+  const server = await startServer({
+    name: 'engine',
+    command: process.execPath,
+    args: ['--single-threaded-gc', ...probe.args, ...nodeArgs, ...program],
+    cwd: place.folder,
+    env: probe.env,
+    logFile: join(place.folder, 'engine.log'),
+    ready: () => answersTcp(control.host, control.port),
+  });
+  return { server, secret };
+}
+
+function bare(only: string, place: Place, secret: string): readonly string[] {
+  const { server, control } = place;
+  const script = join(projectRoot, 'dist/bench/servers/bare-engine.js');
+  return [script, only, server.host, String(server.port), control.host, String(control.port), secret];
+}
+
+/** As `npm run engine` does it. */
+function withConfig(place: Place, secret: string): readonly string[] {
   const config = join(place.folder, 'engine.yaml');
   const { host, port } = place.server;
   const { control } = place;
@@ -43,24 +68,7 @@ async function startOurs(
     }),
     { mode: 0o600 },
   );
-  const probe = gcProbe(place);
-  const server = await startServer({
-    name: 'engine',
-    command: process.execPath,
-    args: [
-      '--single-threaded-gc',
-      ...probe.args,
-      ...nodeArgs,
-      join(projectRoot, 'dist/apps/engine/main.js'),
-      '--config',
-      config,
-    ],
-    cwd: place.folder,
-    env: probe.env,
-    logFile: join(place.folder, 'engine.log'),
-    ready: () => answersTcp(control.host, control.port),
-  });
-  return { server, secret };
+  return [join(projectRoot, 'dist/apps/engine/main.js'), '--config', config];
 }
 
 function startApp({ app }: EnginePlan, place: Place, secret: string): Promise<RunningServer> {
