@@ -37,9 +37,13 @@ export async function openDomains(config: Config, hostports: readonly string[], 
     const timer = setInterval(() => void resolve().catch(tell), 60_000);
     timer.unref();
     timers.push(timer);
+    const proxies = listOf(domain.proxies);
     const built: Domain = {
       name: domain.name,
       registration: domain.registration,
+      withoutPath: domain.withoutPath,
+      requirePath: domain.requirePath,
+      serviceRoute: domain.serviceRoute,
       get upstream() {
         return upstream;
       },
@@ -55,6 +59,7 @@ export async function openDomains(config: Config, hostports: readonly string[], 
       get trusted() {
         return trusted;
       },
+      proxies,
       upstreamSource: () => source,
     });
   }
@@ -67,9 +72,14 @@ export async function openDomains(config: Config, hostports: readonly string[], 
 }
 
 function trustedOf(domain: Config['domains'][number], upstream: readonly UpstreamAddress[]): BlockList {
-  const list = new BlockList();
-  for (const { address, prefix, family } of domain.trusted) list.addSubnet(address, prefix, family);
+  const list = listOf(domain.trusted);
   for (const { address } of upstream) list.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  return list;
+}
+
+function listOf(subnets: Config['domains'][number]['trusted']): BlockList {
+  const list = new BlockList();
+  for (const { address, prefix, family } of subnets) list.addSubnet(address, prefix, family);
   return list;
 }
 

@@ -2,16 +2,19 @@
  * What happens to each request, in order: screen, classify, then exactly one use-case. This page is the table of contents of the
  * edge; the status codes that leave here are listed in docs/architecture.md.
  */
+import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
-import { liveBindings } from '../../lib/core/binding-set.ts';
+import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
+import { isOfCall } from '../../lib/core/gruu.ts';
+import { modes } from '../../lib/core/modes.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
-import { registerUpstream } from '../../lib/register/mid-registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
+import { registerUpstream } from '../../lib/register/upstream.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
@@ -20,8 +23,16 @@ import { Headers } from '../../lib/sip/headers.ts';
 import { parseNameAddr } from '../../lib/sip/name-addr.ts';
 import { canBeReached, wake, type WakeDeps } from '../../lib/wake/wake.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
-import { classify, domainOf, type Classified, type Classifier } from './middleware/classify.ts';
-import { screen } from './middleware/screen.ts';
+import {
+  classify,
+  domainOf,
+  isFrom,
+  isRegistrar,
+  type Classified as Any,
+  type Classifier,
+} from './middleware/classify.ts';
+import { followPath } from './middleware/follow-path.ts';
+import { screen, screenAsRegistrar } from './middleware/screen.ts';
 
 export interface RouteDeps {
   readonly classifier: Classifier;
@@ -36,6 +47,8 @@ export interface RouteDeps {
   readonly telemetry: Telemetry;
   readonly draining: () => boolean;
 }
+
+type Classified = Exclude<Any, { is: 'along-path' }>;
 
 /** Everything that may be asked of the edge, for Allow. */
 const allow =
@@ -66,7 +79,9 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
       return void (await transaction.respond(refusal.answer));
     }
     if (method === 'REGISTER') return await onRegister(transaction, deps);
-    const classified = classify(transaction, deps.classifier);
+    const found = classify(transaction, deps.classifier);
+    const classified =
+      found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;
     if (classified.is === 'refused') {
       deps.telemetry.count('refusals', { reason: classified.why });
       deps.log.info(
@@ -99,16 +114,21 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
     return void (await transaction.respond({ status: aor === undefined ? 400 : 404 }));
   }
   const { domain } = known;
-  if (domain.registration === 'registrar') {
+  const unknown = modes[domain.registration].facesPhone === 'edge' ? screenAsRegistrar(transaction) : undefined;
+  if (unknown !== undefined) {
+    deps.telemetry.count('registrations', { result: 'rejected' });
+    deps.telemetry.count('refusals', { reason: unknown.why });
+    return void (await transaction.respond(unknown.answer));
+  }
+  if (isRegistrar(domain)) {
     const sender = await authenticate(transaction, domain, aor, 401, deps.authenticate);
     if (sender !== 'passed')
       return deps.telemetry.count('registrations', { result: sender === 'challenged' ? 'challenged' : 'rejected' });
   }
-  const asked = await readRegister(transaction, domain, aor, deps.register);
+  const fromProxy = isFrom(known.proxies, transaction.flow.address);
+  const asked = await readRegister({ transaction, domain, aor, fromProxy }, deps.register);
   if (asked === undefined) return;
-  await (domain.registration === 'registrar'
-    ? registerHere(asked, deps.register)
-    : registerUpstream(asked, deps.register));
+  await (isRegistrar(domain) ? registerHere(asked, deps.register) : registerUpstream(asked, deps.register));
 }
 
 async function onInvite(transaction: InviteTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
@@ -118,22 +138,36 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, { aor: classified.aor, bindingId: classified.bindingId, from: 'upstream' }, deps.wake);
+      return wake(
+        transaction,
+        {
+          aor: classified.aor,
+          bindingId: classified.bindingId,
+          from: 'upstream',
+          flowGone: modes[classified.domain.registration].flowGone,
+        },
+        deps.wake,
+      );
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
-      const registered = await bindingsOf(classified.aor, deps);
+      const registered = called(classified, await bindingsOf(classified.aor, deps));
       if (registered.length > 0)
         return wake(
           transaction,
-          { aor: classified.aor, bindingId: undefined, from: classified.trusted ? 'upstream' : 'phone' },
+          {
+            aor: classified.aor,
+            bindingId: classified.gruu?.phone,
+            from: classified.trusted ? 'upstream' : 'phone',
+            flowGone: modes[classified.domain.registration].flowGone,
+          },
           deps.wake,
         );
+      if (classified.gruu !== undefined)
+        return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
       // a phone calls somebody we do not know: that is what the PBX is for; what the PBX itself sends here ends here
       if (!classified.trusted) return placeCall(transaction, classified.domain, deps.placeCall);
-      return void (await transaction.respond({
-        status: (await isUser(classified.aor, classified.domain, deps)) ? 480 : 404,
-      }));
+      return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
@@ -161,9 +195,8 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
     (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
   )
     return;
-  const bindings = await bindingsOf(classified.aor, deps);
-  const called = classified.is === 'to-device' ? bindings.filter(({ id }) => id === classified.bindingId) : bindings;
-  const wakeable = called.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
+  const asked = called(classified, await bindingsOf(classified.aor, deps));
+  const wakeable = asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
 
@@ -177,10 +210,12 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
         (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
       )
         return;
-      const bindings = await bindingsOf(classified.aor, deps);
-      const binding =
-        classified.is === 'to-device' ? bindings.find(({ id }) => id === classified.bindingId) : bindings.at(-1);
-      if (binding === undefined) return void (await transaction.respond({ status: 480 }));
+      const binding = called(classified, await bindingsOf(classified.aor, deps)).at(-1);
+      if (binding === undefined)
+        return void (await transaction.respond({
+          status:
+            classified.is === 'to-user' && classified.gruu !== undefined ? await withoutPhone(classified, deps) : 480,
+        }));
       return relayStandalone(
         transaction,
         {
@@ -202,7 +237,7 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
           nextHop: classified.domain.upstream,
           from: 'phone',
           towards: 'upstream',
-          realm: classified.domain.registration === 'registrar' ? classified.domain.realm : undefined,
+          realm: isRegistrar(classified.domain) ? classified.domain.realm : undefined,
         },
         deps.standalone,
       );
@@ -221,7 +256,7 @@ async function mayCall(
   from: string | undefined,
   deps: RouteDeps,
 ): Promise<boolean> {
-  if (domain.registration === 'registrar') return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
+  if (isRegistrar(domain)) return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
   deps.telemetry.count('refusals', { reason: 'not-registered' });
@@ -253,6 +288,27 @@ async function authenticateCaller(
 
 async function bindingsOf(aor: string, deps: RouteDeps) {
   return liveBindings((await deps.store.read(aor)).bindings, deps.now());
+}
+
+/** The bindings a request is for: of one phone, or of the user. */
+function called(
+  classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
+  bindings: readonly Binding[],
+): readonly Binding[] {
+  if (classified.is === 'to-device') return bindings.filter((binding) => answersTo(binding, classified.bindingId));
+  const { gruu } = classified;
+  if (gruu === undefined) return bindings;
+  return bindings.filter(
+    (binding) => answersTo(binding, gruu.phone) && (gruu.call === undefined || isOfCall(binding, gruu.call)),
+  );
+}
+
+/** 480 for a user or phone that is not registered; 404 for one there is not, and for a temporary GRUU that has ended (PN-INT-10, -11). */
+async function withoutPhone(
+  { aor, domain, gruu }: Extract<Classified, { is: 'to-user' }>,
+  deps: RouteDeps,
+): Promise<404 | 480> {
+  return gruu?.call === undefined && (await isUser(aor, domain, deps)) ? 480 : 404;
 }
 
 async function isUser(aor: string, domain: Domain, deps: RouteDeps): Promise<boolean> {

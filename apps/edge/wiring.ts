@@ -79,7 +79,10 @@ async function assemble(
     () => store.close(),
   );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
-  const contactKey = Buffer.from(hkdfSync('sha256', secret, '', 'reveille contact', 32));
+  const keyFor = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, '', `reveille ${use}`, 32));
+  const contactKey = keyFor('contact');
+  const flowKey = keyFor('flow token');
+  const gruuKey = keyFor('gruu');
 
   const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
@@ -152,18 +155,21 @@ async function assemble(
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
       agenda,
       contactKey,
+      flowKey,
+      gruuKey,
       edgeSecret: secret,
       policy: {
         refresh,
         supports: appFinder(config.push.apps),
         providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
         unsupportedPush: config.registration.unsupportedPush,
+        dialects: config.registration.pushDialects,
         minExpires: config.registration.minExpires,
         pushLeadSeconds: config.registration.refreshLeadSeconds,
         slackSeconds: 30,

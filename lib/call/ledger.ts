@@ -6,6 +6,11 @@ export interface CallLedger {
    * stop, and once more when the stop has waited long enough.
    */
   hold(devices: readonly string[], drain: () => void): (() => void) | undefined;
+  /**
+   * `request` is what all copies of one INVITE have in common. 'merged': each of the devices has one already (RFC 3261 8.2.2.2),
+   * because a PBX that knows a phone by two Contacts calls both.
+   */
+  hold(devices: readonly string[], drain: () => void, request: string): (() => void) | 'merged' | undefined;
   /** Enters a call that was answered; the function takes it out. `hangUp` is called when a stop has waited long enough. */
   talk(hangUp: () => void): () => void;
 }
@@ -25,6 +30,8 @@ export class Calls implements CallLedger {
   readonly #now: () => number;
   readonly #held = new Set<Held>();
   readonly #perDevice = new Map<string, number>();
+  /** `device request` of every INVITE that names its request */
+  readonly #requests = new Set<string>();
   readonly #talking = new Set<() => void>();
   #draining = false;
 
@@ -51,14 +58,21 @@ export class Calls implements CallLedger {
     return oldest === undefined ? 0 : (this.#now() - oldest.since) / 1000;
   }
 
-  hold(devices: readonly string[], drain: () => void): (() => void) | undefined {
+  hold(devices: readonly string[], drain: () => void): (() => void) | undefined;
+  hold(devices: readonly string[], drain: () => void, request: string): (() => void) | 'merged' | undefined;
+  hold(devices: readonly string[], drain: () => void, request?: string): (() => void) | 'merged' | undefined {
+    const copies = request === undefined ? [] : devices.map((device) => `${device} ${request}`);
+    if (copies.length > 0 && copies.every((copy) => this.#requests.has(copy))) return 'merged';
+    const mine = copies.filter((copy) => !this.#requests.has(copy));
     if (this.#draining || this.#held.size >= this.#limits.maxHeld) return undefined;
     if (devices.some((device) => (this.#perDevice.get(device) ?? 0) >= this.#limits.maxHeldPerDevice)) return undefined;
     const held: Held = { since: this.#now(), drain };
     this.#held.add(held);
     for (const device of devices) this.#perDevice.set(device, (this.#perDevice.get(device) ?? 0) + 1);
+    for (const copy of mine) this.#requests.add(copy);
     return () => {
       if (!this.#held.delete(held)) return;
+      for (const copy of mine) this.#requests.delete(copy);
       for (const device of devices) {
         const left = (this.#perDevice.get(device) ?? 1) - 1;
         if (left > 0) this.#perDevice.set(device, left);

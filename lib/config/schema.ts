@@ -140,8 +140,20 @@ const user = z
 const domain = z
   .strictObject({
     name: required(domainName, { doc: 'Domain of the AORs, or "*" for every domain not listed.' }),
-    registration: fallback(oneOf('mid-registrar', 'registrar'), 'mid-registrar', {
-      doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users. registrar: the edge does, and the PBX uses it as a trunk.',
+    registration: fallback(oneOf('mid-registrar', 'path', 'registrar'), 'mid-registrar', {
+      doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users, and gets a Contact of the edge. path: it gets the Contact of the phone, push parameters included, and calls it by Path (RFC 3327). registrar: the edge accepts, and the PBX uses it as a trunk.',
+    }),
+    without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
+      doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
+    }),
+    require_path: fallback(yesOrNo, true, {
+      doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
+    }),
+    proxies: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
+      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped.',
+    }),
+    service_route: fallback(yesOrNo, false, {
+      doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
     }),
     upstream: required(sipPeer, {
       doc: 'The PBX of this domain. The variable sets it for the domain "*".',
@@ -160,8 +172,13 @@ const domain = z
   })
   .check((context) => {
     const { registration, users } = context.value;
-    if (registration === 'mid-registrar' && users.length > 0) {
-      mistake(context, ['users'], 'no users in mid-registrar mode, where the PBX knows them', `${users.length}`);
+    if (registration !== 'registrar' && users.length > 0) {
+      mistake(
+        context,
+        ['users'],
+        'no users but with registration registrar: here the PBX knows them',
+        `${users.length}`,
+      );
     }
     repeated(users.map((one) => one.name)).forEach(([at]) =>
       mistake(context, ['users', at, 'name'], 'a name no other user of this domain has', 'the same name twice'),
@@ -179,6 +196,16 @@ const registration = z
     unsupported_push: fallback(oneOf('accept', 'reject'), 'accept', {
       doc: 'A push service no app is configured for: register the phone as a plain one, or refuse with 555.',
     }),
+    push_dialects: fallback(
+      listOf(
+        oneOf('outside-brackets', 'legacy', 'x-mpush', 'x-push'),
+        'a list of outside-brackets, legacy, x-mpush, x-push',
+      ),
+      ['outside-brackets', 'legacy', 'x-mpush', 'x-push'],
+      {
+        doc: 'Push parameters understood beside those of RFC 8599: outside-brackets (pn-* as parameters of the Contact header), legacy (app-id, pn-type, pn-tok, pn-uri), x-mpush and x-push (header fields of Mizutech and PortSIP).',
+      },
+    ),
     pnsreg_seconds: fallback(integer(30, 3600, 'seconds'), 180, {
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
     }),

@@ -2,7 +2,7 @@
  * The set of bindings of one AOR and how an accepted REGISTER changes it (RFC 3261 10.3, RFC 5626 6, RFC 8599 4.1).
  * Decides which REGISTERs come from the same device. Stores nothing, knows no clock.
  */
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import type { Contact } from '../sip/contact.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
@@ -65,6 +65,28 @@ export function liveBindings(bindings: readonly Binding[], now: number): readonl
 /** The phone behind a binding, for calls: all flows of one instance are one phone and get one INVITE (RFC 5626 7, PN-INT-03). */
 export function phoneOf(binding: Binding): string {
   return binding.instanceId ?? binding.id;
+}
+
+/**
+ * The name under which others know the phone: that of its one binding, or, where it may have several flows (reg-id), one made of its
+ * instance-id, so that all of them are one phone to the PBX.
+ */
+export function phoneName({
+  id,
+  instanceId,
+  regId,
+}: Partial<Pick<Binding, 'instanceId' | 'regId'>> & Pick<Binding, 'id'>): string {
+  return instanceId === undefined || regId === undefined ? id : instanceName(instanceId);
+}
+
+/** Whether a call for this name is for this binding: its own id, or the instance it belongs to. */
+export function answersTo(binding: Binding, name: string): boolean {
+  return binding.id === name || (binding.instanceId !== undefined && instanceName(binding.instanceId) === name);
+}
+
+/** 20 hexadecimal digits, as a binding id has. */
+export function instanceName(instanceId: string): string {
+  return createHash('sha256').update(`instance ${instanceId}`).digest('hex').slice(0, 20);
 }
 
 /**

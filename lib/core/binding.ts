@@ -45,8 +45,10 @@ export interface Binding {
   readonly callId: string;
   readonly cseq: number;
   readonly flow: Flow;
-  /** Path values of the REGISTER, in order (RFC 3327) */
+  /** Path values of the REGISTER that came before ours, in order (RFC 3327) */
   readonly path: readonly string[];
+  /** the PBX knows the Contact itself and reaches it by our URI in Path (mode P); else it knows a Contact of ours */
+  readonly byPath?: true;
   /** present when the edge has told the phone that it will push (sip.pns in the 2xx), PN-PROXY-01 */
   readonly push?: PushRecord;
   /** the provider when the phone asked for pushes that no configured app can send: a call that needs one says so */

@@ -1,4 +1,5 @@
 /** One SIP domain as the use-cases see it: who its registrar is and where its PBX stands. */
+import type { Registration } from './modes.ts';
 
 export interface DigestSecrets {
   /** HA1 = hash(user:realm:password), lower-case hexadecimal */
@@ -9,8 +10,14 @@ export interface DigestSecrets {
 export interface Domain {
   /** lower case; `*` serves every domain that is not named */
   readonly name: string;
-  /** mid-registrar: the PBX accepts REGISTERs (mode M); registrar: the edge does (mode R) */
-  readonly registration: 'mid-registrar' | 'registrar';
+  /** path: the PBX accepts REGISTERs and keeps the phone's Contact (mode P); mid-registrar: it keeps one of ours (M); registrar: the edge accepts (R) */
+  readonly registration: Registration;
+  /** a phone that does not say `Supported: path` where Path is needed */
+  readonly withoutPath: 'accept' | 'refuse';
+  /** path: `Require: path` in the REGISTER to the PBX, so that one without Path says 420 instead of going past the edge */
+  readonly requirePath: boolean;
+  /** registrar: phones are told to send their own requests through the edge (RFC 3608) */
+  readonly serviceRoute: boolean;
   /** next hop towards the PBX, `sip:address:port;transport=t` */
   readonly upstream: string;
   /** how the PBX reaches the edge: `host:port;transport=t`, what follows the `@` of the edge's own Contact */

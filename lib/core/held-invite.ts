@@ -18,6 +18,8 @@ export interface Target {
 export interface HoldPolicy {
   /** a device that registers while the call is open is called too (PN-PROXY-25) */
   readonly admitNewDevices: boolean;
+  /** our answer when every flow was dead and nobody could be pushed (RFC 5626 5.3.1); 480 when left out */
+  readonly flowGone?: 430 | 480;
 }
 
 export type HoldEvent =
@@ -411,6 +413,8 @@ class Draft {
   /** The best answer of the devices, else 480 (RFC 3261 16.7, PN-PROXY-12). */
   finishBest(because: CancelReason): Step {
     const best = bestResponse(this.#failures);
+    if (best.is === 'refuse' && best.status === 480 && this.#policy.flowGone === 430 && this.#onlyDeadFlows())
+      return this.finish({ do: 'refuse', status: 430 }, because, 'unreachable', 'device');
     const answer: HoldEffect =
       best.is === 'relay' ? { do: 'relay-failure', leg: best.leg } : { do: 'refuse', status: best.status };
     if (best.status >= 500 && best.status < 600) return this.finish(answer, because, 'failed', 'device');
@@ -428,6 +432,11 @@ class Draft {
     if (this.#legs.size > 0) return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
     this.#effects.push({ do: 'over', ending, fault });
     return [{ at: 'over', ending, fault }, this.#effects];
+  }
+
+  #onlyDeadFlows(): boolean {
+    const pushed = [...this.devices.values()].some(({ pushes }) => pushes > 0);
+    return !pushed && !this.#rings() && this.#failures.length > 0 && this.#failures.every(({ local }) => local);
   }
 
   #flowDied(id: DeviceId): void {

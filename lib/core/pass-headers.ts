@@ -6,7 +6,7 @@
 import { authParam, parseAuth } from '../sip/auth.ts';
 import { headerKey, Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
-import { stripPushParams } from '../sip/push-params.ts';
+import { pushFields, stripPushParams } from '../sip/push-params.ts';
 import { type DialogNames, translateReferTo, translateReplaces } from './dialog-names.ts';
 
 export type Side = 'phone' | 'upstream';
@@ -45,7 +45,7 @@ const ownOfEachSide = new Set([
   'rack',
   'proxy-require',
   'feature-caps',
-  'x-mpush',
+  ...pushFields,
   'flow-timer',
   'min-expires',
 ]);
@@ -57,6 +57,11 @@ const onlyFromUpstream = new Set([
   'p-charging-vector',
   'p-charging-function-addresses',
 ]);
+
+/** A phone that sends such a field says of itself what it cannot know (EDGE-PRX-16). */
+export function isAssertedByNetworks(key: string): boolean {
+  return onlyFromUpstream.has(key);
+}
 
 /** Fields that hold URIs which may be copies of a registered Contact. */
 const holdUris = new Set([

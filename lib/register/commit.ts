@@ -104,7 +104,8 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
     callId: asked.callId,
     cseq: asked.cseq,
     flow,
-    path: request.headers.list('Path'),
+    path: asked.path,
+    ...(asked.mode.calledBy === 'flow-token' ? { byPath: true as const } : {}),
     ...(decision.is === 'push' && ask.is === 'push' && pushable(granted, deps)
       ? {
           push: {

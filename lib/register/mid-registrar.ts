@@ -1,145 +1,31 @@
 /**
- * Mode M: the PBX is the registrar and holds the credentials. The phone's REGISTER goes on with its Contact replaced by a stable
- * opaque one of the edge; 401 and 407 pass back untouched; the binding is stored only on the PBX's 2xx (PN-REG-15, PN-PROXY-08).
+ * Mode M: the PBX gets a stable opaque Contact of the edge, one for each phone, instead of the phone's own, and nothing of its push
+ * parameters (PN-SEC-06). For the phone the edge is the registrar.
  */
-import { sealContact, openContact } from '../core/contact-token.ts';
-import { Headers } from '../sip/headers.ts';
-import type { SipResponse } from '../sip/message.ts';
+import type { Binding } from '../core/binding.ts';
+import { phoneName } from '../core/binding-set.ts';
+import { openContact, sealContact } from '../core/contact-token.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { stripPushParams } from '../sip/push-params.ts';
-import { findParam, parseUri, printParams, printUri } from '../sip/uri.ts';
-import { account } from './account.ts';
+import { pushFields, stripPushParams } from '../sip/push-params.ts';
+import { findParam, printParams } from '../sip/uri.ts';
 import { addRegistered } from './answer.ts';
-import { announce, commit, userPartOf, type Granted } from './commit.ts';
+import { userPartOf } from './commit.ts';
+import type { Form } from './form.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
 
-/** The registrar wants another try of the same phone: a held call goes on waiting (PN-PROXY-10). */
-const tryAgain = new Set([401, 407, 423, 494]);
-
-export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promise<void> {
-  const { transaction, domain } = asked;
-  // judged before the PBX is asked too: what it has accepted cannot be taken back without the phone's credentials
-  const foreseen = foresee(asked, deps);
-  if (foreseen !== undefined) return refuse(asked, foreseen, deps);
-  const { response, local } = await deps.client.send({
-    method: 'REGISTER',
-    uri: requestUri(transaction.request.uri),
-    nextHop: domain.upstream,
-    headers: upstreamHeaders(asked, deps),
-    body: '',
-    timeoutMs: deps.policy.upstreamTimeoutMs,
-  });
-  if (local) {
-    // the phone keeps its binding: an outage of the PBX is not the phone's fault (EDGE-REG-16)
-    deps.telemetry.count('registrations', { result: 'upstream-timeout' });
-    deps.log.warn(
-      { callId: asked.callId, status: response.status, remote: domain.upstream },
-      'the PBX does not answer REGISTER',
-    );
-    await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '30']]) });
-    return;
-  }
-  if (response.status >= 300) return passRefusal(asked, response, deps);
-
-  const granted = grantedBy(asked, response, deps);
-  const change = await commit(asked, granted, deps);
-  if (change.is === 'stale' || change.is === 'full') return refuse(asked, change.is, deps);
-  account(asked, granted, change, deps);
-  const foreign = response.headers.list('Contact').filter((value) => openedBy(value, deps) === undefined);
-  const headers = addRegistered(passedBack(response), granted, change.bindings, foreign, deps);
-  const sent = transaction.respond({ status: response.status, reason: response.reason, headers });
-  // written after the 2xx on the same control connection, so the phone sees its 2xx before the INVITE (PN-PROXY-17)
-  announce(asked, change, deps);
-  await sent;
-}
-
-/** What the set of bindings will surely say, whatever the PBX grants: an older CSeq of the same Call-ID, or too many devices. */
-function foresee({ contacts, callId, cseq, stored }: Asked, deps: RegisterDeps): 'stale' | 'full' | undefined {
-  if (contacts === '*') return undefined;
-  if (contacts.some(({ known }) => known?.callId === callId && cseq < known.cseq)) return 'stale';
-  const isNew = ({ known, expires, contact }: AskedContact): boolean =>
-    known === undefined &&
-    expires > 0 &&
-    !stored.some((one) => one.instanceId !== undefined && one.instanceId === contact.instanceId);
-  const leaving = contacts.filter(({ known, expires }) => known !== undefined && expires === 0).length;
-  return contacts.some(isNew) && stored.length - leaving + contacts.filter(isNew).length > deps.policy.maxBindings
-    ? 'full'
-    : undefined;
-}
-
-async function refuse(asked: Asked, because: 'stale' | 'full', deps: RegisterDeps): Promise<void> {
-  deps.telemetry.count('registrations', { result: because === 'stale' ? 'stale' : 'rejected' });
-  deps.log.warn({ callId: asked.callId, aor: asked.aor, outcome: because }, 'REGISTER refused');
-  await asked.transaction.respond({ status: because === 'stale' ? 500 : 403 });
-}
-
-async function passRefusal(asked: Asked, response: SipResponse, deps: RegisterDeps): Promise<void> {
-  deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
-  if (!tryAgain.has(response.status))
-    deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
-  if (!tryAgain.has(response.status) && asked.contacts !== '*') {
-    for (const { known } of asked.contacts) {
-      if (known !== undefined)
-        void deps.bus.publish({ is: 'refresh-rejected', aor: asked.aor, bindingId: known.id, status: response.status });
-    }
-  }
-  await asked.transaction.respond({ status: response.status, reason: response.reason, headers: passedBack(response) });
-}
-
-/** RFC 3261 10.2: the Request-URI of a REGISTER has no user part; phones that send one are forgiven (errata 7136). */
-function requestUri(uri: string): string {
-  const parsed = parseUri(uri);
-  return parsed === undefined
-    ? uri
-    : printUri({ ...parsed, user: undefined, password: undefined, params: [], headers: undefined });
-}
-
+/** Between phone and edge only, or written anew below. */
 const notUpstream = new Set([
-  'via',
-  'route',
-  'record-route',
   'path',
   'contact',
   'expires',
-  'max-forwards',
-  'content-length',
   'content-type',
   'feature-caps',
   'supported',
   'require',
-  'x-mpush',
+  ...pushFields,
 ]);
 /** Option tags whose mechanism ends at the edge. */
 const ourOptions = new Set(['path', 'outbound', 'gruu']);
-
-function upstreamHeaders(asked: Asked, deps: RegisterDeps): Headers {
-  const { headers: received } = asked.transaction.request;
-  const headers = Headers.empty();
-  for (const [name, value, key] of received.entries()) {
-    // some phones write their push parameters into From and To as well; digest does not cover these
-    if (!notUpstream.has(key)) headers.add(name, key === 'from' || key === 'to' ? stripPushParams(value) : value);
-  }
-  for (const name of ['Supported', 'Require']) {
-    const options = received.list(name).filter((option) => !ourOptions.has(option.toLowerCase()));
-    if (options.length > 0) headers.add(name, options.join(', '));
-  }
-  headers.add('Max-Forwards', String(forwardsLeft(received.get('Max-Forwards'))));
-  if (asked.contacts === '*') {
-    // `*` would take other edges' and desk phones' bindings with it: remove what is ours, one by one
-    const ours = asked.stored.map((binding) => `<${edgeContact(asked, binding.id, deps)}>;expires=0`);
-    if (ours.length > 0) headers.add('Contact', ours.join(', ')).add('Expires', '0');
-    return headers;
-  }
-  // the old address of a phone that moved and the new one are the same Contact at the PBX: the removal must not undo the rest
-  const kept = new Set(asked.contacts.filter(({ expires }) => expires > 0).map(({ id }) => id));
-  const told = asked.contacts.filter((one) => one.expires > 0 || !kept.has(one.id));
-  // in one line: an engine may take the first one only
-  if (told.length > 0) headers.add('Contact', told.map((one) => upstreamContact(asked, one, deps)).join(', '));
-  const first = asked.contacts.find(({ expires }) => expires > 0) ?? asked.contacts[0];
-  if (first !== undefined) headers.add('Expires', String(first.expires));
-  return headers;
-}
-
 /** Contact parameters that mean something between phone and edge only. */
 const ourContactParams = new Set([
   '+sip.instance',
@@ -150,63 +36,96 @@ const ourContactParams = new Set([
   'temp-gruu',
   'temp-gruu-cookie',
 ]);
+/** What the edge as the phone's registrar says by itself. */
+const notBack = new Set(['contact', 'content-type', 'path', 'require', 'expires']);
 
-function upstreamContact(asked: Asked, one: AskedContact, deps: RegisterDeps): string {
+export const midRegistrar: Form = {
+  request(received, asked, deps) {
+    const headers = received.copy();
+    for (const key of notUpstream) headers.delete(key);
+    // some phones write their push parameters into From and To as well; digest does not cover these
+    for (const name of ['From', 'To']) headers.set(name, stripPushParams(received.get(name) ?? ''));
+    for (const name of ['Supported', 'Require']) {
+      const options = received.list(name).filter((option) => !ourOptions.has(option.toLowerCase()));
+      if (options.length > 0) headers.add(name, options.join(', '));
+    }
+    if (asked.contacts === '*') {
+      // `*` would take other edges' and desk phones' bindings with it: remove what is ours, one by one
+      const ours = new Set(asked.stored.map((binding) => contactUpstream(asked, binding, deps)));
+      const gone = [...ours].map((uri) => `<${uri}>;expires=0`);
+      if (gone.length > 0) headers.add('Contact', gone.join(', ')).add('Expires', '0');
+      return headers;
+    }
+    // the old address of a phone that moved and the new one are the same Contact at the PBX: the removal must not undo the rest
+    const kept = new Set(asked.contacts.filter(({ expires }) => expires > 0).map(nameOf));
+    const told = asked.contacts.filter((one) => one.expires > 0 || !kept.has(nameOf(one)));
+    // in one line: an engine may take the first one only
+    if (told.length > 0) headers.add('Contact', told.map((one) => contactValue(asked, one, deps)).join(', '));
+    const first = asked.contacts.find(({ expires }) => expires > 0) ?? asked.contacts[0];
+    if (first !== undefined) headers.add('Expires', String(expiresUpstream(asked, first, deps)));
+    return headers;
+  },
+
+  passesBack: (key) => !notBack.has(key),
+
+  granted(asked, response, deps) {
+    if (asked.contacts === '*') return '*';
+    const listed = new Map<string, string>();
+    for (const value of response.headers.list('Contact')) {
+      const name = openedBy(value, deps);
+      if (name !== undefined) listed.set(name, value);
+    }
+    const header = Number.parseInt(response.headers.get('Expires') ?? '', 10);
+    return asked.contacts.map((one) => {
+      const value = listed.get(nameOf(one));
+      const param = value === undefined ? undefined : findParam(parseNameAddr(value)?.params ?? [], 'expires')?.value;
+      const upstream = one.expires === 0 ? 0 : Number.parseInt(param ?? '', 10);
+      const expires = Number.isInteger(upstream) ? upstream : Number.isInteger(header) ? header : one.expires;
+      return { asked: one, expires: Math.min(expires, deps.policy.maxExpires), upstreamExpires: expires };
+    });
+  },
+
+  answer(passed, { asked, response, granted, bindings }, deps) {
+    const foreign = response.headers.list('Contact').filter((value) => openedBy(value, deps) === undefined);
+    return addRegistered(passed, { asked, granted, bindings, foreign }, deps);
+  },
+};
+
+/** By what name the PBX knows the phone: all flows of one phone are one Contact there (PN-INT-03). */
+function nameOf({ id, contact }: AskedContact): string {
+  return phoneName({ id, ...contact });
+}
+
+function contactValue(asked: Asked, one: AskedContact, deps: RegisterDeps): string {
   const params = (parseNameAddr(stripPushParams(one.contact.text))?.params ?? []).filter(
     (param) => !ourContactParams.has(param.name.toLowerCase()),
   );
-  return `<${edgeContact(asked, one.id, deps)}>${printParams([...params, { name: 'expires', value: String(one.expires) }])}`;
+  const expires = { name: 'expires', value: String(expiresUpstream(asked, one, deps)) };
+  return `<${edgeContact(asked, nameOf(one), deps)}>${printParams([...params, expires])}`;
 }
 
-function edgeContact(asked: Asked, bindingId: string, deps: RegisterDeps): string {
-  return `sip:${sealContact(deps.contactKey, { aor: asked.aor, bindingId })}@${asked.domain.edgeHost}`;
+/** A phone that takes back one of its flows is still there by the others: their Contact is only refreshed. */
+function expiresUpstream(asked: Asked, one: AskedContact, deps: RegisterDeps): number {
+  if (one.expires > 0) return one.expires;
+  const leaving = new Set(asked.contacts === '*' ? [] : asked.contacts.map(({ id }) => id));
+  const left = asked.stored
+    .filter((other) => !leaving.has(other.id) && phoneName(other) === nameOf(one))
+    .map(({ expiresAt }) => Math.ceil((expiresAt - deps.clock.now()) / 1000));
+  return Math.max(0, ...left);
 }
 
-function openedBy(contactValue: string, deps: RegisterDeps): string | undefined {
-  const user = userPartOf(contactValue);
+/** The Contact of a stored binding as the PBX knows it, also of one that was made by pass-through. */
+function contactUpstream(asked: Asked, binding: Binding, deps: RegisterDeps): string {
+  return binding.byPath === true
+    ? (parseNameAddr(binding.contact)?.uri ?? binding.target)
+    : edgeContact(asked, phoneName(binding), deps);
+}
+
+function edgeContact(asked: Asked, name: string, deps: RegisterDeps): string {
+  return `sip:${sealContact(deps.contactKey, { aor: asked.aor, bindingId: name })}@${asked.domain.edgeHost}`;
+}
+
+function openedBy(contactValueText: string, deps: RegisterDeps): string | undefined {
+  const user = userPartOf(contactValueText);
   return user === undefined ? undefined : openContact(deps.contactKey, user)?.bindingId;
-}
-
-/** What the PBX granted to each contact: its expires on our Contact, else Expires, else what was asked. */
-function grantedBy(asked: Asked, response: SipResponse, deps: RegisterDeps): readonly Granted[] | '*' {
-  if (asked.contacts === '*') return '*';
-  const listed = new Map<string, string>();
-  for (const value of response.headers.list('Contact')) {
-    const id = openedBy(value, deps);
-    if (id !== undefined) listed.set(id, value);
-  }
-  const header = Number.parseInt(response.headers.get('Expires') ?? '', 10);
-  return asked.contacts.map((one) => {
-    const value = listed.get(one.id);
-    const param = value === undefined ? undefined : findParam(parseNameAddr(value)?.params ?? [], 'expires')?.value;
-    const upstream = one.expires === 0 ? 0 : Number.parseInt(param ?? '', 10);
-    const expires = Number.isInteger(upstream) ? upstream : Number.isInteger(header) ? header : one.expires;
-    return { asked: one, expires: Math.min(expires, deps.policy.maxExpires), upstreamExpires: expires };
-  });
-}
-
-const notBack = new Set([
-  'via',
-  'from',
-  'to',
-  'call-id',
-  'cseq',
-  'contact',
-  'content-length',
-  'content-type',
-  'record-route',
-  'path',
-  'require',
-  'expires',
-]);
-
-function passedBack(response: SipResponse): Headers {
-  const headers = Headers.empty();
-  for (const [name, value, key] of response.headers.entries()) if (!notBack.has(key)) headers.add(name, value);
-  return headers;
-}
-
-function forwardsLeft(maxForwards: string | undefined): number {
-  const hops = Number.parseInt(maxForwards ?? '', 10);
-  return Number.isInteger(hops) && hops > 0 && hops <= 255 ? hops - 1 : 69;
 }

@@ -5,6 +5,8 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
 import type { Domain } from '../core/domain.ts';
+import { modeOf, type Mode } from '../core/modes.ts';
+import { judgeOutbound } from '../core/outbound.ts';
 import {
   decideRegister,
   type RegisterDecision,
@@ -20,8 +22,11 @@ import type { NodeBus } from '../ports/node-bus.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { parseContacts, type Contact } from '../sip/contact.ts';
+import { readFeatureCaps } from '../sip/feature-caps.ts';
 import { Headers } from '../sip/headers.ts';
-import { readPush, type PushAsk } from '../sip/push-params.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
+import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
+import { findParam, parseUri } from '../sip/uri.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
@@ -33,6 +38,10 @@ export interface RegisterDeps {
   readonly telemetry: Telemetry;
   /** key of the opaque Contact towards the PBX */
   readonly contactKey: Buffer;
+  /** key of the flow tokens in Path */
+  readonly flowKey: Buffer;
+  /** key of temporary GRUUs */
+  readonly gruuKey: Buffer;
   /** secret behind binding ids and nonces, shared by all nodes of one store */
   readonly edgeSecret: string;
   readonly policy: RegisterPolicy;
@@ -47,6 +56,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly refresh: RefreshPolicy | undefined;
   /** value of sip.pnsreg, seconds, above 120 (PN-REG-13) */
   readonly pnsreg: number;
+  /** what is understood beside RFC 8599 */
+  readonly dialects: readonly Dialect[];
   /** how long the PBX may take to answer, ms */
   readonly upstreamTimeoutMs: number;
 }
@@ -68,9 +79,21 @@ export interface AskedContact {
 export interface Asked {
   readonly transaction: ServerTransaction;
   readonly domain: Domain;
+  /** how this REGISTER is served: that of the domain, but for phones that do not know Path */
+  readonly mode: Mode;
   readonly aor: Aor;
   readonly callId: string;
   readonly cseq: number;
+  /** option tags of Supported, in lower case */
+  readonly supported: ReadonlySet<string>;
+  /** one Via: nobody stands between the phone and us that would tell */
+  readonly firstHop: boolean;
+  /** Path of proxies that are believed; nobody else's (EDGE-PRX-16) */
+  readonly path: readonly string[];
+  /** Feature-Caps of such proxies may pass, nobody else's (PN-SEC-12) */
+  readonly fromProxy: boolean;
+  /** `Require: outbound` belongs into our 2xx */
+  readonly outbound: boolean;
   /** empty: the phone only wants to see its bindings */
   readonly contacts: readonly AskedContact[] | '*';
   readonly stored: readonly Binding[];
@@ -78,41 +101,76 @@ export interface Asked {
   readonly read: BindingSet;
 }
 
+/** Where a REGISTER has come from. */
+export interface Registering {
+  readonly transaction: ServerTransaction;
+  readonly domain: Domain;
+  readonly aor: Aor;
+  /** it was sent by a proxy that we believe, not by the phone */
+  readonly fromProxy: boolean;
+}
+
 /** Reads the request against what is stored; undefined when it has been answered with an error. Rejects with EdgeError. */
-export async function readRegister(
-  transaction: ServerTransaction,
-  domain: Domain,
-  aor: Aor,
-  deps: RegisterDeps,
-): Promise<Asked | undefined> {
+export async function readRegister(registering: Registering, deps: RegisterDeps): Promise<Asked | undefined> {
+  const { transaction, domain, aor, fromProxy } = registering;
   const { headers } = transaction.request;
-  const refuse = async (status: number, result: 'rejected'): Promise<undefined> => {
-    deps.telemetry.count('registrations', { result });
-    await transaction.respond({ status });
+  const refuse = async (status: number, fields?: Headers): Promise<undefined> => {
+    deps.telemetry.count('registrations', { result: 'rejected' });
+    await transaction.respond(fields === undefined ? { status } : { status, headers: fields });
     return undefined;
   };
   const callId = headers.get('Call-ID');
   const cseq = Number.parseInt(headers.get('CSeq') ?? '', 10);
-  if (callId === undefined || !Number.isInteger(cseq)) return refuse(400, 'rejected');
+  if (callId === undefined || !Number.isInteger(cseq)) return refuse(400);
   const parsed = parseContacts(headers);
-  if (parsed === 'malformed') return refuse(400, 'rejected');
+  if (parsed === 'malformed') return refuse(400);
+
+  const supported = new Set(headers.list('Supported').map((tag) => tag.toLowerCase()));
+  const path = fromProxy ? headers.list('Path') : [];
+  const firstHop = headers.list('Via').length === 1;
+  const mode = modeOf(domain.registration, {
+    supportsPath: supported.has('path') || parsed === '*' || parsed.length === 0,
+    outbound: parsed !== '*' && parsed.some(hasRegId),
+    withoutPath: domain.withoutPath,
+  });
+  if (mode === 421) return refuse(421, Headers.of([['Require', 'path']]));
+  if (mode.facesPhone === 'edge' && path.length > 0 && !supported.has('path') && domain.withoutPath === 'refuse')
+    return refuse(420, Headers.of([['Unsupported', 'path']]));
+  const about = { transaction, domain, mode, aor, callId, cseq, supported, firstHop, path, fromProxy };
+
   const expiresHeader = secondsOf(headers.get('Expires'));
   if (parsed === '*') {
     // `*` stands alone and only removes (EDGE-REG-06)
-    if (expiresHeader !== 0) return refuse(400, 'rejected');
-    return { transaction, domain, aor, callId, cseq, contacts: '*', ...(await readStored(aor, deps)) };
+    if (expiresHeader !== 0) return refuse(400);
+    return { ...about, outbound: false, contacts: '*', ...(await readStored(aor, deps)) };
   }
   // nobody can be called at another scheme from here (RFC 4475 3.3.4)
-  if (parsed.some(({ uri }) => uri === undefined)) return refuse(400, 'rejected');
+  if (parsed.some(({ uri }) => uri === undefined)) return refuse(400);
   // more than could ever be stored, and each is compared with every other
-  if (parsed.length > 2 * deps.policy.maxBindings) return refuse(403, 'rejected');
-  if (parsed.some((contact) => leadsBack(contact, aor))) return refuse(403, 'rejected');
+  if (parsed.length > 2 * deps.policy.maxBindings) return refuse(403);
+  if (parsed.some((contact) => leadsBack(contact, aor))) return refuse(403);
+
+  const expiresOf = (contact: Contact): number => contact.expires ?? expiresHeader ?? deps.policy.defaultExpires;
+  const kept = parsed.filter((contact) => expiresOf(contact) > 0);
+  const outbound = judgeOutbound({
+    kept: kept.length,
+    regId: kept.some(hasRegId),
+    supported: supported.has('outbound'),
+    firstHop,
+    pathHasOb: hasOb(path[0]),
+  });
+  // where the PBX is the phone's registrar it judges itself
+  if (outbound.is === 'refuse' && mode.facesPhone === 'edge') return refuse(outbound.status);
+  const byRegId = outbound.is === 'used' || mode.facesPhone === 'pbx' || kept.length === 0;
+
   const { stored, read } = await readStored(aor, deps);
+  const indicated = fromProxy ? readFeatureCaps(headers).map(({ pns }) => pns) : [];
   const contacts: AskedContact[] = [];
-  for (const contact of parsed) {
-    const expires = contact.expires ?? expiresHeader ?? deps.policy.defaultExpires;
-    const ask = readPush(contact, headers);
-    const decision = decideRegister({ ask, expires, indicated: [] }, deps.policy);
+  for (const sent of parsed) {
+    const contact = byRegId && hasRegId(sent) ? sent : withoutRegId(sent);
+    const expires = expiresOf(contact);
+    const ask = readPush(contact, headers, deps.policy.dialects);
+    const decision = decideRegister({ ask, expires, indicated }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
     const known = matchDevice(stored, contact, ask, callId);
     contacts.push({
@@ -124,7 +182,20 @@ export async function readRegister(
       id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask),
     });
   }
-  return { transaction, domain, aor, callId, cseq, contacts, stored, read };
+  return { ...about, outbound: outbound.is === 'used' && outbound.require, contacts, stored, read };
+}
+
+function hasRegId({ regId, instanceId }: Contact): boolean {
+  return regId !== undefined && instanceId !== undefined;
+}
+
+function withoutRegId({ regId: _, ...contact }: Contact): Contact {
+  return contact;
+}
+
+function hasOb(path: string | undefined): boolean {
+  const uri = parseUri(parseNameAddr(path ?? '')?.uri ?? '');
+  return uri !== undefined && findParam(uri.params, 'ob') !== undefined;
 }
 
 /** A Contact at the domain of its own AOR: calls to it would come back to us for ever (RFC 5393 3, EDGE-REG-14). */

@@ -23,11 +23,18 @@ export async function registerHere(asked: Asked, deps: RegisterDeps): Promise<vo
   }
   account(asked, granted, change, deps);
   const headers = Headers.of([['Date', new Date(deps.clock.now()).toUTCString()]]);
+  // the same for every contact of the AOR, and for a fetch (RFC 3608 6.3)
+  if (asked.domain.serviceRoute) headers.add('Service-Route', `<sip:${hostAndPort(asked.domain.edgeHost)};lr>`);
   const sent = asked.transaction.respond({
     status: 200,
-    headers: addRegistered(headers, granted, change.bindings, [], deps),
+    headers: addRegistered(headers, { asked, granted, bindings: change.bindings, foreign: [] }, deps),
   });
   // written after the 2xx on the same control connection, so the phone sees its 2xx before the INVITE (PN-PROXY-17)
   announce(asked, change, deps);
   await sent;
+}
+
+/** Without the transport: that towards the PBX is not the phone's. */
+function hostAndPort(edgeHost: string): string {
+  return edgeHost.split(';', 1)[0] ?? edgeHost;
 }

@@ -4,6 +4,7 @@
  */
 import { passInvite } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
+import { modes } from '../core/modes.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
@@ -25,7 +26,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const startedAt = deps.clock.now();
-  const realm = domain.registration === 'registrar' ? domain.realm : undefined;
+  const realm = modes[domain.registration].acceptedBy === 'edge' ? domain.realm : undefined;
   const release = deps.calls.hold([], () => ring.tell({ is: 'drain' }));
   if (release === undefined) {
     void transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) });

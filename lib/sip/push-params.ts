@@ -40,36 +40,40 @@ export type PushAsk =
   /** outside of any reading: 400 */
   | { readonly is: 'malformed'; readonly why: string };
 
-/** Which dialects beside RFC 8599 are understood. */
-export interface Dialects {
-  /** pn-* as Contact header parameters (D10, DIA-07) */
-  readonly outsideBrackets: boolean;
-  /** app-id, pn-type, pn-tok, pn-uri (D7, D8, D14) */
-  readonly legacy: boolean;
-  /** the X-MPUSH header (D12) */
-  readonly mpush: boolean;
-}
+/**
+ * Dialects beside RFC 8599: pn-* as Contact header parameters (D10, DIA-07); app-id, pn-type, pn-tok, pn-uri (D7, D8, D14); the
+ * header fields X-MPUSH of Mizutech (D12) and X-Push of PortSIP.
+ */
+export const dialects = ['outside-brackets', 'legacy', 'x-mpush', 'x-push'] as const;
+export type Dialect = (typeof dialects)[number];
 
-const allDialects: Dialects = { outsideBrackets: true, legacy: true, mpush: true };
+/** Header fields of a REGISTER that hold tokens: for the registrar only. */
+export const pushFields: readonly string[] = ['x-mpush', 'x-push', 'x-p-push', 'portsip-push'];
+
 const none: PushAsk = { is: 'none' };
 
 /** Reads what this Contact of a REGISTER asks for. RFC parameters win over legacy ones (DIA-09), those in the URI over those outside. */
-export function readPush(contact: Contact, headers: Headers, dialects: Dialects = allDialects): PushAsk {
+export function readPush(contact: Contact, headers: Headers, understood: readonly Dialect[] = dialects): PushAsk {
   if (contact.uri === undefined) return none;
   const wakesItself = findParam(contact.params, '+sip.pnsreg') !== undefined;
   const inUri = contact.uri.params;
-  const places = dialects.outsideBrackets ? [inUri, contact.params] : [inUri];
+  const places = understood.includes('outside-brackets') ? [inUri, contact.params] : [inUri];
   for (const params of places) {
     if (findParam(params, 'pn-provider') !== undefined) return readRfc(params, wakesItself);
   }
-  if (dialects.legacy) {
+  if (understood.includes('legacy')) {
     for (const params of places) {
       const ask = readLegacy(params, wakesItself);
       if (ask !== undefined) return ask;
     }
   }
-  const mpush = dialects.mpush ? headers.get('X-MPUSH') : undefined;
-  return (mpush === undefined ? undefined : readMpush(mpush, wakesItself)) ?? none;
+  const mpush = understood.includes('x-mpush') ? headers.get('X-MPUSH') : undefined;
+  const portsip = understood.includes('x-push') ? portsipField(headers) : undefined;
+  return (
+    (mpush === undefined ? undefined : readMpush(mpush, wakesItself)) ??
+    (portsip === undefined ? undefined : readPortsip(portsip, wakesItself)) ??
+    none
+  );
 }
 
 /** RFC 8599 8.7, with the aliases and Linphone's lists. */
@@ -217,18 +221,55 @@ function readLegacy(params: readonly UriParam[], wakesItself: boolean): PushAsk 
   return { is: 'push', provider, providerAsSent: type, environment, param, tokens: found, wakesItself, legacy: true };
 }
 
-/** `i:<bundle>:<token>` of Mizutech (D12): only the first two colons part it (DIA-08). */
+/** `i:<bundle>:<token>` of Mizutech (D12), `a:<package>:<token>` on Android: only the first two colons part it (DIA-08). */
 function readMpush(value: string, wakesItself: boolean): PushAsk | undefined {
-  const found = /^\s*i:([^:]+):(.+?)\s*$/i.exec(value);
+  const found = /^\s*([ia]):([^:]+):(.+?)\s*$/i.exec(value);
   if (found === null) return undefined;
-  const [, bundle, prid] = found as unknown as [string, string, string];
-  const param = `.${bundle.trim()}`;
-  const tokens = readApnsTokens(param, prid);
-  if (typeof tokens === 'string') return { is: 'incomplete', provider: 'apns', providerAsSent: 'apns', why: tokens };
+  const [, system, app, prid] = found as unknown as [string, string, string, string];
+  const ios = system.toLowerCase() === 'i';
+  return ofHeader(ios ? 'apns' : 'fcm', ios ? `.${app.trim()}` : app.trim(), prid, wakesItself);
+}
+
+/** The name has changed over the years. */
+function portsipField(headers: Headers): string | undefined {
+  return headers.get('X-Push') ?? headers.get('X-P-Push') ?? headers.get('PortSIP-Push');
+}
+
+/**
+ * `device-os=ios;device-uid=<token>;allow-call-push=true;app-id=<bundle>` of PortSIP. On iOS the token is that for VoIP, or two of
+ * them as `<voip>|<remote>`, of which either may be missing. A phone that wants no pushes for calls asks for none.
+ */
+function readPortsip(value: string, wakesItself: boolean): PushAsk | undefined {
+  const params = value.split(';').map((part): UriParam => {
+    const equals = part.indexOf('=');
+    return equals < 0
+      ? { name: part.trim(), value: undefined }
+      : { name: part.slice(0, equals).trim(), value: part.slice(equals + 1).trim() };
+  });
+  const token = findParam(params, 'device-uid')?.value;
+  const app = findParam(params, 'app-id')?.value;
+  if (token === undefined || findParam(params, 'allow-call-push')?.value?.toLowerCase() === 'false') return undefined;
+  switch (findParam(params, 'device-os')?.value?.toLowerCase()) {
+    case 'android':
+      return ofHeader('fcm', app, token, wakesItself);
+    case 'ios': {
+      const [voip = '', remote = ''] = token.split('|');
+      const services = [voip === '' ? [] : ['voip'], remote === '' ? [] : ['remote']].flat();
+      const tokens = [voip === '' ? [] : [`${voip}:voip`], remote === '' ? [] : [`${remote}:remote`]].flat();
+      return ofHeader('apns', app === undefined ? app : `.${app}.${services.join('&')}`, tokens.join('&'), wakesItself);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function ofHeader(provider: 'apns' | 'fcm', param: string | undefined, prid: string, wakesItself: boolean): PushAsk {
+  const tokens = prid === '' ? 'empty token' : readTokens(provider, param === '' ? undefined : param, prid);
+  if (typeof tokens === 'string') return { is: 'incomplete', provider, providerAsSent: provider, why: tokens };
   return {
     is: 'push',
-    provider: 'apns',
-    providerAsSent: 'apns',
+    provider,
+    providerAsSent: provider,
     environment: undefined,
     param,
     tokens,

@@ -3,7 +3,7 @@
  * sleeps, rings who is awake. Gathers facts only; core/held-invite decides and call/ring does.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { liveBindings, markTokenDead, phoneOf } from '../core/binding-set.ts';
+import { answersTo, liveBindings, markTokenDead, phoneOf } from '../core/binding-set.ts';
 import type { Target } from '../core/held-invite.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
@@ -19,7 +19,7 @@ import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { unquote } from '../sip/auth.ts';
 import { flowUri, type Flow } from '../sip/flow.ts';
-import { parseNameAddr } from '../sip/name-addr.ts';
+import { parseNameAddr, tagOf } from '../sip/name-addr.ts';
 import { parseUri, printUri, unescape } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
@@ -46,10 +46,13 @@ export interface WakePolicy extends RingTimes {
   readonly engineId: () => string;
 }
 
-/** Who is to be rung: one device (the PBX called its opaque contact) or every device of the AOR (the edge is the registrar). */
+/** Who is to be rung: one phone (the PBX called its Contact, or somebody its GRUU) or every phone of the AOR (the edge is the registrar). */
 export interface Called {
   readonly aor: Aor;
+  /** the id of a binding or the name of the instance it belongs to (binding-set answersTo) */
   readonly bindingId: string | undefined;
+  /** what the caller hears when a phone that cannot be pushed has lost its flow; 480 when left out */
+  readonly flowGone?: 430 | 480;
   /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
   readonly from: Side;
 }
@@ -60,6 +63,12 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
 }
 
 const lookAgainMs = 300;
+
+/** The same for all copies of one INVITE, whatever branch they took (RFC 3261 8.2.2.2). */
+function mergeKey({ request: { headers } }: InviteTransaction): string {
+  const tag = tagOf(headers.get('From') ?? '') ?? '';
+  return `${headers.get('Call-ID') ?? ''} ${tag} ${Number.parseInt(headers.get('CSeq') ?? '', 10)}`;
+}
 
 /** A flow on which a device may be rung, with the binding that brought it. */
 interface KnownFlow {
@@ -113,7 +122,15 @@ class Waking {
     const release = calls.hold(
       found.map((binding) => this.#deviceOf(binding)),
       () => this.#ring?.tell({ is: 'drain' }),
+      mergeKey(this.#transaction),
     );
+    if (release === 'merged') {
+      unsubscribe();
+      telemetry.count('wakes', { ending: 'refused', fault: 'caller' });
+      log.info({ callId: this.#callId, aor: this.#called.aor, status: 482 }, 'the phone has this INVITE already');
+      await this.#transaction.respond({ status: 482, reason: 'Merged Request' });
+      return;
+    }
     if (release === undefined) {
       unsubscribe();
       telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
@@ -138,7 +155,10 @@ class Waking {
       {
         transaction: this.#transaction,
         targets: found.map((binding) => this.#target(binding)),
-        policy: { admitNewDevices: this.#called.bindingId === undefined },
+        policy: {
+          admitNewDevices: this.#called.bindingId === undefined,
+          flowGone: this.#called.flowGone ?? 480,
+        },
         times: deps.policy,
         answers: { from: 'phone', towards: this.#called.from },
         legRequest: (device, flow) => this.#legRequest(device, flow),
@@ -173,7 +193,7 @@ class Waking {
     const { bindings } = await this.#deps.store.read(this.#called.aor);
     const live = liveBindings(bindings, this.#deps.clock.now());
     const { bindingId } = this.#called;
-    return bindingId === undefined ? live : live.filter(({ id }) => id === bindingId);
+    return bindingId === undefined ? live : live.filter((binding) => answersTo(binding, bindingId));
   }
 
   #deviceOf(binding: Binding): string {
@@ -220,8 +240,6 @@ class Waking {
   }
 
   async #hear(news: BindingNews): Promise<void> {
-    const { bindingId } = this.#called;
-    if (news.is !== 'gap' && bindingId !== undefined && news.bindingId !== bindingId) return;
     switch (news.is) {
       case 'removed':
       case 'refresh-rejected': {

@@ -1,8 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseContact } from '../../lib/sip/contact.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import {
-  type Dialects,
+  type Dialect,
+  dialects,
   type PushAsk,
   readPush,
   stripPush,
@@ -10,10 +12,19 @@ import {
   topicOf,
 } from '../../lib/sip/push-params.ts';
 
-function ask(contact: string, mpush?: string, dialects?: Dialects): PushAsk {
+function ask(contact: string, mpush?: string, understood?: readonly Dialect[]): PushAsk {
   const parsed = parseContact(contact);
   if (parsed === undefined) throw new Error(contact);
-  return readPush(parsed, mpush === undefined ? Headers.empty() : Headers.of([['X-MPUSH', mpush]]), dialects);
+  return readPush(parsed, mpush === undefined ? Headers.empty() : Headers.of([['X-MPUSH', mpush]]), understood);
+}
+
+const all = (...without: readonly Dialect[]): readonly Dialect[] => dialects.filter((one) => !without.includes(one));
+
+/** A phone that says everything in a header field of its own. */
+function said(name: string, value: string, understood?: readonly Dialect[]): PushAsk {
+  const contact = parseContact('<sip:a@h>');
+  if (contact === undefined) throw new Error('no contact');
+  return readPush(contact, Headers.of([[name, value]]), understood);
 }
 
 const hex = 'ab12'.repeat(16);
@@ -159,7 +170,7 @@ describe('client dialects', () => {
     expect(ask(contact)).toMatchObject({ is: 'push', tokens: [{ kind: 'voip', token: hex }], legacy: false });
     expect(parseContact(contact)?.text).toBe(contact);
     expect(ask(`sip:a@h;pn-provider=fcm;pn-param=p;pn-prid=t`)).toMatchObject({ is: 'push', provider: 'fcm' });
-    expect(ask(contact, undefined, { outsideBrackets: false, legacy: true, mpush: true })).toEqual({ is: 'none' });
+    expect(ask(contact, undefined, all('outside-brackets'))).toEqual({ is: 'none' });
   });
 
   test('[DIA-07] those inside the brackets win', () => {
@@ -178,9 +189,50 @@ describe('client dialects', () => {
     });
     expect(ask('<sip:a@h>', 'i:com.example.phone:fcm:token')).toMatchObject({ is: 'incomplete', provider: 'apns' });
     expect(ask('<sip:a@h>', 'nonsense')).toEqual({ is: 'none' });
-    expect(
-      ask('<sip:a@h>', `i:com.example.phone:${hex}`, { outsideBrackets: true, legacy: true, mpush: false }),
-    ).toEqual({ is: 'none' });
+    expect(ask('<sip:a@h>', `i:com.example.phone:${hex}`, all('x-mpush'))).toEqual({ is: 'none' });
+  });
+
+  test('[DIA-08] Mizutech on Android says `a`', () => {
+    expect(said('X-MPUSH', 'a:com.example.phone:dQw4:APA91b')).toMatchObject({
+      is: 'push',
+      provider: 'fcm',
+      param: 'com.example.phone',
+      legacy: true,
+      tokens: [{ kind: 'fcm', token: 'dQw4:APA91b' }],
+    });
+  });
+
+  test.each(['X-Push', 'x-p-push', 'portsip-push'])('[DIA-04] PortSIP: %s', (name) => {
+    const value = (os: string, token: string, calls = 'true'): string =>
+      `device-os=${os};device-uid=${token};allow-call-push=${calls};allow-message-push=true;app-id=com.example.phone`;
+    const ios = { is: 'push', provider: 'apns', legacy: true };
+    expect(said(name, value('ios', hex))).toMatchObject({
+      ...ios,
+      param: '.com.example.phone.voip',
+      tokens: [{ kind: 'voip', token: hex }],
+    });
+    expect(said(name, value('ios', `${hex}|${other}`))).toMatchObject({ ...ios, tokens: bothTokens });
+    expect(said(name, value('ios', `|${other}`))).toMatchObject({ ...ios, tokens: [{ kind: 'alert', token: other }] });
+    expect(said(name, value('android', 'dQw4:APA91b_-x'))).toMatchObject({
+      provider: 'fcm',
+      param: 'com.example.phone',
+      tokens: [{ kind: 'fcm', token: 'dQw4:APA91b_-x' }],
+    });
+    // no pushes for calls; no token; no known system; not understood here
+    expect(said(name, value('ios', hex, 'false'))).toEqual({ is: 'none' });
+    expect(said(name, value('ios', ''))).toMatchObject({ is: 'incomplete' });
+    expect(said(name, value('symbian', hex))).toEqual({ is: 'none' });
+    expect(said(name, value('ios', hex), all('x-push'))).toEqual({ is: 'none' });
+  });
+
+  test('[DIA-09] what stands in the Contact wins over every header field', () => {
+    const contact = parseContact('<sip:a@h;pn-provider=fcm;pn-param=p;pn-prid=t>');
+    if (contact === undefined) throw new Error('no contact');
+    const fields = Headers.of([
+      ['X-MPUSH', `i:com.example.phone:${hex}`],
+      ['X-Push', `device-os=ios;device-uid=${hex};app-id=com.example.phone`],
+    ]);
+    expect(readPush(contact, fields)).toMatchObject({ provider: 'fcm', tokens: [{ token: 't' }] });
   });
 
   test('[DIA-10] a private parameter beside the RFC ones (D13) changes nothing', () => {
@@ -210,13 +262,7 @@ describe('client dialects', () => {
 
   test('[DIA-05] legacy parameters alone are marked as such', () => {
     expect(ask('<sip:a@h;app-id=x;pn-type=google;pn-tok=t>')).toMatchObject({ legacy: true });
-    expect(
-      ask('<sip:a@h;app-id=x;pn-type=google;pn-tok=t>', undefined, {
-        outsideBrackets: true,
-        legacy: false,
-        mpush: true,
-      }),
-    ).toEqual({
+    expect(ask('<sip:a@h;app-id=x;pn-type=google;pn-tok=t>', undefined, all('legacy'))).toEqual({
       is: 'none',
     });
   });
@@ -226,5 +272,118 @@ describe('client dialects', () => {
     expect(stripPush(uri)).toBe('sip:a@h;pn-purr=keep;lr');
     expect(stripPushParams(`<sip:a@h>;pn-type=acme;pn-uri="https://push.example/a";q=1`)).toBe('<sip:a@h>;q=1');
     expect(stripPushParams(`<sip:a@h;pn-type=acme;pn-uri="https://push.example/a;b">`)).toBe('<sip:a@h>');
+  });
+});
+
+describe('whatever a phone sends', () => {
+  const word = fc.oneof(
+    fc.constantFrom(
+      ...[
+        'pn-provider',
+        'pn-param',
+        'pn-prid',
+        'PN-PRID',
+        'pn-type',
+        'pn-tok',
+        'pn-uri',
+        'app-id',
+        'apns',
+        'apns.dev',
+        'fcm',
+      ],
+      ...[
+        ';',
+        '=',
+        '&',
+        ':',
+        '.',
+        '%',
+        '%41',
+        '"',
+        '<',
+        '>',
+        '?',
+        '|',
+        ',',
+        'voip',
+        'remote',
+        'device-os=ios',
+        'device-uid=',
+      ],
+    ),
+    fc.string({ unit: 'binary', maxLength: 6 }),
+  );
+  const text = fc.array(word, { maxLength: 20 }).map((words) => words.join(''));
+
+  test('[PN-PARAM-08] nothing is thrown, and a token that is found is never empty', () => {
+    fc.assert(
+      fc.property(text, text, text, (inside, after, field) => {
+        const contact = parseContact(`<sip:a@h;${inside}>;${after}`) ?? parseContact('<sip:a@h>');
+        if (contact === undefined) return;
+        const headers = Headers.of([
+          ['X-MPUSH', field],
+          ['X-Push', field],
+        ]);
+        const found = readPush(contact, headers);
+        if (found.is !== 'push') return;
+        expect(found.tokens.length).toBeGreaterThan(0);
+        for (const { token } of found.tokens) expect(token).not.toBe('');
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('[DIA-11] nothing that asks for pushes is left after stripping', () => {
+    fc.assert(
+      fc.property(text, text, (inside, after) => {
+        const once = stripPushParams(`<sip:a@h;${inside}>;${after}`);
+        const contact = parseContact(once);
+        if (contact !== undefined) expect(readPush(contact, Headers.empty()).is).toBe('none');
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  const escaped = (value: string): string =>
+    [...Buffer.from(value, 'latin1')]
+      .map((octet) => String.fromCharCode(octet))
+      .map((c) => (/[A-Za-z0-9\-_.!~*'()[\]/:&+$]/.test(c) ? c : `%${c.charCodeAt(0).toString(16).padStart(2, '0')}`))
+      .join('');
+  const value = fc
+    .array(fc.integer({ min: 0x21, max: 0xff }), { minLength: 1, maxLength: 40 })
+    .map((octets) => String.fromCharCode(...octets));
+  const hexToken = fc.stringMatching(/^[0-9a-fA-F]{1,64}$/);
+
+  test('[PN-PARAM-06] [PN-PARAM-07] what is printed as RFC 8599 says is read as it was meant', () => {
+    fc.assert(
+      fc.property(value, value, (param, prid) => {
+        expect(ask(`<sip:a@h;pn-provider=fcm;pn-param=${escaped(param)};pn-prid=${escaped(prid)}>`)).toMatchObject({
+          param,
+          tokens: [{ kind: 'fcm', token: prid }],
+        });
+      }),
+    );
+  });
+
+  test('[DIA-03] every dialect of one phone with two tokens says the same', () => {
+    fc.assert(
+      fc.property(hexToken, hexToken, (voip, remote) => {
+        const tokens = [
+          { kind: 'voip', token: voip },
+          { kind: 'alert', token: remote },
+        ];
+        const bundle = 'com.example.phone';
+        const asks = [
+          ask(`<sip:a@h;pn-provider=apns;pn-param=T.${bundle}.voip&remote;pn-prid=${voip}:voip&${remote}:remote>`),
+          ask(`<sip:a@h>;pn-provider=apns;pn-param=T.${bundle}.voip&remote;pn-prid="${voip}:voip&${remote}:remote"`),
+          said('X-Push', `device-os=ios;device-uid=${voip}|${remote};app-id=${bundle}`),
+        ];
+        for (const found of asks) {
+          expect(found).toMatchObject({ is: 'push', provider: 'apns', tokens });
+          const param = found.is === 'push' ? (found.param ?? '') : '';
+          expect([topicOf(param, 'voip'), topicOf(param, 'alert')]).toEqual([`${bundle}.voip`, bundle]);
+        }
+      }),
+    );
   });
 });

@@ -26,6 +26,8 @@ const topic = 'com.example.phone.voip';
 export interface WorldOptions {
   /** as in the config: sip:address:port;transport=... */
   readonly upstream: string;
+  /** more keys of the domain */
+  readonly domain?: Readonly<Record<string, unknown>>;
   /** 8 when absent: foreign phones take a moment to start */
   readonly holdSeconds?: number;
   /** more keys of the section `wake` */
@@ -52,7 +54,7 @@ export class World {
     });
   }
 
-  static async open({ upstream, holdSeconds = 8, wake = {} }: WorldOptions): Promise<World> {
+  static async open({ upstream, domain = {}, holdSeconds = 8, wake = {} }: WorldOptions): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), 'reveille-interop-'));
     const lab = await startApnsLab({ topics: [topic] });
     const { teamId, keyId, privateKey } = lab.credentials;
@@ -60,7 +62,7 @@ export class World {
     writeFileSync(join(dir, 'key.p8'), privateKey, { mode: 0o600 });
     const edge = await startEdge({
       config: {
-        domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream }],
+        domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream, ...domain }],
         registration: { min_expires: 60 },
         wake: { hold_seconds: holdSeconds, ...wake },
         push: {

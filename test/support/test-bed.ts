@@ -17,6 +17,8 @@ import { places, type StartedEdge, startEdge } from './edge.ts';
 
 /** The PBX is the registrar of this domain. */
 export const pbxDomain = 'pbx.example.com';
+/** Of this one too, and it keeps the Contacts of the phones themselves. */
+export const pathDomain = 'path.example.com';
 /** The edge is the registrar of this one, and the PBX uses it as a trunk. */
 export const homeDomain = 'home.example.com';
 
@@ -31,6 +33,8 @@ export interface BedOptions {
   readonly holdSeconds?: number;
   /** another PBX than ours, as the config names it */
   readonly upstream?: string;
+  /** more keys of every domain */
+  readonly domain?: Readonly<Record<string, unknown>>;
   /** sections of the config merged over the usual ones, one level deep */
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** another edge of the same world: its stand-in and PBX are used, not new ones */
@@ -97,8 +101,9 @@ export class Bed {
     const upstream = options.upstream ?? `sip:${places.pbx}:${pbx.ua.local.port};transport=${transport}`;
     const usual = {
       domains: [
-        { name: pbxDomain, registration: 'mid-registrar', upstream },
-        { name: homeDomain, registration: 'registrar', upstream, users: homeUsers(secrets) },
+        { name: pbxDomain, registration: 'mid-registrar', upstream, ...options.domain },
+        { name: pathDomain, registration: 'path', upstream, ...options.domain },
+        { name: homeDomain, registration: 'registrar', upstream, users: homeUsers(secrets), ...options.domain },
       ],
       registration: { min_expires: 300 },
       wake: { hold_seconds: options.holdSeconds ?? 5, silent_flow_ms: 500 },

@@ -1,7 +1,10 @@
-/** Who sent a request and whom it is for. Decides by source address, by our own sealed Contact and by domain; changes nothing. */
+/** Who sent a request and whom it is for. Decides by source address, by our flow token or sealed Contact and by domain; changes nothing. */
 import { type BlockList, isIP } from 'node:net';
 import type { Aor } from '../../../lib/core/binding.ts';
 import { openContact } from '../../../lib/core/contact-token.ts';
+import { openFlowToken } from '../../../lib/core/flow-token.ts';
+import { readGruu } from '../../../lib/core/gruu.ts';
+import { modes } from '../../../lib/core/modes.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
 import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
@@ -10,10 +13,24 @@ import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
 import { parseUri, unescape } from '../../../lib/sip/uri.ts';
 
 export type Classified =
-  /** from the PBX for one device, by the Contact we gave to the PBX */
+  /** from the PBX for one phone, by the Contact we gave to the PBX; `bindingId` may name an instance (binding-set answersTo) */
   | { readonly is: 'to-device'; readonly domain: Domain; readonly aor: Aor; readonly bindingId: string }
-  /** for a user whose registrar we are */
-  | { readonly is: 'to-user'; readonly domain: Domain; readonly aor: Aor; readonly trusted: boolean }
+  /** along our URI in Path: from the PBX for the phone that it names, or from that phone */
+  | {
+      readonly is: 'along-path';
+      readonly domain: Domain;
+      readonly aor: Aor;
+      readonly bindingId: string;
+      readonly trusted: boolean;
+    }
+  /** for a user whose registrar we are; with `gruu` for one of his phones */
+  | {
+      readonly is: 'to-user';
+      readonly domain: Domain;
+      readonly aor: Aor;
+      readonly trusted: boolean;
+      readonly gruu: { readonly phone: string; readonly call: string | undefined } | undefined;
+    }
   /** from a phone for somebody beyond the PBX */
   | { readonly is: 'to-upstream'; readonly domain: Domain; readonly from: Aor | undefined }
   /** for the edge itself: no user part */
@@ -25,6 +42,8 @@ export interface KnownDomain {
   readonly domain: Domain;
   /** addresses the PBX sends from */
   readonly trusted: BlockList;
+  /** proxies between phones and edge that are believed */
+  readonly proxies: BlockList;
   /** `address:port` of the PBX itself: never send back to where a request came from */
   readonly upstreamSource: () => string;
 }
@@ -32,12 +51,17 @@ export interface KnownDomain {
 export interface Classifier {
   readonly domains: readonly KnownDomain[];
   readonly contactKey: Buffer;
+  readonly flowKey: Buffer;
+  readonly gruuKey: Buffer;
 }
 
-export function classify(transaction: ServerTransaction, { domains, contactKey }: Classifier): Classified {
+export function classify(transaction: ServerTransaction, classifier: Classifier): Classified {
   const { request, flow } = transaction;
+  const { domains, contactKey, gruuKey } = classifier;
   const uri = parseUri(request.uri);
   if (uri === undefined) return { is: 'refused', status: 416, why: 'uri-scheme' };
+  const along = alongPath(transaction, classifier);
+  if (along !== undefined) return along;
   if (uri.user === undefined) return { is: 'to-edge' };
   const opened = openContact(contactKey, unescape(uri.user));
   if (opened !== undefined) {
@@ -49,12 +73,16 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
   }
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
-  const registrar = [named, ...fromPbx].find((known) => known?.domain.registration === 'registrar');
+  const registrar = [named, ...fromPbx].find((known) => known !== undefined && isRegistrar(known.domain));
   if (registrar !== undefined) {
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
     const aor = aorOf(`sip:${uri.user}@${host}`);
-    if (aor !== undefined)
-      return { is: 'to-user', domain: registrar.domain, aor, trusted: isFrom(registrar.trusted, flow.address) };
+    const gruu = aor === undefined ? undefined : readGruu(gruuKey, uri, aor);
+    if (gruu === 'unknown') return { is: 'refused', status: 404, why: 'unknown-gruu' };
+    if (aor !== undefined) {
+      const trusted = isFrom(registrar.trusted, flow.address);
+      return { is: 'to-user', domain: registrar.domain, aor: gruu?.aor ?? aor, trusted, gruu };
+    }
   }
   const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
@@ -62,6 +90,31 @@ export function classify(transaction: ServerTransaction, { domains, contactKey }
   if (`${flow.address}:${flow.port}` === home.upstreamSource())
     return { is: 'refused', status: 404, why: 'unknown-contact' };
   return { is: 'to-upstream', domain: home.domain, from };
+}
+
+/** What our own URI on top of Route says (RFC 5626 5.3); undefined: there is none, or not one with a token. */
+function alongPath({ request, flow }: ServerTransaction, { domains, flowKey }: Classifier): Classified | undefined {
+  const route = parseUri(parseNameAddr(request.headers.list('Route')[0] ?? '')?.uri ?? '');
+  if (route?.user === undefined) return undefined;
+  const opened = openFlowToken(flowKey, route.user);
+  if (opened === undefined) {
+    const place = `${route.host}:${route.port ?? 5060}`;
+    const ours = domains.some(({ domain }) => isPath(domain) && domain.edgeHost.split(';', 1)[0] === place);
+    return ours ? { is: 'refused', status: 403, why: 'bad-flow-token' } : undefined;
+  }
+  const known = domainOf(domains, hostOfAor(opened.aor));
+  if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
+  const trusted = isFrom(known.trusted, flow.address);
+  return { is: 'along-path', domain: known.domain, ...opened, trusted };
+}
+
+function isPath({ registration }: Domain): boolean {
+  return modes[registration].calledBy === 'flow-token';
+}
+
+/** The edge itself is the registrar of this domain: it asks its phones for passwords and knows its users. */
+export function isRegistrar({ registration }: Domain): boolean {
+  return modes[registration].acceptedBy === 'edge';
 }
 
 /** The domain a REGISTER is for: that of its To. */

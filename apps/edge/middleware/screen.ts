@@ -24,13 +24,15 @@ export function screen({ request }: ServerTransaction): Screened | undefined {
   if (hops !== undefined && Number(hops) === 0 && method !== 'OPTIONS') return { why: 'hops', answer: { status: 483 } };
   const proxyRequire = headers.list('Proxy-Require').filter((option) => !understood.has(option.toLowerCase()));
   if (proxyRequire.length > 0) return unsupported(proxyRequire);
-  if (method === 'REGISTER') {
-    const required = headers.list('Require').filter((option) => !understood.has(option.toLowerCase()));
-    if (required.length > 0) return unsupported(required);
-    if (aorOf(parseNameAddr(headers.get('To') ?? '')?.uri ?? '') === undefined)
-      return { why: 'malformed', answer: { status: 400, reason: 'Bad To' } };
-  }
+  if (method === 'REGISTER' && aorOf(parseNameAddr(headers.get('To') ?? '')?.uri ?? '') === undefined)
+    return { why: 'malformed', answer: { status: 400, reason: 'Bad To' } };
   return undefined;
+}
+
+/** What only the registrar may judge: Require with a tag it does not know (RFC 3261 10.3 step 3). */
+export function screenAsRegistrar({ request }: ServerTransaction): Screened | undefined {
+  const required = request.headers.list('Require').filter((option) => !understood.has(option.toLowerCase()));
+  return required.length > 0 ? unsupported(required) : undefined;
 }
 
 function unsupported(options: readonly string[]): Screened {

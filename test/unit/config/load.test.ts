@@ -51,6 +51,10 @@ describe('load', () => {
       {
         name: '*',
         registration: 'mid-registrar',
+        withoutPath: 'accept',
+        requirePath: true,
+        proxies: [],
+        serviceRoute: false,
         upstream: { uri: 'sip:127.0.0.1:5080;transport=udp', host: '127.0.0.1', port: 5080, transport: 'udp' },
         trusted: [],
         users: [],
@@ -260,7 +264,7 @@ describe('domains', () => {
     );
     expect(mistakesOf(domain({ password: 'a', ha1_md5: '0'.repeat(32) }))).toContain('found both');
     expect(mistakesOf(domain({ password: 'a' }, 'mid-registrar'))).toContain(
-      'domains[0].users: expected no users in mid-registrar mode',
+      'domains[0].users: expected no users but with registration registrar',
     );
     expect(
       loadText(

@@ -12,6 +12,9 @@ import { RecordedTransaction } from '../../support/fake-dialog.ts';
 const domain: Domain = {
   name: 'example.com',
   registration: 'registrar',
+  withoutPath: 'accept',
+  requirePath: true,
+  serviceRoute: false,
   upstream: 'sip:192.0.2.10:5060;transport=udp',
   edgeHost: '192.0.2.1:5060;transport=udp',
   realm: 'example.com',

@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { classify, type Classifier, type KnownDomain } from '../../../apps/edge/middleware/classify.ts';
-import { screen } from '../../../apps/edge/middleware/screen.ts';
+import { screen, screenAsRegistrar } from '../../../apps/edge/middleware/screen.ts';
 import { appFinder } from '../../../apps/edge/push-apps.ts';
 import { sealContact } from '../../../lib/core/contact-token.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
@@ -18,6 +18,9 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
     domain: {
       name,
       registration,
+      withoutPath: 'accept',
+      requirePath: true,
+      serviceRoute: false,
       upstream: `sip:${pbx}:5060;transport=udp`,
       edgeHost: '192.0.2.1:5060;transport=udp',
       realm: name,
@@ -25,6 +28,7 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
       users: new Map(),
     },
     trusted,
+    proxies: new BlockList(),
     upstreamSource: () => `${pbx}:5060`,
   };
 }
@@ -35,6 +39,8 @@ const classifier: Classifier = {
     aDomain('reg.example.com', 'registrar', '192.0.2.20'),
   ],
   contactKey,
+  flowKey: Buffer.alloc(32, 8),
+  gruuKey: Buffer.alloc(32, 9),
 };
 
 function arrived(
@@ -129,13 +135,11 @@ describe('checks before any work', () => {
   });
 
   it('[EDGE-REG-03] refuses what it does not understand, and names it', () => {
-    const refused = answer(
-      [
-        ['Require', 'path, foo'],
-        ['Require', 'bar'],
-      ],
-      'REGISTER',
-    );
+    const headers: readonly [string, string][] = [
+      ['Require', 'path, foo'],
+      ['Require', 'bar'],
+    ];
+    const refused = screenAsRegistrar(arrived('sip:example.com', '192.0.2.10', { headers, method: 'REGISTER' }));
     expect([refused?.answer.status, refused?.answer.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
     expect(answer([['Proxy-Require', 'foo']])?.answer.status).toBe(420);
     // what the other end must understand is not for us to refuse

@@ -5,7 +5,7 @@ import { memoryBus } from '../../../lib/adapters/memory/node-bus.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
 import type { ClientAnswer, ClientRequest } from '../../../lib/ports/client.ts';
 import type { BindingNews } from '../../../lib/ports/node-bus.ts';
-import { registerUpstream } from '../../../lib/register/mid-registrar.ts';
+import { registerUpstream } from '../../../lib/register/upstream.ts';
 import { readRegister, type RegisterDeps } from '../../../lib/register/read-register.ts';
 import { Headers } from '../../../lib/sip/headers.ts';
 import { request, response } from '../../../lib/sip/message.ts';
@@ -18,6 +18,9 @@ const aor = 'alice@example.com';
 const domain: Domain = {
   name: 'example.com',
   registration: 'mid-registrar',
+  withoutPath: 'accept',
+  requirePath: true,
+  serviceRoute: false,
   upstream: 'sip:192.0.2.10:5060;transport=udp',
   edgeHost: '192.0.2.1:5060;transport=udp',
   realm: 'example.com',
@@ -45,11 +48,14 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
     log: new QuietLog(),
     telemetry: new TelemetryRecorder(),
     contactKey: Buffer.alloc(32, 1),
+    flowKey: Buffer.alloc(32, 2),
+    gruuKey: Buffer.alloc(32, 3),
     edgeSecret: 'secret',
     policy: {
       supports: () => 'app',
       providers: ['apns'],
       unsupportedPush: 'accept',
+      dialects: [],
       minExpires: 300,
       pushLeadSeconds: 120,
       slackSeconds: 30,
@@ -80,7 +86,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
         ]),
       ),
     );
-    const asked = await readRegister(transaction, domain, aor, deps);
+    const asked = await readRegister({ transaction, domain, aor, fromProxy: false }, deps);
     if (asked !== undefined) await registerUpstream(asked, deps);
     return transaction.final;
   };
