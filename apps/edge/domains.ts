@@ -1,11 +1,13 @@
 /** The domains of the config as the use-cases need them: where each PBX is now, whom to trust, who its users are. */
 import { BlockList, isIP } from 'node:net';
-import type { Config } from '../../lib/config/load.ts';
+import type { Config, DomainConfig } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
-import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
+import type { DigestSecrets } from '../../lib/core/domain.ts';
+import type { Located, Locator } from '../../lib/engine/locating/locator.ts';
+import { RouteTable } from '../../lib/engine/transport/route.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import { hostOf } from '../../lib/sip/flow.ts';
-import { edgeHost, localAddressTowards, resolveUpstream, type UpstreamAddress } from './addresses.ts';
+import type { Transport } from '../../lib/sip/flow.ts';
+import { edgeHost, locateUpstream, nextHopOf, openLocator } from './addresses.ts';
 import type { KnownDomain } from './middleware/classify.ts';
 
 export interface OpenDomains {
@@ -13,68 +15,53 @@ export interface OpenDomains {
   close(): Promise<void>;
 }
 
-/** Resolves every upstream now and once a minute, so that a PBX that moves is still trusted and a dead name does not stop us. */
+/** How often a name is followed anew, and how soon again when its addresses are used; DNS is asked when its answers have run out. */
+const everyMs = 30_000;
+const againMs = 5000;
+
+/**
+ * Follows the name of every upstream now, from time to time and when its addresses are used, so that a PBX that moves is still
+ * trusted. A dead name does not stop the start, and while DNS is silent the last known addresses stay.
+ */
 export async function openDomains(config: Config, hostports: readonly string[], log: Log): Promise<OpenDomains> {
-  const timers: NodeJS.Timeout[] = [];
-  const known: KnownDomain[] = [];
-  for (const domain of config.domains) {
-    let trusted = trustedOf(domain, []);
-    let source = '';
-    let local: string | undefined;
-    let upstream = `sip:${hostOf(domain.upstream.host)}:${domain.upstream.port};transport=${domain.upstream.transport}`;
-    const resolve = async (): Promise<void> => {
-      const [first, ...others] = await resolveUpstream(domain.upstream);
-      if (first === undefined) return;
-      // made anew, so that an address the PBX has given up is trusted no longer
-      trusted = trustedOf(domain, [first, ...others]);
-      source = `${first.address}:${first.port}`;
-      upstream = `sip:${hostOf(first.address)}:${first.port};transport=${first.transport}`;
-      local ??= await localAddressTowards(first.address);
-    };
-    const tell = (err: unknown): void =>
-      log.error({ domain: domain.name, remote: domain.upstream.uri, err }, 'upstream cannot be resolved');
-    await resolve().catch(tell);
-    const timer = setInterval(() => void resolve().catch(tell), 60_000);
-    timer.unref();
-    timers.push(timer);
-    const proxies = listOf(domain.proxies);
-    const built: Domain = {
-      name: domain.name,
-      registration: domain.registration,
-      withoutPath: domain.withoutPath,
-      requirePath: domain.requirePath,
-      serviceRoute: domain.serviceRoute,
-      get upstream() {
-        return upstream;
+  const routes = new RouteTable();
+  const listen = config.engine.kind === 'embedded' ? config.sip.listen : [];
+  const locator = openLocator(hostports, listen, routes, config.sip.dnsServers);
+  const upstreams = config.domains.map((domain) => new Upstream(domain, locator, routes, log));
+  await Promise.all(upstreams.map((each) => each.follow()));
+  const timers = upstreams.filter((each) => each.isName).map((each) => setInterval(() => void each.follow(), everyMs));
+  for (const timer of timers) timer.unref();
+  const known = config.domains.map((domain, at): KnownDomain => {
+    const upstream = upstreams[at] as Upstream;
+    return {
+      domain: {
+        name: domain.name,
+        registration: domain.registration,
+        withoutPath: domain.withoutPath,
+        requirePath: domain.requirePath,
+        serviceRoute: domain.serviceRoute,
+        upstream: nextHopOf(domain.upstream),
+        get edgeHost() {
+          return edgeHost(hostports, listen, upstream.transport, upstream.local, config.sip.externalAddress);
+        },
+        realm: realmOf(domain),
+        algorithms: domain.algorithms,
+        users: secretsOf(domain),
       },
-      get edgeHost() {
-        return edgeHost(hostports, domain.upstream.transport, local, config.sip.externalAddress);
-      },
-      realm: realmOf(domain),
-      algorithms: domain.algorithms,
-      users: secretsOf(domain),
-    };
-    known.push({
-      domain: built,
       get trusted() {
-        return trusted;
+        return upstream.trusted;
       },
-      proxies,
-      upstreamSource: () => source,
-    });
-  }
+      proxies: listOf(domain.proxies),
+      isUpstream: (address, port) => upstream.isAt(address, port),
+    };
+  });
   return {
     known,
     close: async () => {
       for (const timer of timers) clearInterval(timer);
+      locator.close();
     },
   };
-}
-
-function trustedOf(domain: Config['domains'][number], upstream: readonly UpstreamAddress[]): BlockList {
-  const list = listOf(domain.trusted);
-  for (const { address } of upstream) list.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
-  return list;
 }
 
 function listOf(subnets: Config['domains'][number]['trusted']): BlockList {
@@ -83,7 +70,75 @@ function listOf(subnets: Config['domains'][number]['trusted']): BlockList {
   return list;
 }
 
-function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, DigestSecrets> {
+/** The PBX of one domain: where its servers are now. */
+class Upstream {
+  readonly isName: boolean;
+  readonly #domain: DomainConfig;
+  readonly #locator: Locator;
+  readonly #routes: RouteTable;
+  readonly #log: Log;
+  #servers: readonly Located[] = [];
+  #trusted: BlockList;
+  #lost = false;
+  #followedAt = Number.NEGATIVE_INFINITY;
+  #following = false;
+
+  constructor(domain: DomainConfig, locator: Locator, routes: RouteTable, log: Log) {
+    this.#domain = domain;
+    this.#locator = locator;
+    this.#routes = routes;
+    this.#log = log;
+    this.isName = isIP(domain.upstream.host) === 0;
+    this.#trusted = this.#trust();
+  }
+
+  /** Addresses calls may come from. */
+  get trusted(): BlockList {
+    if (this.isName && performance.now() - this.#followedAt > againMs) void this.follow();
+    return this.#trusted;
+  }
+
+  isAt(address: string, port: number): boolean {
+    return this.#servers.some((each) => each.address === address && each.port === port);
+  }
+
+  get transport(): Transport {
+    return this.#servers[0]?.transport ?? this.#domain.upstream.transport ?? 'udp';
+  }
+
+  /** The address of ours the PBX sees. */
+  get local(): string | undefined {
+    const [first] = this.#servers;
+    return first === undefined ? undefined : this.#routes.sourceOf(first.address);
+  }
+
+  async follow(): Promise<void> {
+    if (this.#following) return;
+    this.#following = true;
+    const found = await locateUpstream(this.#domain.upstream, this.#locator);
+    this.#following = false;
+    this.#followedAt = performance.now();
+    const where = { domain: this.#domain.name, remote: this.#domain.upstream.uri };
+    if (found.length === 0) {
+      if (!this.#lost) this.#log.error({ ...where, count: this.#servers.length }, 'upstream cannot be resolved');
+      this.#lost = true;
+      return;
+    }
+    if (this.#lost) this.#log.info({ ...where, count: found.length }, 'upstream is resolved again');
+    this.#lost = false;
+    this.#servers = found;
+    // made anew, so that an address the PBX has given up is trusted no longer
+    this.#trusted = this.#trust();
+  }
+
+  #trust(): BlockList {
+    const list = listOf(this.#domain.trusted);
+    for (const { address } of this.#servers) list.addAddress(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+    return list;
+  }
+}
+
+function secretsOf(domain: DomainConfig): ReadonlyMap<string, DigestSecrets> {
   return new Map(
     domain.users.map((user): [string, DigestSecrets] => {
       const password = user.password?.reveal();
@@ -106,6 +161,6 @@ function secretsOf(domain: Config['domains'][number]): ReadonlyMap<string, Diges
 }
 
 /** A domain that serves many names needs one realm for all, because an HA1 is made for one. */
-function realmOf(domain: Config['domains'][number]): string {
+function realmOf(domain: DomainConfig): string {
   return domain.realm ?? (domain.name === '*' ? 'reveille' : domain.name);
 }

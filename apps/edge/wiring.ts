@@ -287,10 +287,12 @@ async function openEngine(config: Config): Promise<OpenEngine> {
     return { id: `${host}:${port}`, control: { host, port, secret: secret.reveal() }, handle: undefined };
   }
   const secret = systemIds.hex(16);
-  const { externalAddress, listen } = config.sip;
+  const { externalAddress, listen, dnsServers, tcpAboveBytes } = config.sip;
   const handle = await spawnEngine({
     listen,
     ...(externalAddress === undefined ? {} : { externalAddress }),
+    dns: { servers: dnsServers },
+    tcpAboveBytes,
     control: { host: '127.0.0.1', port: 0, secret },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,

@@ -23,13 +23,15 @@ async function main(): Promise<void> {
   const config = load(asked.file === undefined ? {} : { file: asked.file });
   const control = controlOf(config);
   if (asked.is === 'check') return void process.stdout.write('The configuration is right.\n');
-  const { listen, externalAddress } = config.sip;
+  const { listen, externalAddress, dnsServers, tcpAboveBytes } = config.sip;
   const engine = await startEngine({
     listen,
     control,
     // edges name the flow with every request, and the cache would beat it for two phones of one address (drachtio-protocol C.3)
     registrationCache: false,
     ...(externalAddress === undefined ? {} : { externalAddress }),
+    dns: { servers: dnsServers },
+    tcpAboveBytes,
   });
   process.stdout.write(`SIP engine: edges connect to ${control.host}:${engine.controlPort}\n`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)

@@ -19,6 +19,8 @@ export interface SipListener {
   readonly address: string;
   /** 0: a free port is taken */
   readonly port: number;
+  /** what peers are told instead, IPv6 without brackets */
+  readonly advertise?: { readonly host: string; readonly port?: number };
 }
 
 export interface HostPort {
@@ -33,9 +35,9 @@ export interface SipPeer {
   readonly uri: string;
   /** name or address, IPv6 without brackets */
   readonly host: string;
-  /** 5060 when the URI has none */
-  readonly port: number;
-  readonly transport: 'udp' | 'tcp';
+  /** where a name leaves them out, DNS says them (RFC 3263) */
+  readonly port?: number;
+  readonly transport?: 'udp' | 'tcp';
 }
 
 /** Fits `net.BlockList.addSubnet(address, prefix, family)`. */
@@ -116,29 +118,62 @@ export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [
 });
 
 export const sipListener = parsed<SipListener>(
-  'transport://address:port such as udp://0.0.0.0:5060, the transport udp or tcp',
+  'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp or tcp',
   (value) => {
-    const found = /^(udp|tcp):\/\/(.+)$/.exec(value);
+    const found = /^(udp|tcp):\/\/([^;]+)(?:;advertise=([^;]+))?$/.exec(value);
     const at = found === null ? undefined : splitHostPort(found[2] ?? '');
     if (found === null || at === undefined || isIP(at.host) === 0) return undefined;
-    return { transport: found[1] === 'tcp' ? 'tcp' : 'udp', address: at.host, port: at.port };
+    const listener = {
+      transport: found[1] === 'tcp' ? ('tcp' as const) : ('udp' as const),
+      address: at.host,
+      port: at.port,
+    };
+    if (found[3] === undefined) return listener;
+    const advertise = readAdvertised(found[3]);
+    return advertise === undefined ? undefined : { ...listener, advertise };
+  },
+);
+
+/** `host`, `host:port`, `[address]` or `[address]:port`. */
+function readAdvertised(value: string): { readonly host: string; readonly port?: number } | undefined {
+  const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(value);
+  const name = found?.[1] ?? found?.[2] ?? '';
+  if (found === null || (found[1] !== undefined ? isIP(name) !== 6 : !isHost(name))) return undefined;
+  if (found[3] === undefined) return { host: name };
+  const port = readPort(found[3]);
+  return port === undefined || port === 0 ? undefined : { host: name, port };
+}
+
+/** As `dns.setServers` takes it. */
+export const dnsServer = parsed<string>(
+  'an address or address:port such as 10.0.0.53 or [2001:db8::53]:5353',
+  (value) => {
+    if (isIP(value) !== 0) return value;
+    const found = splitHostPort(value);
+    return found !== undefined && isIP(found.host) !== 0 && found.port > 0 ? value : undefined;
   },
 );
 
 export const host = parsed<string>('a host name or an IP address', (value) => (isHost(value) ? value : undefined));
 
 export const sipPeer = parsed<SipPeer>(
-  'sip:host[:port][;transport=udp|tcp] such as sip:10.0.0.5:5060;transport=udp',
+  'sip:host[:port][;transport=udp|tcp] such as sip:10.0.0.5:5060;transport=udp or sip:pbx.example.com',
   (value) => {
     const found = /^sip:(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?(?:;transport=(udp|tcp))?$/i.exec(
       value,
     );
     if (found === null) return undefined;
     const name = found[1] ?? found[2] ?? '';
-    const port = found[3] === undefined ? 5060 : readPort(found[3]);
-    if (port === undefined || port === 0) return undefined;
+    const port = found[3] === undefined ? undefined : readPort(found[3]);
+    if (found[3] !== undefined && (port === undefined || port === 0)) return undefined;
     if (found[1] !== undefined ? isIP(name) !== 6 : !isHost(name)) return undefined;
-    return { uri: value, host: name, port, transport: found[4]?.toLowerCase() === 'tcp' ? 'tcp' : 'udp' };
+    const transport = found[4]?.toLowerCase() as 'udp' | 'tcp' | undefined;
+    return {
+      uri: value,
+      host: name,
+      ...(port === undefined ? {} : { port }),
+      ...(transport === undefined ? {} : { transport }),
+    };
   },
 );
 

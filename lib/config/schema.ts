@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
 import {
+  dnsServer,
   host,
   hostPort,
   httpsUrl,
@@ -29,16 +30,23 @@ const domainName = parsed<string>('a domain name, or "*" for every domain not li
 
 const sip = z.strictObject({
   listen: fallback(
-    listOf(sipListener, 'a list of transport://address:port', 1),
+    listOf(sipListener, 'a list of transport://address:port[;advertise=host[:port]]', 1),
     ['udp://0.0.0.0:5060', 'tcp://0.0.0.0:5060'],
     {
-      doc: 'Where the embedded engine listens for SIP; with engine.kind drachtio the server has its own contacts. Port 0 takes a free one.',
+      doc: 'Where the embedded engine listens for SIP; with engine.kind drachtio the server has its own contacts. Port 0 takes a free one. advertise: what peers of this listener are told instead of its address.',
       env: 'REVEILLE_SIP_LISTEN',
     },
   ),
   external_address: optional(host, {
-    doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on.',
+    doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on; for every listener without advertise.',
     env: 'REVEILLE_SIP_EXTERNAL_ADDRESS',
+  }),
+  dns_servers: fallback(listOf(dnsServer, 'a list of addresses or address:port'), [], {
+    doc: 'DNS servers asked for names of next hops (NAPTR, SRV, A, AAAA) instead of those of the system.',
+    env: 'REVEILLE_SIP_DNS_SERVERS',
+  }),
+  tcp_above_bytes: fallback(integer(0, 65_535, 'octets'), 1300, {
+    doc: 'A request with more octets than this is sent over TCP where the server takes it (RFC 3261 18.1.1); 0 never. Phones stay on the flow they registered over.',
   }),
 });
 

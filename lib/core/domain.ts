@@ -18,7 +18,7 @@ export interface Domain {
   readonly requirePath: boolean;
   /** registrar: phones are told to send their own requests through the edge (RFC 3608) */
   readonly serviceRoute: boolean;
-  /** next hop towards the PBX, `sip:address:port;transport=t` */
+  /** next hop towards the PBX, `sip:host[:port][;transport=t]`; a name is followed by the engine (RFC 3263) */
   readonly upstream: string;
   /** how the PBX reaches the edge: `host:port;transport=t`, what follows the `@` of the edge's own Contact */
   readonly edgeHost: string;

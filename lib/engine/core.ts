@@ -5,10 +5,11 @@ import type { Routes } from './control/routes.ts';
 import type { Counters } from './counters.ts';
 import type { Dialog } from './dialog/dialog.ts';
 import type { Dialogs } from './dialog/dialogs.ts';
+import type { Locator } from './locating/locator.ts';
 import type { Settings } from './options.ts';
 import type { RegistrationCache } from './registration-cache.ts';
 import type { TimerWheel } from './timer-wheel.ts';
-import { defaultPort, type Flow, type Listener, protocolToken, uriTransport } from './transport/flow.ts';
+import { defaultPort, type Flow, protocolToken, uriTransport } from './transport/flow.ts';
 import type { Transports } from './transport/transports.ts';
 
 export interface Core {
@@ -16,6 +17,7 @@ export interface Core {
   readonly counters: Counters;
   readonly wheel: TimerWheel;
   readonly transports: Transports;
+  readonly locator: Locator;
   readonly routes: Routes<AppLink>;
   readonly dialogs: Dialogs;
   readonly registrations: RegistrationCache;
@@ -27,15 +29,24 @@ export interface Core {
   endDialog(dialog: Dialog, reason: string): void;
 }
 
+/** The end of a flow that is ours, and whom it leads to; '' when there is nobody yet. */
+type Ends = Pick<Flow, 'listener' | 'remoteAddress'>;
+
 /** Contact the engine puts in for itself. */
-export function ownContact(listener: Listener): string {
-  const { transport, host, toldPort } = listener;
-  return `<sip:${host}:${toldPort}${transport === 'udp' ? '' : `;transport=${uriTransport(transport)}`}>`;
+export function ownContact(ends: Ends): string {
+  const { transport } = ends.listener;
+  return `<sip:${ownHostPort(ends)}${transport === 'udp' ? '' : `;transport=${uriTransport(transport)}`}>`;
 }
 
-/** Via value for a request sent over this listener. The default port is left out; rport is asked for on UDP. */
-export function ownVia(listener: Listener, branch: string): string {
-  const { transport, host, toldPort } = listener;
+/** `host:port` by which the peer reaches us. */
+export function ownHostPort({ listener, remoteAddress }: Ends): string {
+  return `${listener.hostTowards(remoteAddress)}:${listener.toldPort}`;
+}
+
+/** Via value for a request sent over this flow. The default port is left out; rport is asked for on UDP. */
+export function ownVia({ listener, remoteAddress }: Ends, branch: string): string {
+  const { transport, toldPort } = listener;
+  const host = listener.hostTowards(remoteAddress);
   const port = toldPort === defaultPort(transport) ? '' : `:${toldPort}`;
   return `SIP/2.0/${transport.toUpperCase()} ${host}${port}${transport === 'udp' ? ';rport' : ''};branch=${branch}`;
 }
@@ -53,6 +64,6 @@ export function peerOf(flow: Flow): Peer {
 export function sentPeer(flow: Flow): Peer {
   const { listener } = flow;
   return listener.transport === 'udp'
-    ? { protocol: 'udp', address: listener.host, port: listener.toldPort }
+    ? { protocol: 'udp', address: listener.hostTowards(flow.remoteAddress), port: listener.toldPort }
     : peerOf(flow);
 }

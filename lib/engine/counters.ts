@@ -36,6 +36,13 @@ export interface Counters {
   dialogs: number;
   connections: number;
   apps: number;
+  /** questions no DNS server answered */
+  dnsFailures: number;
+  /** requests that went to the next server after one failed */
+  failovers: number;
+  /** large requests tried over TCP instead of UDP, and those that came back to UDP */
+  tcpForSize: number;
+  tcpFallbacks: number;
   /** faults inside the engine that were caught at a socket; must stay 0 */
   faults: number;
 }
@@ -63,6 +70,10 @@ export function zeroCounters(): Counters {
     dialogs: 0,
     connections: 0,
     apps: 0,
+    dnsFailures: 0,
+    failovers: 0,
+    tcpForSize: 0,
+    tcpFallbacks: 0,
     faults: 0,
   };
 }

@@ -6,6 +6,7 @@ import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
 import { agreeSession, subscriptionExpiry } from './dialog/session-expiry.ts';
+import { Locator } from './locating/locator.ts';
 import { type EngineOptions, settle, type TlsMaterial, type TransportName } from './options.ts';
 import { read } from './reading.ts';
 import { RegistrationCache } from './registration-cache.ts';
@@ -104,11 +105,21 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   }
 
   const transports = await Transports.open(options, settings.limits, receiver, counters);
+  const locator = new Locator(
+    { transports: transports.outgoing, sourceOf: (transport, address) => transports.sourceOf(transport, address) },
+    {
+      ...options.dns,
+      onFailure: () => {
+        counters.dnsFailures++;
+      },
+    },
+  );
   const core: Core = {
     settings,
     counters,
     wheel,
     transports,
+    locator,
     routes,
     dialogs,
     registrations,
@@ -148,6 +159,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       frames,
     });
   } catch (error) {
+    locator.close();
     await transports.close();
     throw error;
   }
@@ -166,6 +178,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       serverSide.close();
       clientSide.close();
       dialogs.close();
+      locator.close();
       wheel.close();
     },
   };

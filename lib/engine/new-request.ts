@@ -1,11 +1,11 @@
 /** The headers of a new request of an app, with the defaults drachtio-srf relies on (drachtio-protocol B.5). */
 import type { SipRequest } from '../sip/message.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
-import { ownContact, ownVia } from './core.ts';
+import { ownContact, ownHostPort, ownVia } from './core.ts';
 import { newBranch, newTag, uuid } from './ids.ts';
 import type { RequestParts } from './printing.ts';
 import { readTag } from './reading.ts';
-import type { Listener } from './transport/flow.ts';
+import type { Flow } from './transport/flow.ts';
 
 /** Methods whose 2xx begins a dialog; their requests need a Contact. */
 export const beginsDialog: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE']);
@@ -13,13 +13,13 @@ export const beginsDialog: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE']
 /** Undefined when From cannot be read. `nextSeq` is asked when the app names no CSeq. */
 export function newRequestParts(
   request: SipRequest,
-  listener: Listener,
+  ends: Pick<Flow, 'listener' | 'remoteAddress'>,
   nextSeq: () => number,
 ): RequestParts | undefined {
   const { headers, method, uri } = request;
-  const own = `${listener.host}:${listener.toldPort}`;
+  const own = ownHostPort(ends);
   const given = headers.get('from');
-  const from = given === undefined ? ownContact(listener) : bracketed(replaceLocalhost(given, own));
+  const from = given === undefined ? ownContact(ends) : bracketed(replaceLocalhost(given, own));
   const tag = readTag(from);
   if (tag === undefined) return undefined;
   const to = headers.get('to');
@@ -28,7 +28,7 @@ export function newRequestParts(
   return {
     method,
     uri,
-    via: ownVia(listener, newBranch()),
+    via: ownVia(ends, newBranch()),
     routes: '',
     maxForwards: headers.get('max-forwards') ?? '70',
     from: tag === '' ? `${from};tag=${newTag()}` : from,
@@ -38,7 +38,7 @@ export function newRequestParts(
     contact:
       contact === undefined
         ? beginsDialog.has(method)
-          ? ownContact(listener)
+          ? ownContact(ends)
           : ''
         : bracketed(replaceLocalhost(contact, own)),
   };

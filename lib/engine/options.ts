@@ -65,6 +65,8 @@ export interface Limits {
   /** a connection that says nothing for so long is closed */
   readonly idleMs: number;
   readonly connectMs: number;
+  /** as connectMs, where the connection is only tried because of a request's size */
+  readonly connectForSizeMs: number;
   /** requests waiting for an app; above it new ones get 503 */
   readonly parked: number;
   /** requests of any age the engine still answers for; above it, and above their octets, new ones get 503 and are forgotten */
@@ -76,8 +78,12 @@ export interface Limits {
 
 export interface EngineOptions {
   readonly listen: readonly ListenAt[];
-  /** address written into Via and Contact instead of the bound one, for an engine behind one-to-one NAT */
+  /** as `advertise`, for every listener that has none of its own */
   readonly externalAddress?: string;
+  /** where names are looked up; the servers of the system when absent */
+  readonly dns?: { readonly servers?: readonly string[]; readonly timeoutMs?: number };
+  /** a request of more octets goes over TCP where the peer takes it (RFC 3261 18.1.1); 0 never */
+  readonly tcpAboveBytes?: number;
   readonly tls?: TlsMaterial;
   readonly webSocket?: WebSocketOptions;
   readonly control: { readonly host?: string; readonly port: number; readonly secret: string };
@@ -95,6 +101,7 @@ export interface Settings {
   readonly timers: Timers;
   readonly limits: Limits;
   readonly registrationCache: boolean;
+  readonly tcpAboveBytes: number;
   readonly parkMs: number;
   readonly sessionSecondMs: number;
 }
@@ -115,6 +122,7 @@ const defaultLimits: Limits = {
   halfMessageMs: 10_000,
   idleMs: 3_600_000,
   connectMs: 4000,
+  connectForSizeMs: 500,
   parked: 100_000,
   transactions: 200_000,
   transactionBytes: 256 * 1_048_576,
@@ -126,6 +134,7 @@ export function settle(options: EngineOptions): Settings {
     timers: { ...defaultTimers, ...options.timers },
     limits: { ...defaultLimits, ...options.limits },
     registrationCache: options.registrationCache ?? true,
+    tcpAboveBytes: options.tcpAboveBytes ?? 1300,
     parkMs: options.parkMs ?? 64_000,
     sessionSecondMs: options.sessionSecondMs ?? 1000,
   };

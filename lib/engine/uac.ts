@@ -10,37 +10,22 @@ import { type Core, ownContact, ownVia, peerOf, sentPeer } from './core.ts';
 import { contactUri, Dialog, dialogId } from './dialog/dialog.ts';
 import { adoptAnswer, dialogParts, wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/session-expiry.ts';
-import { newBranch, newTag, uuid } from './ids.ts';
+import { newBranch, uuid } from './ids.ts';
 import { beginsDialog, newRequestParts } from './new-request.ts';
-import { appLines, printRequest, printResponse, type RequestParts } from './printing.ts';
+import { appLines, printRequest, type RequestParts } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
-import { hopOf, resolveName } from './resolve.ts';
+import { hopOf } from './resolve.ts';
+import { localAnswer, ownRequest, type Sent } from './sent.ts';
 import { type ClientHost, ClientTransaction, type ClientUser, type Failure } from './transaction/client-transaction.ts';
 import type { Flow } from './transport/flow.ts';
-
-/** What is remembered of a request until its answer. */
-interface Sent {
-  /** who hears the answers; nobody for CANCEL and the engine's own BYE */
-  readonly app: AppLink | undefined;
-  readonly txn: string;
-  /** the id of the dialog it may begin or is in; '' for none */
-  dialogId: string;
-  /** the dialog it was sent in */
-  readonly dialog: Dialog | undefined;
-  readonly parts: RequestParts;
-  /** an outbound proxy was named: the dialog keeps using it */
-  readonly alongFlow: boolean;
-  /** the dialog the first answers of an INVITE began */
-  begun: Dialog | undefined;
-  /** CANCEL that waits or went out */
-  cancel: string;
-  /** the NOTIFY that ends a subscription */
-  readonly last: boolean;
-}
+import type { Target } from './transport/transports.ts';
+import { Way } from './way.ts';
 
 type Transaction = ClientTransaction<Sent>;
 
 const noDialog = 'Server error: unable to find dialog for dialog id provided';
+/** About what start line and headers of an ACK take. */
+const headOctets = 500;
 const withContact = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'UPDATE']);
 
 export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
@@ -80,10 +65,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, nextHop === '' ? 'invalid request-uri: ' : 'Error creating sip transaction for uac request');
       return;
     }
-    const { transports, registrations } = this.#core;
+    const { transports, registrations, locator, counters } = this.#core;
     const cached = registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, cached, true, true);
+      this.#send(app, msgId, request, Way.along(cached, this.#core, true), true, true);
       return;
     }
     const hop = hopOf(next, transports);
@@ -92,29 +77,24 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         app.notOk(msgId, 'requested protocol/transport not available');
         return;
       case 'address':
-        if (transports.isOwn(hop.target.address, hop.target.port)) app.notOk(msgId, 'can not send request to myself');
-        else this.#send(app, msgId, request, transports.flowTo(hop.target), nextHop !== '');
+        this.#sendTo(app, msgId, request, [hop.target], nextHop !== '');
         return;
       case 'name':
-        void resolveName(hop, transports).then(
-          (target) => {
-            if (target !== undefined && transports.isOwn(target.address, target.port))
-              app.notOk(msgId, 'can not send request to myself');
-            else
-              this.#send(
-                app,
-                msgId,
-                request,
-                target === undefined ? undefined : transports.flowTo(target),
-                nextHop !== '',
-              );
-          },
-          () => this.#send(app, msgId, request, undefined, false),
-        );
+        void locator
+          .locate(hop)
+          .then((found) => this.#sendTo(app, msgId, request, found as readonly Target[], nextHop !== ''))
+          .catch(() => counters.faults++);
         return;
       default:
         hop satisfies never;
     }
+  }
+
+  #sendTo(app: AppLink, msgId: string, request: SipRequest, targets: readonly Target[], alongFlow: boolean): void {
+    const { transports } = this.#core;
+    const others = targets.filter(({ address, port }) => !transports.isOwn(address, port));
+    if (targets.length > 0 && others.length === 0) app.notOk(msgId, 'can not send request to myself');
+    else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
   }
 
   onInDialog(app: AppLink, msgId: string, id: string, message: string): void {
@@ -137,32 +117,30 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'missing content-type');
       return;
     }
-    wayOf(dialog, this.#core.transports, (flow) => {
+    wayOf(dialog, this.#core, (way) => {
+      const flow = way?.first;
       const parts = this.#inDialog(dialog, request.method, flow ?? dialog.flow, newBranch());
       const contact = withContact.has(request.method)
-        ? (request.headers.get('contact') ?? ownContact((flow ?? dialog.flow).listener))
+        ? (request.headers.get('contact') ?? ownContact(flow ?? dialog.flow))
         : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
-      const text = printRequest(all, lines, request.body);
       const sent: Sent = {
+        ...ownRequest(all),
         app,
         txn: uuid(),
         dialogId: dialog.id,
         dialog,
-        parts: all,
-        alongFlow: true,
-        begun: undefined,
-        cancel: '',
         last: endsSubscription(request.headers),
+        again: way === undefined ? undefined : { way, lines, body: request.body },
       };
       if (flow === undefined) {
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
-        app.requestSent(msgId, text, 0, sentPeer(dialog.flow), sent.txn);
-        this.#localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
+        app.requestSent(msgId, printRequest(all, lines, request.body), 0, sentPeer(dialog.flow), sent.txn);
+        localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
         if (request.method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
-      this.#launch(app, msgId, sent, flow, text);
+      this.#launch(app, msgId, sent);
     });
   }
 
@@ -185,14 +163,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 
   /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
-  #send(
-    app: AppLink,
-    msgId: string,
-    request: SipRequest,
-    flow: Flow | undefined,
-    alongFlow: boolean,
-    cached = false,
-  ): void {
+  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, alongFlow: boolean, cached = false): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -200,42 +171,71 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'missing content-type');
       return;
     }
-    const listener = flow?.listener ?? transports.listeners[0];
+    const flow = way.first;
+    const [listener] = transports.listeners;
     if (listener === undefined) {
       app.notOk(msgId, 'requested protocol/transport not available');
       return;
     }
-    const parts = newRequestParts(request, listener, () => this.#nextSeq());
+    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq());
     if (parts === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
       return;
     }
-    const text = printRequest(parts, lines, body);
     const sent: Sent = {
+      ...ownRequest(parts),
       app,
       txn: uuid(),
       dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
-      dialog: undefined,
-      parts,
       alongFlow,
-      begun: undefined,
-      cancel: '',
-      last: false,
+      again: { way, lines, body },
     };
     if (flow === undefined) {
+      const text = printRequest(parts, lines, body);
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
-      this.#localAnswer(sent, 503, 'DNS Error', 'unknown');
+      localAnswer(sent, 503, 'DNS Error', 'unknown');
     } else if (cached && !flow.open) {
-      app.requestSent(msgId, text, 0, sentPeer(flow), sent.txn);
-      this.#localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
-    } else this.#launch(app, msgId, sent, flow, text);
+      app.requestSent(msgId, printRequest(parts, lines, body), 0, sentPeer(flow), sent.txn);
+      localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
+    } else this.#launch(app, msgId, sent);
   }
 
   /** Tells the app what goes out, then sends it: the echo must be there before the first answer. */
-  #launch(app: AppLink, msgId: string, sent: Sent, flow: Flow, text: string): void {
+  #launch(app: AppLink, msgId: string, sent: Sent): void {
+    const tried = this.#nextTry(sent);
+    if (tried === undefined) return;
+    const { flow, text } = tried;
     app.requestSent(msgId, text, text.length, sentPeer(flow), sent.txn);
-    const transaction = this.#start(sent, flow, text);
-    if (sent.parts.method === 'INVITE') this.#invites.set(sent.txn, transaction);
+    this.#start(sent, flow, text);
+  }
+
+  /** Writes the request for the next way it can take: the same one with a new Via (RFC 3263 4.3); undefined when none is left. */
+  #nextTry(sent: Sent): { readonly flow: Flow; readonly text: string } | undefined {
+    if (sent.again === undefined) return undefined;
+    const { way, lines, body } = sent.again;
+    const written = sent.tried ? undefined : way.first;
+    const text = printRequest(sent.parts, lines, body);
+    const step = way.next(text.length);
+    if (step === undefined) return undefined;
+    const { flow, insteadOf } = step;
+    sent.insteadOf = insteadOf;
+    sent.tried = true;
+    sent.heard = false;
+    if (flow === written) return { flow, text };
+    sent.parts = { ...sent.parts, via: ownVia(flow, newBranch()) };
+    return { flow, text: printRequest(sent.parts, lines, body) };
+  }
+
+  /** True when the request is on its way once more. Whoever has been heard, or cancelled, is not left for another. */
+  #tryElsewhere(sent: Sent, failure: Failure | 'unavailable'): boolean {
+    const { again, app } = sent;
+    if (again === undefined || app?.open !== true || sent.cancel !== '') return false;
+    if (failure === 'unavailable' ? sent.begun !== undefined : sent.heard) return false;
+    again.way.failed(failure);
+    const tried = this.#nextTry(sent);
+    if (tried === undefined) return false;
+    this.#start(sent, tried.flow, tried.text);
+    return true;
   }
 
   #start(sent: Sent, flow: Flow, text: string): Transaction {
@@ -244,6 +244,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
     this.#byBranch.set(`${branch} ${method}`, transaction);
     if (sent.dialog === undefined) this.#core.dialogs.claim(sent.dialogId);
+    if (method === 'INVITE' && sent.app !== undefined) this.#invites.set(sent.txn, transaction);
     this.#core.counters.clientTransactions = this.#byBranch.size;
     transaction.start();
     return transaction;
@@ -267,9 +268,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       return;
     }
     const seq = dialog.invited;
-    wayOf(dialog, this.#core.transports, (found) => {
-      const flow = found ?? dialog.flow;
+    wayOf(dialog, this.#core, (way) => {
       const lines = appLines(request.headers, request.body, true) ?? '';
+      const flow = way?.direct(request.body.length + lines.length + headOctets) ?? dialog.flow;
       const text = printRequest(dialogParts(dialog, 'ACK', flow, newBranch(), seq), lines, request.body);
       flow.send(text);
       dialog.ack = { seq, text };
@@ -282,26 +283,13 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   endDialog(dialog: Dialog, reason: string): void {
     if (dialog.over) return;
     this.#core.dialogs.remove(dialog);
-    wayOf(dialog, this.#core.transports, (flow) => {
+    wayOf(dialog, this.#core, (way) => {
+      const flow = way?.first;
       const parts = this.#inDialog(dialog, 'BYE', flow ?? dialog.flow, newBranch());
       const text = printRequest(parts, `Reason: SIP;cause=200;text="${reason}"\r\n`);
-      if (flow !== undefined) this.#start(this.#own(parts), flow, text);
+      if (flow !== undefined) this.#start(ownRequest(parts), flow, text);
       dialog.owner.unsolicited(text, sentPeer(flow ?? dialog.flow), dialog.id);
     });
-  }
-
-  #own(parts: RequestParts): Sent {
-    return {
-      app: undefined,
-      txn: '',
-      dialogId: '',
-      dialog: undefined,
-      parts,
-      alongFlow: true,
-      begun: undefined,
-      cancel: '',
-      last: false,
-    };
   }
 
   // ---- from the network ----
@@ -312,6 +300,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       this.#core.counters.dropped++;
       return;
     }
+    transaction.sent.heard = true;
     transaction.onResponse(response);
   }
 
@@ -319,6 +308,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     const { sent } = transaction;
     const { status } = response;
     if (sent.app === undefined || status === 100) return;
+    if (status === 503 && this.#tryElsewhere(sent, 'unavailable')) return;
+    if (status !== 503) sent.again?.way.worked();
+    if (status >= 200) sent.again = undefined;
     if (beginsDialog.has(transaction.method) && !this.#followDialog(transaction, response)) return;
     if (status >= 200) {
       this.#invites.delete(sent.txn);
@@ -364,7 +356,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       if (response.toTag !== dialog.remoteTag) this.#dropFork(transaction, response);
       return false;
     }
-    if (sent.dialog === undefined) adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
+    if (sent.dialog === undefined) adoptAnswer(dialog, response, sent);
     else {
       dialog.target = contactUri(response.headers) ?? dialog.target;
       // a 2xx that is not yet acknowledged is told once; its copies wait for the app's ACK
@@ -402,8 +394,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       routes: [],
       flow: response.flow,
       alongFlow: true,
+      behindNat: false,
     });
-    adoptAnswer(dialog, response, sent.parts, sent.alongFlow);
+    adoptAnswer(dialog, response, sent);
     this.#core.dialogs.add(dialog, true);
     sent.dialogId = dialog.id;
     return dialog;
@@ -425,32 +418,19 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         .map((route) => `Route: ${route}\r\n`)
         .join(''),
     };
-    flow.send(printRequest({ ...shared, method: 'ACK', via: ownVia(flow.listener, newBranch()) }));
-    const bye = { ...shared, method: 'BYE', seq: parts.seq + 1, via: ownVia(flow.listener, newBranch()) };
-    this.#start(this.#own(bye), flow, printRequest(bye));
+    flow.send(printRequest({ ...shared, method: 'ACK', via: ownVia(flow, newBranch()) }));
+    const bye = { ...shared, method: 'BYE', seq: parts.seq + 1, via: ownVia(flow, newBranch()) };
+    this.#start(ownRequest(bye), flow, printRequest(bye));
   }
 
   onFailed(transaction: Transaction, failure: Failure): void {
     const { sent, flow } = transaction;
+    if (this.#tryElsewhere(sent, failure)) return;
     this.#invites.delete(sent.txn);
     if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
     if (transaction.method === 'BYE' && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
-    if (failure === 'timed-out') this.#localAnswer(sent, 408, 'Request Timeout', sentPeer(flow).protocol);
-    else this.#localAnswer(sent, 503, 'Service Unavailable', sentPeer(flow).protocol);
-  }
-
-  /** An answer nobody sent: recognisable by 0 bytes, no address and port 0. */
-  #localAnswer(sent: Sent, status: number, reason: string, protocol: string): void {
-    const { parts } = sent;
-    const to = readTag(parts.to) === '' ? `${parts.to};tag=${newTag()}` : parts.to;
-    const text = printResponse(status, reason, {
-      vias: `Via: ${parts.via}\r\n`,
-      from: parts.from,
-      to,
-      callId: parts.callId,
-      cseq: `${parts.seq} ${parts.method}`,
-    });
-    sent.app?.received(text, 0, { protocol, address: '', port: 0 }, sent.txn, sent.dialogId);
+    if (failure === 'timed-out') localAnswer(sent, 408, 'Request Timeout', sentPeer(flow).protocol);
+    else localAnswer(sent, 503, 'Service Unavailable', sentPeer(flow).protocol);
   }
 
   ackFor(transaction: Transaction, response: Response): string {
@@ -460,12 +440,13 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   onCancelDue(transaction: Transaction): void {
     const { sent, flow } = transaction;
-    this.#start(this.#own({ ...sent.parts, method: 'CANCEL' }), flow, sent.cancel);
+    this.#start(ownRequest({ ...sent.parts, method: 'CANCEL' }), flow, sent.cancel);
   }
 
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
-    this.#invites.delete(transaction.sent.txn);
+    // after another try began it is that one's entry
+    if (this.#invites.get(transaction.sent.txn) === transaction) this.#invites.delete(transaction.sent.txn);
     if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }

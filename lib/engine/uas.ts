@@ -23,6 +23,8 @@ const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE',
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
 const allow =
   'Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK\r\n';
+/** Octets above which RFC 3261 18.1.1 has a sender prefer TCP. */
+const largeRequest = 1300;
 const unknownTransaction = 'Response not sent due to unknown transaction';
 
 export class Uas implements ServerHost {
@@ -175,15 +177,23 @@ export class Uas implements ServerHost {
       this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
       return;
     }
+    // a peer on UDP that took TCP for one large request (RFC 3261 18.1.1) has not moved there
+    const forSize =
+      request.flow.listener.reliable &&
+      !dialog.flow.listener.reliable &&
+      dialog.flow.remoteAddress === request.flow.remoteAddress &&
+      request.text.length > largeRequest;
     const target =
       method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' ? contactUri(request.headers) : undefined;
     if (target !== undefined) {
       dialog.target = target;
-      dialog.alongFlow =
-        request.flow.listener.reliable || (dialog.routes.length === 0 && !pointsAlong(target, request.flow));
+      if (!forSize) {
+        dialog.behindNat = dialog.routes.length === 0 && !pointsAlong(target, request.flow);
+        dialog.alongFlow = request.flow.listener.reliable || dialog.behindNat;
+      }
     }
     // a device that moved to another connection or port is answered there from now on
-    if (dialog.alongFlow) dialog.flow = request.flow;
+    if (dialog.alongFlow && !forSize) dialog.flow = request.flow;
     transaction.app = dialog.owner;
     transaction.memo = memoOf(request);
     dialog.open.add(transaction);
@@ -286,14 +296,14 @@ export class Uas implements ServerHost {
     const { method, memo = noMemo, flow } = transaction;
     let dialog = transaction.dialog;
     if (method === 'SUBSCRIBE' && success) {
-      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      if (!headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
       if (dialog === undefined && memo.target !== '') dialog = this.#dialogFor(transaction, app, true);
       if (dialog !== undefined) this.#core.keepSubscription(dialog, expiryIn(response));
     }
     // a target refresh needs the target of both sides (RFC 3311 5.2)
-    if (method === 'UPDATE' && success && !headers.has('contact'))
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+    if (method === 'UPDATE' && success && !headers.has('contact')) lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     if (status > 100 && status < 300) lines = transaction.recordRoutes + lines;
+    if (success && method === 'REGISTER') this.#core.transports.noteRegistered(flow);
     if (success && memo.binding !== '') this.#core.registrations.remember(memo.binding, flow, expiryIn(response));
     const text = printResponse(status, reason, transaction, lines, body);
     const peer = { protocol: '', address: flow.remoteAddress, port: flow.remotePort };
@@ -338,7 +348,7 @@ export class Uas implements ServerHost {
     }
     const { dialog } = transaction;
     if ((reliable || (status >= 200 && status < 300)) && !headers.has('contact')) {
-      lines = `Contact: ${ownContact(flow.listener)}\r\n${lines}`;
+      lines = `Contact: ${ownContact(flow)}\r\n${lines}`;
     }
     const provisional = reliable ? new ReliableProvisional(transaction, this.wheel, this.timers) : undefined;
     if (provisional !== undefined) lines = `RSeq: ${provisional.rseq}\r\n${lines}`;
@@ -376,6 +386,7 @@ export class Uas implements ServerHost {
   /** Makes the dialog of an answer; undefined when another one has its id. */
   #dialogFor(transaction: ServerTransaction, app: AppLink, confirmed: boolean): Dialog | undefined {
     const { memo = noMemo, flow, to } = transaction;
+    const behindNat = memo.routes.length === 0 && memo.target !== '' && !pointsAlong(memo.target, flow);
     const dialog = new Dialog({
       id: dialogId(transaction.callId, transaction.fromTag),
       callId: transaction.callId,
@@ -389,8 +400,8 @@ export class Uas implements ServerHost {
       target: memo.target,
       routes: memo.routes,
       flow,
-      alongFlow:
-        flow.listener.reliable || memo.target === '' || (memo.routes.length === 0 && !pointsAlong(memo.target, flow)),
+      alongFlow: flow.listener.reliable || memo.target === '' || behindNat,
+      behindNat,
     });
     if (!this.#core.dialogs.add(dialog, false)) return undefined;
     if (transaction.method === 'SUBSCRIBE') dialog.confirmed = confirmed;

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { hostOf } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import {
   parseMessage,
@@ -74,7 +75,7 @@ export class SipPeer {
 
   static async open(transport: 'udp' | 'tcp', address: string, port = 0): Promise<SipPeer> {
     if (transport === 'udp') {
-      const socket = createSocket('udp4');
+      const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
       socket.bind(port, address);
       await once(socket, 'listening');
       const peer = new SipPeer('udp', { address, port: socket.address().port }, socket, undefined);
@@ -95,12 +96,12 @@ export class SipPeer {
 
   /** Where others reach it: `sip:user@address:port;transport=tcp`. */
   uri(user = 'peer'): string {
-    return `sip:${user}@${this.address}:${this.port}${this.transport === 'tcp' ? ';transport=tcp' : ''}`;
+    return `sip:${user}@${hostOf(this.address)}:${this.port}${this.transport === 'tcp' ? ';transport=tcp' : ''}`;
   }
 
   /** `sip:address:port;transport=t` */
   get nextHop(): string {
-    return `sip:${this.address}:${this.port};transport=${this.transport}`;
+    return `sip:${hostOf(this.address)}:${this.port};transport=${this.transport}`;
   }
 
   // ---- sending ----
@@ -141,7 +142,7 @@ export class SipPeer {
     const headers = Headers.of([
       [
         'Via',
-        `SIP/2.0/${this.transport.toUpperCase()} ${this.address}:${this.port};branch=${draft.branch ?? `z9hG4bK-peer-${n}`};rport`,
+        `SIP/2.0/${this.transport.toUpperCase()} ${hostOf(this.address)}:${this.port};branch=${draft.branch ?? `z9hG4bK-peer-${n}`};rport`,
       ],
       ['Max-Forwards', '70'],
       ['From', draft.from ?? `<sip:alice@edge.test>;tag=f${n}`],

@@ -13,6 +13,7 @@ import { Phone, type PhoneOptions, type WakeOptions } from '../../apps/demo/phon
 import { UserAgent } from '../../apps/demo/ua.ts';
 import type { LabPush } from '../../apps/push-lab/apns-check.ts';
 import { type ApnsLab, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
+import { hostOf } from '../../lib/sip/flow.ts';
 import { places, type StartedEdge, startEdge } from './edge.ts';
 
 /** The PBX is the registrar of this domain. */
@@ -98,7 +99,8 @@ export class Bed {
     for (const line of privateKey.split('\n').filter((text) => text.length > 20)) secrets.set(line, 'the push key');
     writeFileSync(join(dir, 'ca.pem'), lab.ca);
     writeFileSync(join(dir, 'key.p8'), privateKey, { mode: 0o600 });
-    const upstream = options.upstream ?? `sip:${places.pbx}:${pbx.ua.local.port};transport=${transport}`;
+    const upstream =
+      options.upstream ?? `sip:${hostOf(pbx.ua.local.address)}:${pbx.ua.local.port};transport=${transport}`;
     const usual = {
       domains: [
         { name: pbxDomain, registration: 'mid-registrar', upstream, ...options.domain },

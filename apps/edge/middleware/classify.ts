@@ -44,8 +44,8 @@ export interface KnownDomain {
   readonly trusted: BlockList;
   /** proxies between phones and edge that are believed */
   readonly proxies: BlockList;
-  /** `address:port` of the PBX itself: never send back to where a request came from */
-  readonly upstreamSource: () => string;
+  /** one of the servers of the PBX itself: never send back to where a request came from */
+  readonly isUpstream: (address: string, port: number) => boolean;
 }
 
 export interface Classifier {
@@ -87,8 +87,7 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
   if (home === undefined) return { is: 'refused', status: 404, why: 'no-such-domain' };
-  if (`${flow.address}:${flow.port}` === home.upstreamSource())
-    return { is: 'refused', status: 404, why: 'unknown-contact' };
+  if (home.isUpstream(flow.address, flow.port)) return { is: 'refused', status: 404, why: 'unknown-contact' };
   return { is: 'to-upstream', domain: home.domain, from };
 }
 

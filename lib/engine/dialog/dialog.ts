@@ -29,6 +29,7 @@ export interface DialogStart {
   readonly flow: Flow;
   /** requests go back the way the peer's message came, whatever its Contact says */
   readonly alongFlow: boolean;
+  readonly behindNat: boolean;
 }
 
 export class Dialog {
@@ -46,6 +47,8 @@ export class Dialog {
   routes: readonly string[];
   flow: Flow;
   alongFlow: boolean;
+  /** the peer's messages do not come from where its Contact points: nothing but its flow leads there */
+  behindNat: boolean;
   /** false until the 2xx */
   confirmed = false;
   over = false;
@@ -79,6 +82,7 @@ export class Dialog {
     this.routes = start.routes.map(flat);
     this.flow = start.flow;
     this.alongFlow = start.alongFlow;
+    this.behindNat = start.behindNat;
   }
 
   get routeLines(): string {

@@ -3,9 +3,11 @@ import { findParam, parseUri } from '../../sip/uri.ts';
 import { ownVia } from '../core.ts';
 import type { RequestParts } from '../printing.ts';
 import type { Response } from '../reading.ts';
-import { hopOf, resolveName } from '../resolve.ts';
+import { hopOf } from '../resolve.ts';
+import type { Sent } from '../sent.ts';
 import type { Flow } from '../transport/flow.ts';
-import type { Transports } from '../transport/transports.ts';
+import type { Target } from '../transport/transports.ts';
+import { Way, type WayDeps } from '../way.ts';
 import { contactUri, type Dialog, looseRoute, pointsAlong } from './dialog.ts';
 
 /** Request line, route set and the rest that the dialog fixes (RFC 3261 12.2.1.1). */
@@ -17,7 +19,7 @@ export function dialogParts(dialog: Dialog, method: string, flow: Flow, branch: 
     method,
     // a strict router gets its own URI in the request line and the target last
     uri: strict ?? target,
-    via: ownVia(flow.listener, branch),
+    via: ownVia(flow, branch),
     routes: strict === undefined ? routeLines : linesFor([...routes.slice(1), `<${target}>`]),
     maxForwards: '70',
     from: local,
@@ -28,10 +30,12 @@ export function dialogParts(dialog: Dialog, method: string, flow: Flow, branch: 
   };
 }
 
-/** Finds the flow for a request in a dialog; undefined when the connection it needs is gone. May answer later. */
-export function wayOf(dialog: Dialog, transports: Transports, send: (flow: Flow | undefined) => void): void {
+/** Finds the way of a request in a dialog; undefined when the connection it needs is gone. May answer later. */
+export function wayOf(dialog: Dialog, deps: WayDeps, send: (way: Way | undefined) => void): void {
+  const { transports, locator } = deps;
+  const alongFlow = (): Way => Way.along(dialog.flow, deps, dialog.behindNat);
   if (dialog.alongFlow) {
-    send(dialog.flow.open ? dialog.flow : undefined);
+    send(dialog.flow.open ? alongFlow() : undefined);
     return;
   }
   const [first] = dialog.routes;
@@ -41,18 +45,24 @@ export function wayOf(dialog: Dialog, transports: Transports, send: (flow: Flow 
     // a URI that names no transport stays on the one the dialog began with
     const named = next !== undefined && findParam(next.params, 'transport') !== undefined;
     const target = named ? hop.target : { ...hop.target, transport: dialog.flow.listener.transport };
-    send(transports.flowTo(target) ?? dialog.flow);
+    const way = Way.to([target], deps);
+    send(way.first === undefined ? alongFlow() : way);
   } else if (hop?.is === 'name') {
-    void resolveName(hop, transports).then(
-      (target) => send((target === undefined ? undefined : transports.flowTo(target)) ?? dialog.flow),
-      () => send(dialog.flow),
-    );
-  } else send(dialog.flow.open ? dialog.flow : undefined);
+    void locator
+      .locate(hop)
+      .then((targets) => {
+        const way = Way.to(targets as readonly Target[], deps);
+        send(way.first === undefined ? alongFlow() : way);
+      })
+      .catch(() => deps.counters.faults++);
+  } else send(dialog.flow.open ? alongFlow() : undefined);
 }
 
 /** Takes peer, target, route set and way from an answer to the request that begins the dialog (RFC 3261 12.1.2). */
-export function adoptAnswer(dialog: Dialog, response: Response, asked: RequestParts, alongFlow: boolean): void {
-  const { headers, status, flow } = response;
+export function adoptAnswer(dialog: Dialog, response: Response, sent: Sent): void {
+  const { headers, status } = response;
+  // what went over TCP for its size alone leaves the dialog on UDP: the connection may go, and is made again when it is needed
+  const flow = sent.insteadOf ?? response.flow;
   dialog.remote = response.to;
   dialog.remoteTag = response.toTag;
   dialog.target = contactUri(headers) ?? dialog.target;
@@ -61,10 +71,11 @@ export function adoptAnswer(dialog: Dialog, response: Response, asked: RequestPa
   const [first] = dialog.routes;
   const next = first === undefined ? dialog.target : (looseRoute(first) ?? dialog.target);
   const behindNat = first === undefined ? !pointsAlong(next, flow) : isPrivate(next);
-  dialog.alongFlow = alongFlow || flow.listener.reliable || behindNat;
+  dialog.behindNat = behindNat;
+  dialog.alongFlow = sent.alongFlow || flow.listener.reliable || behindNat;
   if (status < 200) return;
   dialog.confirmed = true;
-  if (asked.method === 'INVITE') dialog.invited = asked.seq;
+  if (sent.parts.method === 'INVITE') dialog.invited = sent.parts.seq;
 }
 
 function bareUri(route: string): string | undefined {

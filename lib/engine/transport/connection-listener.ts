@@ -7,6 +7,7 @@ import type { ListenAt, TransportName } from '../options.ts';
 import type { Admission } from './admission.ts';
 import type { Connection, Surroundings } from './connection.ts';
 import { type Listener, plainAddress } from './flow.ts';
+import type { Told } from './told.ts';
 
 /** Peers whose connection has closed, kept by each listener so that nobody knocks at a door that was never there. */
 const rememberedPeers = 50_000;
@@ -15,10 +16,9 @@ export abstract class ConnectionListener implements Listener {
   readonly transport: TransportName;
   readonly reliable = true;
   readonly address: string;
-  readonly host: string;
   protected readonly around: Surroundings;
   protected readonly admission: Admission;
-  readonly #advertisedPort: number | undefined;
+  readonly #told: Told;
   #port = 0;
   #server: Server | undefined;
   /** by `address port` of the peer */
@@ -29,11 +29,10 @@ export abstract class ConnectionListener implements Listener {
   #sweep: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(at: ListenAt, host: string, around: Surroundings, admission: Admission) {
+  constructor(at: ListenAt, told: Told, around: Surroundings, admission: Admission) {
     this.transport = at.transport;
     this.address = at.address;
-    this.host = host;
-    this.#advertisedPort = at.advertise?.port;
+    this.#told = told;
     this.around = around;
     this.admission = admission;
   }
@@ -42,8 +41,16 @@ export abstract class ConnectionListener implements Listener {
     return this.#port;
   }
 
+  get host(): string {
+    return this.#told.host;
+  }
+
+  hostTowards(remoteAddress: string): string {
+    return this.#told.towards(remoteAddress);
+  }
+
   get toldPort(): number {
-    return this.#advertisedPort ?? this.#port;
+    return this.#told.port ?? this.#port;
   }
 
   /** The open connection to this peer, if there is one. */

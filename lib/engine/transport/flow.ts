@@ -14,6 +14,8 @@ export interface Listener {
   /** what peers are told: name or address (IPv6 in brackets), and port */
   readonly host: string;
   readonly toldPort: number;
+  /** the same for one peer: a listener on every address tells the one this peer is reached from */
+  hostTowards(remoteAddress: string): string;
 }
 
 /** How the control protocol names a transport: WS and WSS are tcp there (drachtio-protocol A.5). */

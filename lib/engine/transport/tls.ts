@@ -9,25 +9,26 @@ import { type Flow, plainAddress } from './flow.ts';
 import { StreamConnection } from './stream-connection.ts';
 import { type TlsContexts, wrongName } from './tls-contexts.ts';
 import { TlsHandshakes } from './tls-handshakes.ts';
+import type { Told } from './told.ts';
 
 export class TlsListener extends ConnectionListener {
   readonly #contexts: TlsContexts;
   readonly #handshakes: TlsHandshakes;
 
-  private constructor(at: ListenAt, host: string, around: Surroundings, admission: Admission, contexts: TlsContexts) {
-    super(at, host, around, admission);
+  private constructor(at: ListenAt, told: Told, around: Surroundings, admission: Admission, contexts: TlsContexts) {
+    super(at, told, around, admission);
     this.#contexts = contexts;
     this.#handshakes = new TlsHandshakes(contexts, around.counters, (socket) => this.#secured(socket));
   }
 
   static async open(
     at: ListenAt,
-    host: string,
+    told: Told,
     around: Surroundings,
     admission: Admission,
     contexts: TlsContexts,
   ): Promise<TlsListener> {
-    const listener = new TlsListener(at, host, around, admission, contexts);
+    const listener = new TlsListener(at, told, around, admission, contexts);
     await listener.listen(at);
     return listener;
   }

@@ -2,28 +2,29 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { Counters } from '../counters.ts';
 import type { ListenAt } from '../options.ts';
-import { type Flow, inBrackets, type Listener, plainAddress, type Receiver } from './flow.ts';
+import { type Flow, type Listener, plainAddress, type Receiver } from './flow.ts';
 import { stunAnswer } from './stun.ts';
+import type { Told } from './told.ts';
 
+/** What an IPv4 or IPv6 packet leaves for the datagram (RFC 768, RFC 8200 without jumbograms). */
+const largestDatagram = { 4: 65_507, 6: 65_527 } as const;
 const socketBufferBytes = 8 * 1_048_576;
 
 export class UdpListener implements Listener {
   readonly transport = 'udp' as const;
   readonly reliable = false;
   readonly address: string;
-  readonly host: string;
+  readonly #told: Told;
   readonly #socket: Socket;
   readonly #receiver: Receiver;
   readonly #counters: Counters;
   readonly #family: 4 | 6;
   #port = 0;
-  readonly #advertisedPort: number | undefined;
   #closed = false;
 
-  private constructor(at: ListenAt, host: string, receiver: Receiver, counters: Counters) {
+  private constructor(at: ListenAt, told: Told, receiver: Receiver, counters: Counters) {
     this.address = at.address;
-    this.host = host;
-    this.#advertisedPort = at.advertise?.port;
+    this.#told = told;
     this.#receiver = receiver;
     this.#counters = counters;
     const family = at.address.includes(':') ? 6 : 4;
@@ -36,8 +37,8 @@ export class UdpListener implements Listener {
     this.#socket.on('message', (datagram, from) => this.#onDatagram(datagram, from));
   }
 
-  static open(at: ListenAt, host: string, receiver: Receiver, counters: Counters): Promise<UdpListener> {
-    const listener = new UdpListener(at, host, receiver, counters);
+  static open(at: ListenAt, told: Told, receiver: Receiver, counters: Counters): Promise<UdpListener> {
+    const listener = new UdpListener(at, told, receiver, counters);
     const socket = listener.#socket;
     return new Promise((resolve, reject) => {
       socket.once('error', reject);
@@ -61,8 +62,16 @@ export class UdpListener implements Listener {
     return this.#port;
   }
 
+  get host(): string {
+    return this.#told.host;
+  }
+
+  hostTowards(remoteAddress: string): string {
+    return this.#told.towards(remoteAddress);
+  }
+
   get toldPort(): number {
-    return this.#advertisedPort ?? this.#port;
+    return this.#told.port ?? this.#port;
   }
 
   flowTo(address: string, port: number): Flow {
@@ -70,7 +79,7 @@ export class UdpListener implements Listener {
   }
 
   sendTo(text: string, address: string, port: number): boolean {
-    if (this.#closed || port === 0) return false;
+    if (this.#closed || port === 0 || text.length > largestDatagram[this.#family]) return false;
     this.#counters.sent++;
     // a dual-stack socket knows IPv4 peers by their mapped address only
     const to = this.#family === 6 && !address.includes(':') ? `::ffff:${address}` : address;
@@ -95,7 +104,7 @@ export class UdpListener implements Listener {
         else this.#counters.dropped++;
         return;
       }
-      // CRLF keep-alives are read and forgotten (RFC 5626 has none for UDP)
+      // CRLF keep-alives hold a NAT open by coming in; only streams answer them (RFC 5626 3.5.1)
       if ((first === 13 || first === 10) && datagram.length <= 4) return;
       this.#receiver.onMessage(datagram.toString('latin1'), new UdpFlow(this, plainAddress(from.address), from.port));
     } catch {
@@ -125,12 +134,4 @@ class UdpFlow implements Flow {
   end(): void {}
   watch(): void {}
   unwatch(): void {}
-}
-
-/** Host to tell peers when the bound address is given. */
-export function toldHost(at: ListenAt, external: string | undefined, ownAddress: (ipv6: boolean) => string): string {
-  const told = at.advertise?.host ?? external;
-  if (told !== undefined) return inBrackets(told);
-  if (at.address === '0.0.0.0' || at.address === '::') return inBrackets(ownAddress(at.address === '::'));
-  return inBrackets(at.address);
 }

@@ -14,6 +14,7 @@ import { plainAddress } from './flow.ts';
 import { lengthIn } from './stream-framing.ts';
 import type { TlsContexts } from './tls-contexts.ts';
 import { TlsHandshakes } from './tls-handshakes.ts';
+import type { Told } from './told.ts';
 
 /** Request line and header fields of a handshake; cookies may be long. */
 const handshakeBytes = 16_384;
@@ -24,8 +25,8 @@ export class WebSocketListener extends ConnectionListener {
   readonly #webSockets: WebSocketServer;
   readonly #handshakes: TlsHandshakes | undefined;
 
-  private constructor(at: ListenAt, host: string, around: Surroundings, admission: Admission, contexts: TlsContexts) {
-    super(at, host, around, admission);
+  private constructor(at: ListenAt, told: Told, around: Surroundings, admission: Admission, contexts: TlsContexts) {
+    super(at, told, around, admission);
     const options = {
       noServer: true,
       clientTracking: false,
@@ -60,12 +61,12 @@ export class WebSocketListener extends ConnectionListener {
 
   static async open(
     at: ListenAt,
-    host: string,
+    told: Told,
     around: Surroundings,
     admission: Admission,
     contexts: TlsContexts,
   ): Promise<WebSocketListener> {
-    const listener = new WebSocketListener(at, host, around, admission, contexts);
+    const listener = new WebSocketListener(at, told, around, admission, contexts);
     await listener.listen(at);
     return listener;
   }

@@ -36,7 +36,7 @@ describe('reveille.example.yaml', () => {
     // the key as text can only stand there as a comment, beside key_file
     const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
     expect(configKeys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
-    const lists = ['domains[].trusted', 'domains[].proxies', 'domains[].registration'];
+    const lists = ['sip.dns_servers', 'domains[].trusted', 'domains[].proxies', 'domains[].registration'];
     for (const { path, fallback } of configKeys.filter(
       (row) => row.presence === 'default' && !lists.includes(row.path),
     )) {

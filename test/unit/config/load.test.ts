@@ -100,11 +100,11 @@ http: 7
 domains: [{ name: example.com, upstream: 'sip:10.0.0.1' }, { name: other.example }]
 `);
     expect(message.split('\n').slice(1)).toEqual([
-      '  sip.listen[0]: expected transport://address:port such as udp://0.0.0.0:5060, the transport udp or tcp, found "tls://1.2.3.4:5061"',
-      '  sip.listen[1]: expected transport://address:port such as udp://0.0.0.0:5060, the transport udp or tcp, found "udp://0.0.0.0:99999"',
+      '  sip.listen[0]: expected transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp or tcp, found "tls://1.2.3.4:5061"',
+      '  sip.listen[1]: expected transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp or tcp, found "udp://0.0.0.0:99999"',
       '  http: expected a mapping of keys, found 7',
       '  store.redis_url: expected an address, because store.kind is redis, found nothing',
-      '  domains[1].upstream: expected sip:host[:port][;transport=udp|tcp] such as sip:10.0.0.5:5060;transport=udp, found nothing',
+      '  domains[1].upstream: expected sip:host[:port][;transport=udp|tcp] such as sip:10.0.0.5:5060;transport=udp or sip:pbx.example.com, found nothing',
       '  wake.hold_seconds: expected a whole number of seconds, 5 to 60, found 90',
     ]);
   });
@@ -180,6 +180,33 @@ describe('environment', () => {
     ]);
     expect(config.wake.holdSeconds).toBe(12);
     expect(config.store.kind).toBe('lmdb');
+  });
+
+  it('reads what a listener advertises, and refuses what is no host or port', () => {
+    const listen = (value: string) => loadText(`sip: { listen: ["${value}"] }`).sip.listen[0];
+    expect(listen('udp://0.0.0.0:5060;advertise=edge.example.com')).toMatchObject({
+      advertise: { host: 'edge.example.com' },
+    });
+    expect(listen('tcp://[::]:5062;advertise=[2001:db8::1]:5060')).toEqual({
+      transport: 'tcp',
+      address: '::',
+      port: 5062,
+      advertise: { host: '2001:db8::1', port: 5060 },
+    });
+    for (const wrong of ['advertise=', 'advertise=a b', 'advertise=edge:0', 'advertise=2001:db8::1', 'told=edge', ''])
+      expect(() => listen(`udp://0.0.0.0:5060;${wrong}`), wrong).toThrow(/sip.listen\[0\]/);
+  });
+
+  it('leaves to DNS what the name of an upstream does not say', () => {
+    const upstream = (value: string) =>
+      loadText(`domains: [{ name: a.example, upstream: "${value}" }]`).domains[0]?.upstream;
+    expect(upstream('sip:pbx.example.com')).toEqual({ uri: 'sip:pbx.example.com', host: 'pbx.example.com' });
+    expect(upstream('sip:pbx.example.com;transport=tcp')).toMatchObject({ transport: 'tcp' });
+    expect(loadText('sip: { dns_servers: [10.0.0.53, "[::1]:5353"] }').sip.dnsServers).toEqual([
+      '10.0.0.53',
+      '[::1]:5353',
+    ]);
+    expect(() => loadText('sip: { dns_servers: [dns.example] }')).toThrow(/sip.dns_servers\[0\]/);
   });
 
   it('sets the upstream of the domain *, which it adds when the file lists others only', () => {

@@ -29,7 +29,7 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
     },
     trusted,
     proxies: new BlockList(),
-    upstreamSource: () => `${pbx}:5060`,
+    isUpstream: (address, port) => address === pbx && port === 5060,
   };
 }
 

@@ -10,7 +10,16 @@ const nothing = { owner: {}, flow: {} } as unknown as Pick<DialogStart, 'owner' 
 
 function aDialog(side: 'called' | 'calling', other: string): Dialog {
   const [localTag, remoteTag] = side === 'called' ? [other, tag] : [tag, other];
-  const facts = { local: '', remote: '', localSeq: 1, remoteSeq: 1, target: '', routes: [], alongFlow: true };
+  const facts = {
+    local: '',
+    remote: '',
+    localSeq: 1,
+    remoteSeq: 1,
+    target: '',
+    routes: [],
+    alongFlow: true,
+    behindNat: false,
+  };
   return new Dialog({ ...nothing, ...facts, id: dialogId(callId, tag), callId, localTag, remoteTag });
 }
 

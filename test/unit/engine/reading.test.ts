@@ -13,7 +13,15 @@ const SrfMessage = createRequire(import.meta.url)('drachtio-srf/lib/sip-parser/m
 };
 
 const flow: Flow = {
-  listener: { transport: 'udp', reliable: false, address: '127.0.0.1', port: 5060, host: '127.0.0.1', toldPort: 5060 },
+  listener: {
+    transport: 'udp',
+    reliable: false,
+    address: '127.0.0.1',
+    port: 5060,
+    host: '127.0.0.1',
+    toldPort: 5060,
+    hostTowards: () => '127.0.0.1',
+  },
   remoteAddress: '198.51.100.20',
   remotePort: 40_001,
   open: true,

@@ -11,6 +11,7 @@ function aFlow(reliable: boolean): Flow {
       port: 5060,
       host: '127.0.0.1',
       toldPort: 5060,
+      hostTowards: () => '127.0.0.1',
     },
     remoteAddress: '192.0.2.1',
     remotePort: 40_000,
