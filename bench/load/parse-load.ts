@@ -87,6 +87,7 @@ const flow: Flow = {
     port: 5060,
     host: '127.0.40.1',
     toldPort: 5060,
+    hostTowards: () => '127.0.0.1',
   },
   remoteAddress: '127.0.40.2',
   remotePort: 45_678,

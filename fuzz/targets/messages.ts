@@ -18,6 +18,7 @@ const flowOver = (transport: 'udp' | 'tcp'): Flow => ({
     port: 5060,
     host: '127.0.0.1',
     toldPort: 5060,
+    hostTowards: () => '127.0.0.1',
   },
   remoteAddress: '198.51.100.20',
   remotePort: 40_001,
