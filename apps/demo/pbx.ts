@@ -15,7 +15,9 @@ import { type Crossing, newCallId, newTag, UserAgent } from './ua.ts';
 import type { Remote } from './wire.ts';
 
 export interface PbxOptions {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: 'udp' | 'tcp' | 'tls';
+  /** with TLS: its certificate, and whom it trusts, as PEM */
+  readonly secure?: { readonly certificate: string; readonly key: string; readonly ca: string };
   readonly address: string;
   readonly port?: number;
   readonly domain: string;
@@ -63,11 +65,12 @@ export class Pbx {
   }
 
   static async open(options: PbxOptions): Promise<Pbx> {
-    const { transport, address, port, onCrossing } = options;
+    const { transport, address, port, secure, onCrossing } = options;
     const ua = await UserAgent.open({
       transport,
       address,
       ...(port === undefined ? {} : { port }),
+      ...(secure === undefined ? {} : { secure }),
       ...(onCrossing === undefined ? {} : { onCrossing }),
     });
     return new Pbx(ua, options);

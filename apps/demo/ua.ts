@@ -17,7 +17,7 @@ import { findParam, parseUri } from '../../lib/sip/uri.ts';
 import { answerChallenge, type Credentials } from './digest.ts';
 import { Mailbox } from './mailbox.ts';
 import { branchOf, ClientTransaction, cseqOf, ServerTransaction } from './transactions.ts';
-import { openWire, type Remote, type Wire } from './wire.ts';
+import { openWire, type Remote, type Wire, type WireTransport } from './wire.ts';
 
 /** One message that crossed the wire of this agent. */
 export interface Crossing {
@@ -31,12 +31,14 @@ export interface Crossing {
 }
 
 export interface UaOptions {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: WireTransport;
   readonly address: string;
   /** any free port when absent */
   readonly port?: number;
   /** where every request goes, as a phone sends all to its edge; over TCP the connection is opened at once and there is no listener */
   readonly outbound?: Remote;
+  /** a TLS listener's certificate and trust, as PEM */
+  readonly secure?: { readonly certificate: string; readonly key: string; readonly ca: string };
   readonly onCrossing?: (crossing: Crossing) => void;
 }
 
@@ -56,6 +58,7 @@ export function monotonicMs(): number {
 export class UserAgent {
   readonly crossings: Crossing[] = [];
   readonly #wire: Wire;
+  readonly #nobody = `${randomBytes(6).toString('hex')}.invalid`;
   readonly #outbound: Remote | undefined;
   readonly #onCrossing: (crossing: Crossing) => void;
   readonly #clients = new Map<string, ClientTransaction>();
@@ -78,6 +81,7 @@ export class UserAgent {
       address: options.address,
       ...(options.port === undefined ? {} : { port: options.port }),
       ...(options.outbound === undefined ? {} : { connectTo: options.outbound }),
+      ...(options.secure === undefined ? {} : { secure: options.secure }),
       onText: (text, from) => agent?.receive(text, from),
     });
     agent = new UserAgent(wire, options);
@@ -91,8 +95,8 @@ export class UserAgent {
 
   /** `sip:user@address:port;transport=t`, without a user part when `user` is '' */
   uri(user: string): string {
-    const { address, port, transport } = this.local;
-    return `sip:${user === '' ? '' : `${user}@`}${hostOf(address)}:${port};transport=${transport}`;
+    const { transport } = this.local;
+    return `sip:${user === '' ? '' : `${user}@`}${this.#place};transport=${transport === 'wss' ? 'ws' : transport}`;
   }
 
   /**
@@ -134,8 +138,13 @@ export class UserAgent {
   }
 
   via(branch: string): string {
+    return `SIP/2.0/${this.local.transport.toUpperCase()} ${this.#place};rport;branch=${branch}`;
+  }
+
+  /** Host and port it calls itself by; a WebSocket client has none that mean anything (RFC 7118 5.3). */
+  get #place(): string {
     const { transport, address, port } = this.local;
-    return `SIP/2.0/${transport.toUpperCase()} ${hostOf(address)}:${port};rport;branch=${branch}`;
+    return transport === 'ws' || transport === 'wss' ? this.#nobody : `${hostOf(address)}:${port}`;
   }
 
   /** Sends an ACK, which has no transaction (RFC 3261 13.2.2.4), and remembers it for repeated answers. */
@@ -289,8 +298,9 @@ export function nextHop(headers: Headers | undefined, uri: string): Remote {
 export function remoteOf(uri: string): Remote {
   const parsed = parseUri(uri);
   if (parsed === undefined) throw new Error(`no SIP URI to send to: ${uri}`);
+  const named = findParam(parsed.params, 'transport')?.value?.toLowerCase();
   return {
-    transport: findParam(parsed.params, 'transport')?.value?.toLowerCase() === 'tcp' ? 'tcp' : 'udp',
+    transport: named === 'tcp' || named === 'tls' ? named : 'udp',
     address: parsed.host.replace(/^\[|\]$/g, ''),
     port: parsed.port ?? 5060,
   };

@@ -1,14 +1,20 @@
 /**
- * Octets on UDP and TCP for the peers of the demo and of the scenario tests (RFC 3261 18).
+ * Octets on UDP and TCP, and for phones on TLS and WebSocket, for the peers of the demo and of the scenario tests (RFC 3261 18).
  * Text is latin1: one character is one octet, so that a body is never changed. Knows nothing of transactions.
  */
 import { createSocket } from 'node:dgram';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
+import WebSocket from 'ws';
+
+export type WireTransport = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
 
 export interface Remote {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: WireTransport;
   readonly address: string;
   readonly port: number;
+  /** PEM certificates to trust there; over TLS and WSS nobody else is */
+  readonly ca?: string;
 }
 
 export interface Wire {
@@ -21,17 +27,30 @@ export interface Wire {
 }
 
 export interface WireOptions {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: WireTransport;
   readonly address: string;
   /** any free port when absent */
   readonly port?: number;
-  /** TCP only: no listener, but a connection to this peer, as phones have it */
+  /** TLS without `connectTo`: its own certificate, and whom it trusts; all as PEM */
+  readonly secure?: { readonly certificate: string; readonly key: string; readonly ca: string };
+  /** Not for UDP: no listener, but a connection to this peer, as phones have it. There are no listeners for WebSocket. */
   readonly connectTo?: Remote;
   readonly onText: (text: string, from: Remote) => void;
 }
 
 export function openWire(options: WireOptions): Promise<Wire> {
-  return options.transport === 'udp' ? openUdp(options) : openTcp(options);
+  switch (options.transport) {
+    case 'udp':
+      return openUdp(options);
+    case 'tcp':
+    case 'tls':
+      return openStream(options);
+    case 'ws':
+    case 'wss':
+      return openWebSocket(options);
+    default:
+      return options.transport satisfies never;
+  }
 }
 
 async function openUdp({ address, port, onText }: WireOptions): Promise<Wire> {
@@ -61,7 +80,7 @@ async function openUdp({ address, port, onText }: WireOptions): Promise<Wire> {
   };
 }
 
-async function openTcp({ address, port, connectTo, onText }: WireOptions): Promise<Wire> {
+async function openStream({ transport, address, port, connectTo, secure, onText }: WireOptions): Promise<Wire> {
   const connections = new Map<string, Socket>();
 
   const adopt = (socket: Socket, to: Remote): void => {
@@ -85,12 +104,15 @@ async function openTcp({ address, port, connectTo, onText }: WireOptions): Promi
   };
 
   const open = (to: Remote, localPort?: number): Socket => {
-    const socket = connect({
+    const way = {
       host: to.address,
       port: to.port,
       localAddress: address,
       ...(localPort === undefined ? {} : { localPort }),
-    });
+    };
+    // the types of connectTls leave out what it hands to connect
+    const socket =
+      transport === 'tls' ? connectTls({ ...way, ...trust({ ...secure, ...to }) } as object) : connect(way);
     adopt(socket, to);
     return socket;
   };
@@ -99,14 +121,19 @@ async function openTcp({ address, port, connectTo, onText }: WireOptions): Promi
   let stop = (): Promise<void> => Promise.resolve();
   if (connectTo !== undefined) {
     const socket = open(connectTo, port);
-    await new Promise<void>((done, fail) => socket.once('connect', done).once('error', fail));
-    local = { transport: 'tcp', address, port: socket.localPort ?? 0 };
-  } else {
-    const server = createServer((socket) =>
-      adopt(socket, { transport: 'tcp', address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }),
+    await new Promise<void>((done, fail) =>
+      socket.once(transport === 'tls' ? 'secureConnect' : 'connect', done).once('error', fail),
     );
+    local = { transport, address, port: socket.localPort ?? 0 };
+  } else {
+    const take = (socket: Socket): void =>
+      adopt(socket, { transport, address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 });
+    const server =
+      secure === undefined
+        ? createServer(take)
+        : createTlsServer({ cert: secure.certificate, key: secure.key }, take).on('tlsClientError', () => undefined);
     await new Promise<void>((done, fail) => server.once('error', fail).listen(port ?? 0, address, done));
-    local = { transport: 'tcp', address, port: (server.address() as AddressInfo).port };
+    local = { transport, address, port: (server.address() as AddressInfo).port };
     stop = () => new Promise((done) => server.close(() => done()));
   }
 
@@ -120,6 +147,40 @@ async function openTcp({ address, port, connectTo, onText }: WireOptions): Promi
       closed = true;
       for (const socket of connections.values()) socket.destroy();
       return stop();
+    },
+  };
+}
+
+function trust({ ca }: { readonly ca?: string }): { readonly ca?: string } {
+  return ca === undefined ? {} : { ca };
+}
+
+/** One connection to `connectTo`, one message a frame (RFC 7118). */
+async function openWebSocket({ transport, address, port, connectTo, onText }: WireOptions): Promise<Wire> {
+  if (connectTo === undefined) throw new Error('a WebSocket client needs somewhere to connect to');
+  const from = { localAddress: address, ...(port === undefined ? {} : { localPort: port }) };
+  const host = connectTo.address.includes(':') ? `[${connectTo.address}]` : connectTo.address;
+  const socket = new WebSocket(`${transport}://${host}:${connectTo.port}`, 'sip', { ...from, ...trust(connectTo) });
+  let localPort = 0;
+  socket.once('upgrade', (response) => {
+    localPort = response.socket.localPort ?? 0;
+  });
+  await new Promise<void>((done, fail) => {
+    socket.once('open', done).once('error', fail);
+  });
+  socket.on('error', () => undefined);
+  socket.on('message', (octets: Buffer) => onText(octets.toString('latin1'), connectTo));
+  return {
+    local: { transport, address, port: localPort },
+    send(text) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(Buffer.from(text, 'latin1'), { binary: false });
+    },
+    close() {
+      if (socket.readyState === WebSocket.CLOSED) return Promise.resolve();
+      return new Promise((done) => {
+        socket.once('close', () => done());
+        socket.terminate();
+      });
     },
   };
 }

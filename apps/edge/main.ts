@@ -1,4 +1,4 @@
-/** Reads the config, starts the edge, stops it on a signal; nothing else. */
+/** Reads the config, starts the edge, stops it or renews its certificates on a signal; nothing else. */
 import { parseArguments } from '../../lib/config/arguments.ts';
 import { load } from '../../lib/config/load.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -22,6 +22,7 @@ async function main(): Promise<void> {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   });
+  process.on('SIGHUP', () => void edge.reload());
   let stoppingSince: number | undefined;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

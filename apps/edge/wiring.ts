@@ -14,6 +14,7 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
+import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -29,6 +30,7 @@ import { isWorthTrying } from '../../lib/wake/wake.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { startCensus } from './census.ts';
+import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
@@ -43,6 +45,8 @@ export interface RunningEdge {
   readonly httpPort: number;
   /** resolves when the edge can no longer work */
   readonly broken: Promise<Error>;
+  /** Reads what can be renewed without a restart: the certificates. Never rejects. */
+  reload(): Promise<void>;
   /** No new calls; held ones are answered; calls go on for at most shutdown.call_seconds; then everything is closed. */
   stop(): Promise<void>;
 }
@@ -91,6 +95,11 @@ async function assemble(
 
   const engine = await openEngine(config);
   if (engine.handle !== undefined) closers.push(engine.handle.close);
+  const certificates =
+    engine.handle === undefined
+      ? undefined
+      : openCertificates(config.sip, engine.handle, systemClock.now, { log, telemetry });
+  closers.push(async () => certificates?.stop());
 
   const calls = new Calls(
     { maxHeld: config.wake.maxHeld, maxHeldPerDevice: config.wake.maxHeldPerDevice },
@@ -236,6 +245,9 @@ async function assemble(
   return {
     hostports: srf.hostports,
     httpPort: admin.port,
+    reload: async () => {
+      await certificates?.reload();
+    },
     // undefined: it was closed by us
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
@@ -287,12 +299,8 @@ async function openEngine(config: Config): Promise<OpenEngine> {
     return { id: `${host}:${port}`, control: { host, port, secret: secret.reveal() }, handle: undefined };
   }
   const secret = systemIds.hex(16);
-  const { externalAddress, listen, dnsServers, tcpAboveBytes } = config.sip;
   const handle = await spawnEngine({
-    listen,
-    ...(externalAddress === undefined ? {} : { externalAddress }),
-    dns: { servers: dnsServers },
-    tcpAboveBytes,
+    ...engineOptions(config.sip),
     control: { host: '127.0.0.1', port: 0, secret },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,

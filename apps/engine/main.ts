@@ -3,6 +3,8 @@
  * here. Reads the same file as they do: sip.listen is where SIP comes in, engine.drachtio where edges connect.
  */
 import { parseArguments } from '../../lib/config/arguments.ts';
+import { followCertificates } from '../../lib/config/certificates.ts';
+import { engineOptions, tlsMaterial } from '../../lib/config/engine-options.ts';
 import { load, type Config } from '../../lib/config/load.ts';
 import { startEngine } from '../../lib/engine/engine.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -23,16 +25,23 @@ async function main(): Promise<void> {
   const config = load(asked.file === undefined ? {} : { file: asked.file });
   const control = controlOf(config);
   if (asked.is === 'check') return void process.stdout.write('The configuration is right.\n');
-  const { listen, externalAddress, dnsServers, tcpAboveBytes } = config.sip;
   const engine = await startEngine({
-    listen,
+    ...engineOptions(config.sip),
     control,
     // edges name the flow with every request, and the cache would beat it for two phones of one address (drachtio-protocol C.3)
     registrationCache: false,
-    ...(externalAddress === undefined ? {} : { externalAddress }),
-    dns: { servers: dnsServers },
-    tcpAboveBytes,
   });
+  const { paths, texts, minVersion } = config.sip.tls;
+  const certificates = followCertificates({
+    paths,
+    texts,
+    apply: (found) => engine.useTls(tlsMaterial(found, minVersion)),
+    told: (_outcome, _texts, why) => {
+      const old = why === undefined ? '' : `are wrong, the old ones stay in use: ${why}`;
+      process.stdout.write(`SIP engine: certificates ${old === '' ? 'read again' : old}\n`);
+    },
+  });
+  process.on('SIGHUP', () => void certificates.reload());
   process.stdout.write(`SIP engine: edges connect to ${control.host}:${engine.controlPort}\n`);
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.once(signal, () => void engine.close().then(() => process.exit(0)));

@@ -52,7 +52,7 @@ export function readCertificates(path: string, tell: Tell): string | undefined {
   return text;
 }
 
-function readText(path: string, tell: Tell): string | undefined {
+export function readText(path: string, tell: Tell): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

@@ -14,7 +14,7 @@ export interface Kind<T extends z.ZodType> {
 }
 
 export interface SipListener {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
   /** without brackets; `0.0.0.0` and `::` mean every address */
   readonly address: string;
   /** 0: a free port is taken */
@@ -37,7 +37,7 @@ export interface SipPeer {
   readonly host: string;
   /** where a name leaves them out, DNS says them (RFC 3263) */
   readonly port?: number;
-  readonly transport?: 'udp' | 'tcp';
+  readonly transport?: 'udp' | 'tcp' | 'tls';
 }
 
 /** Fits `net.BlockList.addSubnet(address, prefix, family)`. */
@@ -118,31 +118,17 @@ export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [
 });
 
 export const sipListener = parsed<SipListener>(
-  'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp or tcp',
+  'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss',
   (value) => {
-    const found = /^(udp|tcp):\/\/([^;]+)(?:;advertise=([^;]+))?$/.exec(value);
+    const found = /^(udp|tcp|tls|ws|wss):\/\/([^;]+)(?:;advertise=(.+))?$/.exec(value);
     const at = found === null ? undefined : splitHostPort(found[2] ?? '');
     if (found === null || at === undefined || isIP(at.host) === 0) return undefined;
-    const listener = {
-      transport: found[1] === 'tcp' ? ('tcp' as const) : ('udp' as const),
-      address: at.host,
-      port: at.port,
-    };
-    if (found[3] === undefined) return listener;
+    const transport = found[1] as SipListener['transport'];
+    if (found[3] === undefined) return { transport, address: at.host, port: at.port };
     const advertise = readAdvertised(found[3]);
-    return advertise === undefined ? undefined : { ...listener, advertise };
+    return advertise === undefined ? undefined : { transport, address: at.host, port: at.port, advertise };
   },
 );
-
-/** `host`, `host:port`, `[address]` or `[address]:port`. */
-function readAdvertised(value: string): { readonly host: string; readonly port?: number } | undefined {
-  const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(value);
-  const name = found?.[1] ?? found?.[2] ?? '';
-  if (found === null || (found[1] !== undefined ? isIP(name) !== 6 : !isHost(name))) return undefined;
-  if (found[3] === undefined) return { host: name };
-  const port = readPort(found[3]);
-  return port === undefined || port === 0 ? undefined : { host: name, port };
-}
 
 /** As `dns.setServers` takes it. */
 export const dnsServer = parsed<string>(
@@ -154,20 +140,29 @@ export const dnsServer = parsed<string>(
   },
 );
 
+/** As browsers write it: scheme and host in small letters, no path (RFC 6454 6.1). */
+export const origin = parsed<string>('an origin such as https://phone.example.com', (value) => {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/i.test(value) || !URL.canParse(value)) return undefined;
+  const { protocol, host: place } = new URL(value);
+  return `${protocol}//${place}`.toLowerCase();
+});
+
 export const host = parsed<string>('a host name or an IP address', (value) => (isHost(value) ? value : undefined));
 
 export const sipPeer = parsed<SipPeer>(
-  'sip:host[:port][;transport=udp|tcp] such as sip:10.0.0.5:5060;transport=udp or sip:pbx.example.com',
+  'sip:host[:port][;transport=udp|tcp|tls] such as sip:10.0.0.5:5060;transport=udp or sip:pbx.example.com, or sips:host[:port]',
   (value) => {
-    const found = /^sip:(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?(?:;transport=(udp|tcp))?$/i.exec(
-      value,
-    );
+    const found =
+      /^(sips?):(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?(?:;transport=(udp|tcp|tls))?$/i.exec(value);
     if (found === null) return undefined;
-    const name = found[1] ?? found[2] ?? '';
-    const port = found[3] === undefined ? undefined : readPort(found[3]);
-    if (found[3] !== undefined && (port === undefined || port === 0)) return undefined;
-    if (found[1] !== undefined ? isIP(name) !== 6 : !isHost(name)) return undefined;
-    const transport = found[4]?.toLowerCase() as 'udp' | 'tcp' | undefined;
+    const name = found[2] ?? found[3] ?? '';
+    const named = found[5]?.toLowerCase() as SipPeer['transport'];
+    const secure = found[1]?.toLowerCase() === 'sips';
+    if (secure && named === 'udp') return undefined;
+    const transport = secure ? 'tls' : named;
+    const port = found[4] === undefined ? undefined : readPort(found[4]);
+    if (found[4] !== undefined && (port === undefined || port === 0)) return undefined;
+    if (found[2] !== undefined ? isIP(name) !== 6 : !isHost(name)) return undefined;
     return {
       uri: value,
       host: name,

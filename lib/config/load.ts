@@ -5,6 +5,7 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
+import { keyInFile, readTls, tlsFileKeys, type TlsPaths, type TlsTexts } from './certificates.ts';
 import { readCertificates, readSigningKey } from './files.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -39,6 +40,15 @@ export type EngineConfig =
   | { readonly kind: 'embedded' }
   | { readonly kind: 'drachtio'; readonly host: string; readonly port: number; readonly secret: Secret };
 
+/** Its certificates already read. */
+export type SipConfig = Omit<Raw['sip'], 'tls'> & {
+  readonly tls: {
+    readonly paths: TlsPaths;
+    readonly texts: TlsTexts;
+    readonly minVersion: Raw['sip']['tls']['minVersion'];
+  };
+};
+
 export type StoreConfig =
   /** `path` is absolute */
   | { readonly kind: 'lmdb'; readonly path: string }
@@ -46,7 +56,7 @@ export type StoreConfig =
   | { readonly kind: 'memory' };
 
 export interface Config {
-  readonly sip: Raw['sip'];
+  readonly sip: SipConfig;
   readonly engine: EngineConfig;
   readonly http: Raw['http'];
   readonly store: StoreConfig;
@@ -80,8 +90,32 @@ export function load({ file, env = process.env }: LoadOptions = {}): Config {
 
 type AppFiles = ReadonlyMap<number, { readonly key?: Secret; readonly ca?: string }>;
 
+interface Files {
+  readonly apps: AppFiles;
+  readonly tls: { readonly paths: TlsPaths; readonly texts: TlsTexts };
+}
+
+const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tellAt) => ({
+  apps: readAppFiles(tree, folder, tellAt),
+  tls: readTlsFiles(tree, folder, tellAt),
+});
+
+type ReadSome<T> = (...from: Parameters<Reading<typeof configSchema, Files>['files']>) => T;
+
+const readTlsFiles: ReadSome<Files['tls']> = (tree, folder, tellAt) => {
+  const paths: { -readonly [K in keyof TlsPaths]: TlsPaths[K] } = {};
+  for (const key of tlsFileKeys) {
+    const path = valueAt(tree, ['sip', 'tls', keyInFile(key)]);
+    if (typeof path === 'string' && path !== '') paths[key] = resolve(folder, path);
+  }
+  return {
+    paths,
+    texts: readTls(paths, (name) => (expected, found) => tellAt(['sip', 'tls', keyInFile(name)], expected, found)),
+  };
+};
+
 /** Signing keys and certificates by app. */
-const readFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder, tellAt) => {
+const readAppFiles: ReadSome<AppFiles> = (tree, folder, tellAt) => {
   const found = new Map<number, { key?: Secret; ca?: string }>();
   const apps = valueAt(tree, ['push', 'apps']);
   if (!Array.isArray(apps)) return found;
@@ -107,10 +141,11 @@ const readFiles: Reading<typeof configSchema, AppFiles>['files'] = (tree, folder
   return found;
 };
 
-function assemble(raw: Raw, folder: string, files: AppFiles): Config {
+function assemble(raw: Raw, folder: string, files: Files): Config {
   const { drachtio } = raw.engine;
   return {
     ...raw,
+    sip: { ...raw.sip, tls: { ...files.tls, minVersion: raw.sip.tls.minVersion } },
     engine:
       raw.engine.kind === 'drachtio' && drachtio.secret !== undefined
         ? { kind: 'drachtio', host: drachtio.host, port: drachtio.port, secret: drachtio.secret }
@@ -119,7 +154,7 @@ function assemble(raw: Raw, folder: string, files: AppFiles): Config {
     push: {
       ...raw.push,
       apps: raw.push.apps.map(({ key: _, keyFile: _file, caFile: _ca, ...app }, index) => {
-        const { key, ca } = files.get(index) ?? {};
+        const { key, ca } = files.apps.get(index) ?? {};
         if (key === undefined) throw new EdgeError('EDGE_INTERNAL', `app ${app.name} passed the checks without a key`);
         return { ...app, key, ...(ca === undefined ? {} : { ca }) };
       }),

@@ -1,8 +1,9 @@
 /** Every key of the config: what it means, what it may be, its default and the environment variable that wins over the file. */
 import { z } from 'zod';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
+import { mistake } from './mistake.ts';
+import { sip } from './sip-schema.ts';
 import {
-  dnsServer,
   host,
   hostPort,
   httpsUrl,
@@ -12,7 +13,6 @@ import {
   oneOf,
   parsed,
   secretText,
-  sipListener,
   sipPeer,
   subnet,
   text,
@@ -27,28 +27,6 @@ const expiration = {
 const domainName = parsed<string>('a domain name, or "*" for every domain not listed', (value) =>
   value === '*' || isHost(value) ? value.toLowerCase() : undefined,
 );
-
-const sip = z.strictObject({
-  listen: fallback(
-    listOf(sipListener, 'a list of transport://address:port[;advertise=host[:port]]', 1),
-    ['udp://0.0.0.0:5060', 'tcp://0.0.0.0:5060'],
-    {
-      doc: 'Where the embedded engine listens for SIP; with engine.kind drachtio the server has its own contacts. Port 0 takes a free one. advertise: what peers of this listener are told instead of its address.',
-      env: 'REVEILLE_SIP_LISTEN',
-    },
-  ),
-  external_address: optional(host, {
-    doc: 'Name or address by which phones and PBX reach the edge, when it differs from the address it listens on; for every listener without advertise.',
-    env: 'REVEILLE_SIP_EXTERNAL_ADDRESS',
-  }),
-  dns_servers: fallback(listOf(dnsServer, 'a list of addresses or address:port'), [], {
-    doc: 'DNS servers asked for names of next hops (NAPTR, SRV, A, AAAA) instead of those of the system.',
-    env: 'REVEILLE_SIP_DNS_SERVERS',
-  }),
-  tcp_above_bytes: fallback(integer(0, 65_535, 'octets'), 1300, {
-    doc: 'A request with more octets than this is sent over TCP where the server takes it (RFC 3261 18.1.1); 0 never. Phones stay on the flow they registered over.',
-  }),
-});
 
 const engine = z
   .strictObject({
@@ -352,7 +330,12 @@ export const configSchema = z
       .prefault({}),
   })
   .check((context) => {
-    const { domains, push: pushed } = context.value;
+    const { domains, push: pushed, sip: listening, engine: used } = context.value;
+    const overTls = listening.listen.some(({ transport }) => transport === 'tls');
+    domains.forEach(({ upstream }, at) => {
+      if (upstream.transport === 'tls' && used.kind === 'embedded' && !overTls)
+        mistake(context, ['domains', at, 'upstream'], 'a transport that sip.listen has as well', 'tls');
+    });
     repeated(domains.map((one) => one.name)).forEach(([at, name]) =>
       mistake(context, ['domains', at, 'name'], 'each domain once', `"${name}" again`),
     );
@@ -369,16 +352,6 @@ export const configSchema = z
       ),
     );
   });
-
-interface CheckContext {
-  readonly value: unknown;
-  readonly issues: { push(issue: never): unknown };
-}
-
-/** Reports what only several keys together can tell; load.ts turns `params` into the sentence. */
-function mistake(context: CheckContext, path: readonly (string | number)[], expected: string, found: string): void {
-  context.issues.push({ code: 'custom', message: expected, path, input: undefined, params: { found } } as never);
-}
 
 function repeated(values: readonly string[]): [number, string][] {
   return values.flatMap((value, at): [number, string][] => (values.indexOf(value) < at ? [[at, value]] : []));

@@ -194,10 +194,10 @@ function filterTags(value: string, keeps: (tag: string) => boolean): string | un
   return kept.length === 0 ? undefined : kept.map((tag) => tag.trim()).join(', ');
 }
 
-/** Max-Forwards of the next hop (RFC 3261 16.6 item 3). */
+/** Max-Forwards of the next hop (RFC 3261 16.6 item 3); a value above 255 counts as absent (RFC 4475 3.1.2.4). */
 function hopsLeft(headers: Headers): number {
-  const text = headers.get('max-forwards')?.trim() ?? '';
-  return /^\d{1,3}$/.test(text) ? Math.max(0, Math.min(255, Number(text)) - 1) : 70;
+  const text = headers.get('max-forwards') ?? '';
+  return /^\d+$/.test(text) && Number(text) <= 255 ? Math.max(0, Number(text) - 1) : 70;
 }
 
 /** From or To without its tag and without push parameters; every other octet as written. */

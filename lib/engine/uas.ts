@@ -15,6 +15,7 @@ import type { Read, Request } from './reading.ts';
 import { expiryIn, memoOf, noMemo, takeTag, transactionKey } from './request-memo.ts';
 import { AnsweredRequests } from './transaction/answered-requests.ts';
 import { type ServerHost, ServerTransaction } from './transaction/server-transaction.ts';
+import { lengthOf } from './transaction/timer-lengths.ts';
 import type { Flow } from './transport/flow.ts';
 
 /** Methods that get 503 while no app wants them; anything else is 405 or 501. */
@@ -38,7 +39,7 @@ export class Uas implements ServerHost {
   constructor(core: Core) {
     this.#core = core;
     const { timers, limits } = core.settings;
-    this.#answered = new AnsweredRequests(core.wheel, 64 * timers.t1Ms, limits.answerBytes);
+    this.#answered = new AnsweredRequests(core.wheel, lengthOf('timer-j', timers, false), limits.answerBytes);
   }
 
   get wheel(): Core['wheel'] {

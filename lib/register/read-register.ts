@@ -21,7 +21,7 @@ import type { Log } from '../ports/log.ts';
 import type { NodeBus } from '../ports/node-bus.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import { parseContacts, type Contact } from '../sip/contact.ts';
+import { type Contact, parseContacts, readExpires } from '../sip/contact.ts';
 import { readFeatureCaps } from '../sip/feature-caps.ts';
 import { Headers } from '../sip/headers.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
@@ -138,7 +138,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
     return refuse(420, Headers.of([['Unsupported', 'path']]));
   const about = { transaction, domain, mode, aor, callId, cseq, supported, firstHop, path, fromProxy };
 
-  const expiresHeader = secondsOf(headers.get('Expires'));
+  const expiresHeader = readExpires(headers.get('Expires'));
   if (parsed === '*') {
     // `*` stands alone and only removes (EDGE-REG-06)
     if (expiresHeader !== 0) return refuse(400);
@@ -223,9 +223,4 @@ async function answerRefusal(
 async function readStored(aor: Aor, deps: RegisterDeps): Promise<Pick<Asked, 'stored' | 'read'>> {
   const read = await deps.store.read(aor);
   return { stored: liveBindings(read.bindings, deps.clock.now()), read };
-}
-
-/** Expires as seconds; a value that is no number of sane size counts as absent (torture scalar02). */
-function secondsOf(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,10}$/.test(text.trim()) ? Math.min(Number(text), 0xffff_ffff) : undefined;
 }

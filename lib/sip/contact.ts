@@ -66,10 +66,11 @@ export function askedExpires(contact: Contact, headers: Headers, fallback: numbe
   return contact.expires ?? readExpires(headers.get('Expires')) ?? fallback;
 }
 
-/** delta-seconds (RFC 3261 20.19): digits only, capped at 2^32-1; undefined for anything else. */
+/** delta-seconds (RFC 3261 20.19): digits only, below 2^32; undefined for anything else, so that the default counts (RFC 4475 3.1.2.4). */
 export function readExpires(value: string | undefined): number | undefined {
   if (value === undefined || !/^\d+$/.test(value)) return undefined;
-  return value.length > 10 ? longestExpiry : Math.min(Number(value), longestExpiry);
+  const seconds = Number(value);
+  return seconds > longestExpiry ? undefined : seconds;
 }
 
 /** Quotes inside the brackets (draft-ivanov-sipcore-pnsip) are no URI characters: they are read as escaped ones, with what they hide. */

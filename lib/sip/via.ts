@@ -18,10 +18,13 @@ export interface Range {
 }
 
 const viaPattern =
-  /^SIP[ \t]*\/[ \t]*2\.0[ \t]*\/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._%]+)(?:[ \t]*:[ \t]*(\d{1,5}))?[ \t]*(?:;|$)/i;
+  /^SIP[ \t]*\/[ \t]*\d+\.\d+[ \t]*\/[ \t]*([A-Za-z0-9\-.!%*_+`'~]+)[ \t]+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._%]+)(?:[ \t]*:[ \t]*(\d{1,5}))?[ \t]*(?:;|$)/i;
 const branchPattern = /;[ \t]*branch[ \t]*=[ \t]*([^\s;,"]+)/i;
 
-/** Reads one Via value (not a comma-joined list); undefined when sent-protocol or sent-by cannot be read. */
+/**
+ * Reads one Via value (unfolded, not a comma-joined list); undefined when sent-protocol or sent-by cannot be read. Any version
+ * will do: who speaks another one shall at least be told so (505).
+ */
 export function parseVia(value: string): Via | undefined {
   const found = viaPattern.exec(value);
   if (found === null) return undefined;
@@ -33,6 +36,20 @@ export function parseVia(value: string): Via | undefined {
     port,
     branch: branchPattern.exec(value)?.[1],
   };
+}
+
+const fold = /[ \t]*\r\n[ \t]+/g;
+
+/** A value that runs over several lines as one line (RFC 3261 7.3.1). */
+export function unfold(value: string): string {
+  return value.includes('\r') ? value.replace(fold, ' ') : value;
+}
+
+const emptyParam = /;[ \t]*(?:;|$)/;
+
+/** False for `;;` and a semicolon with nothing behind it (RFC 4475 3.1.2.1). */
+export function paramsAreSound(value: string): boolean {
+  return !emptyParam.test(value);
 }
 
 /** Where the first Via value stands in the text of a message; undefined when there is none before the empty line. */

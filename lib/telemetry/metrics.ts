@@ -184,6 +184,16 @@ export const metrics = {
   engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
     kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
   }),
+  certificateReloads: counter(
+    'reveille_certificate_reloads_total',
+    'Times the certificate files were read again; refused: they were wrong, and the old ones stay in use.',
+    { result: ['accepted', 'refused'] },
+  ),
+  certificateExpires: gauge(
+    'reveille_certificate_expires_at_seconds',
+    'When the certificate of the TLS and WSS listeners ends, in seconds since 1970; 0 when there is none.',
+    none,
+  ),
   controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
   storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {
     operation: ['read', 'swap', 'scan', 'secret', 'shared', 'ping'],

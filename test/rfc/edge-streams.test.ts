@@ -314,11 +314,22 @@ describe('TLS to a PBX', () => {
     app.send(askFor(`sips:127.0.0.1:${pbx.port}`));
     await pbx.next('OPTIONS');
     expect(pbx.connections).toBe(1);
-    app.send(askFor(`sip:localhost:${pbx.port};transport=tls`));
-    await pbx.next('OPTIONS');
-    app.send(askFor(`sip:localhost:${pbx.port};transport=tls`));
-    await pbx.next('OPTIONS');
     expect(engine.counters().certificatesRefused).toBe(0);
+  });
+
+  test('[EDGE-TRN-09] the name in the next hop counts and not the address behind it, and each has a connection of its own', async () => {
+    const named = makeServerIdentity({ hosts: ['localhost'], addresses: [] });
+    const pbx = await Pbx.open(named);
+    const engine = await anEngine([on('tls')], { tls: { cert: ours.certificate, key: ours.key, ca: named.ca } });
+    const app = await anApp(engine);
+    for (let count = 0; count < 2; count++) {
+      app.send(askFor(`sip:localhost:${pbx.port};transport=tls`));
+      await pbx.next('OPTIONS');
+      app.send(askFor(`sip:127.0.0.1:${pbx.port};transport=tls`));
+      await app.next((payload) => payload.includes('\r\nSIP/2.0 503'));
+    }
+    expect(pbx.messages).toEqual([]);
+    expect(engine.counters()).toMatchObject({ certificatesRefused: 2, connections: 1 });
   });
 
   test('[EDGE-TRN-09] a wrong name, an unknown issuer: refused with 503, counted, and not an octet of SIP is sent', async () => {

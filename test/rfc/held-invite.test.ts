@@ -416,7 +416,7 @@ describe('crossing messages', () => {
     expect(call.answered('e/1')).toEqual(['hang-up e/1', 'over answered none']);
   });
 
-  test('nobody picks up: the best answer or 480 when the ring timer ends', () => {
+  test('[EDGE-PRX-12] the ring timer stands for Timer C: the best answer or 480 when it ends, and CANCEL to who still rings', () => {
     const call = new Call([desk('d')]);
     call.progress('d/1');
     expect(call.on({ is: 'ring-timer' })).toEqual(['refuse 480', 'cancel-leg d/1 timeout']);

@@ -1,5 +1,5 @@
 /**
- * Linphone as phone, over UDP and TCP: it registers through the edge with the push parameters of its settings, is called while it runs,
+ * Linphone as phone, over UDP, TCP and TLS: it registers through the edge with the push parameters of its settings, is called while it runs,
  * and is started anew by a push after it was killed, as the system does with an app. The PBX is the demo's.
  */
 import { randomUUID } from 'node:crypto';
@@ -8,12 +8,15 @@ import { sessionDescription } from '../../apps/demo/media.ts';
 import { Pbx } from '../../apps/demo/pbx.ts';
 import { foreign, foreignDomain, World } from '../support/interop-world.ts';
 import { Linphone } from '../support/linphone.ts';
+import { onDrachtio } from '../support/edge.ts';
 import { needs, titled } from '../support/needs.ts';
 
 const why = needs('linphone-daemon');
+/** A drachtio-server has the certificate of whoever runs it. */
+const transports = onDrachtio ? (['udp', 'tcp'] as const) : (['udp', 'tcp', 'tls'] as const);
 const offer = sessionDescription(foreign.pbx, 44_000);
 
-describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Linphone on %s', why), (transport) => {
+describe.skipIf(why !== undefined).each(transports)(titled('Linphone on %s', why), (transport) => {
   let world: World;
   let pbx: Pbx;
   const users: Record<string, string> = {};
@@ -26,6 +29,7 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Linphon
     world = await World.open({
       upstream: `sip:${foreign.pbx}:${pbx.ua.local.port};transport=udp`,
       // a Linphone that runs answers on its UDP flow; a killed one does not, and is pushed after the silence
+      everywhere: !onDrachtio,
       wake: { udp_flow_awake_ms: 60_000, silent_flow_ms: 500 },
     });
     world.atEnd(() => pbx.close());
@@ -45,7 +49,7 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('Linphon
       password,
       domain: foreignDomain,
       address: foreign.phones,
-      edge: world.edge.at(transport),
+      edge: world.place(transport),
       dir: world.dir,
       uuid,
       ...(contactUriParameters === undefined ? {} : { contactUriParameters }),

@@ -9,7 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, onTestFinished } from 'vitest';
 import { EdgeProcess, freePort } from '../../apps/demo/edge-process.ts';
-import type { Remote } from '../../apps/demo/wire.ts';
+import type { Remote, WireTransport } from '../../apps/demo/wire.ts';
 
 /** One address for each kind of peer, so that trust by address can be seen to work. */
 export const places = {
@@ -30,7 +30,7 @@ export interface StartedEdge {
   /** address:port of /metrics and /readyz */
   readonly http: string;
   /** where phones and PBX send to */
-  at(transport: 'udp' | 'tcp'): Remote;
+  at(transport: WireTransport): Remote;
   /** SIGTERM, and the folder of its store goes; the exit code */
   close(): Promise<number>;
 }
@@ -112,6 +112,16 @@ export function listen(port: number): Config {
   return { listen: [`udp://${places.edge}:${port}`, `tcp://${places.edge}:${port}`] };
 }
 
+/** Every transport there is, with this certificate; only the embedded engine can be told so by us. */
+export async function listenEverywhere(certFile: string, keyFile: string): Promise<Config> {
+  const port = await freePort(places.edge);
+  const others = ['tls', 'ws', 'wss'].map((transport) => `${transport}://${places.edge}:0`);
+  return {
+    listen: [...(listen(port)['listen'] as string[]), ...others],
+    tls: { cert_file: certFile, key_file: keyFile },
+  };
+}
+
 function drachtioEngine(): Config {
   const {
     DRACHTIO_HOST: host = '127.0.0.1',
@@ -126,12 +136,12 @@ function isUp(line: Config): boolean {
 }
 
 /** From the addresses the engine told the edge. */
-function placeOf(edge: EdgeProcess, transport: 'udp' | 'tcp'): Remote {
+function placeOf(edge: EdgeProcess, transport: WireTransport): Remote {
   const up = edge.logs.findLast(isUp);
   const told = up?.['local'];
   const spoken = String(told)
     .split(/[\s,]+/)
-    .map((one) => /^(udp|tcp)\/\[?([^\]]+)\]?:(\d+)$/.exec(one))
+    .map((one) => /^(udp|tcp|tls|wss?)\/\[?([^\]]+)\]?:(\d+)$/.exec(one))
     .filter((one) => one?.[1] === transport);
   const found = spoken.find((one) => one?.[2]?.startsWith('127.')) ?? spoken[0];
   if (found) return { transport, address: found[2] ?? '', port: Number(found[3]) };

@@ -9,7 +9,10 @@ import { join } from 'node:path';
 import { Mailbox } from '../../apps/demo/mailbox.ts';
 import type { LabPush } from '../../apps/push-lab/apns-check.ts';
 import { type ApnsLab, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
-import { type StartedEdge, startEdge } from './edge.ts';
+import type { Remote, WireTransport } from '../../apps/demo/wire.ts';
+import type { ServerIdentity } from '../../apps/push-lab/certificate.ts';
+import { listenEverywhere, type StartedEdge, startEdge } from './edge.ts';
+import { identityOfEdge } from './test-bed.ts';
 
 export const foreignDomain = 'office.example.com';
 
@@ -32,6 +35,10 @@ export interface WorldOptions {
   readonly holdSeconds?: number;
   /** more keys of the section `wake` */
   readonly wake?: Readonly<Record<string, number>>;
+  /** the edge listens on TLS, WS and WSS as well, with a certificate for its address */
+  readonly everywhere?: boolean;
+  /** keys of `sip.websocket` */
+  readonly websocket?: Readonly<Record<string, unknown>>;
 }
 
 export class World {
@@ -44,7 +51,14 @@ export class World {
   readonly #wakers = new Map<string, (push: LabPush) => void>();
   readonly #atEnd: (() => Promise<unknown>)[] = [];
 
-  private constructor(lab: ApnsLab, edge: StartedEdge, dir: string) {
+  /** PEM of whom to trust at the edge; '' when it has no certificate */
+  readonly ca: string;
+  /** PEM of what it shows */
+  readonly certificate: string;
+
+  private constructor(lab: ApnsLab, edge: StartedEdge, dir: string, identity: ServerIdentity | undefined) {
+    this.ca = identity?.ca ?? '';
+    this.certificate = identity?.certificate ?? '';
     this.lab = lab;
     this.edge = edge;
     this.dir = dir;
@@ -54,14 +68,28 @@ export class World {
     });
   }
 
-  static async open({ upstream, domain = {}, holdSeconds = 8, wake = {} }: WorldOptions): Promise<World> {
+  static async open({
+    upstream,
+    domain = {},
+    holdSeconds = 8,
+    wake = {},
+    everywhere = false,
+    websocket = {},
+  }: WorldOptions): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), 'reveille-interop-'));
     const lab = await startApnsLab({ topics: [topic] });
     const { teamId, keyId, privateKey } = lab.credentials;
     writeFileSync(join(dir, 'ca.pem'), lab.ca);
     writeFileSync(join(dir, 'key.p8'), privateKey, { mode: 0o600 });
+    const identity = everywhere ? identityOfEdge() : undefined;
+    const [certFile, keyFile] = [join(dir, 'edge-cert.pem'), join(dir, 'edge-key.pem')];
+    if (identity !== undefined) {
+      writeFileSync(certFile, identity.certificate);
+      writeFileSync(keyFile, identity.key, { mode: 0o600 });
+    }
     const edge = await startEdge({
       config: {
+        ...(identity === undefined ? {} : { sip: { ...(await listenEverywhere(certFile, keyFile)), websocket } }),
         domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream, ...domain }],
         registration: { min_expires: 60 },
         wake: { hold_seconds: holdSeconds, ...wake },
@@ -84,10 +112,15 @@ export class World {
         log: { level: 'debug' },
       },
     });
-    const world = new World(lab, edge, dir);
+    const world = new World(lab, edge, dir, identity);
     for (const line of privateKey.split('\n').filter((text) => text.length > 20))
       world.secrets.set(line, 'the push key');
     return world;
+  }
+
+  /** Where a phone finds the edge, and whom it trusts there. */
+  place(transport: WireTransport): Remote {
+    return { ...this.edge.at(transport), ...(this.ca === '' ? {} : { ca: this.ca }) };
   }
 
   /** A device token that must never be seen in a log. */

@@ -25,7 +25,9 @@ export class Linphone {
   constructor(options: LinphoneOptions) {
     const { user, dir } = options;
     const file = join(dir, `${user}-linphonerc`);
-    writeFileSync(file, settings(options), { mode: 0o600 });
+    const ca = options.edge.ca === undefined ? undefined : join(dir, `${user}-ca.pem`);
+    if (ca !== undefined) writeFileSync(ca, options.edge.ca ?? '');
+    writeFileSync(file, settings(options, ca), { mode: 0o600 });
     this.program = new Program(
       'linphone-daemon',
       ['--config', file, '--auto-answer', '--disable-stats-events', '--log', '/dev/stdout'],
@@ -60,14 +62,15 @@ export class Linphone {
   }
 }
 
-function settings({ user, password, domain, address, edge, contactUriParameters, uuid, dir }: LinphoneOptions): string {
+function settings(options: LinphoneOptions, ca: string | undefined): string {
+  const { user, password, domain, address, edge, contactUriParameters, uuid, dir } = options;
   const route = `<sip:${edge.address}:${edge.port};transport=${edge.transport}>`;
   return `[sip]
 bind_address=${address}
 sip_port=${edge.transport === 'udp' ? -1 : 0}
 sip_tcp_port=${edge.transport === 'tcp' ? -1 : 0}
-sip_tls_port=0
-use_ipv6=0
+sip_tls_port=${edge.transport === 'tls' ? -1 : 0}
+${ca === undefined ? '' : `root_ca=${ca}\nverify_server_certs=1\nverify_server_cn=0\n`}use_ipv6=0
 guess_hostname=0
 register_only_when_network_is_up=0
 auto_net_state_mon=0

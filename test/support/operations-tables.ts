@@ -2,15 +2,7 @@
 import { configKeys } from '../../lib/config/schema.ts';
 import { errorTable } from '../../lib/errors.ts';
 import { metrics } from '../../lib/telemetry/metrics.ts';
-
-const code = (text: string): string => `\`${text}\``;
-// a bar would end the cell
-const cell = (text: string): string => text.replaceAll('|', '\\|');
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`;
-  return [line(head), `|${head.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
-}
+import { code, table } from './page-tables.ts';
 
 function written(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map((one) => code(String(one))).join(', ');
@@ -54,15 +46,3 @@ export const tables: Readonly<Record<'config' | 'metrics' | 'errors', () => stri
       ]),
     ),
 };
-
-/** Puts each table between its markers; unknown markers are an error. */
-export function withTables(page: string): string {
-  return page.replace(
-    /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
-    (_, start: string, name: string, end: string) => {
-      const make = (tables as Readonly<Record<string, (() => string) | undefined>>)[name];
-      if (make === undefined) throw new Error(`There is no table ${name}.`);
-      return `${start}${make()}\n${end}`;
-    },
-  );
-}

@@ -11,7 +11,8 @@ import { connect, type Socket } from 'node:net';
 import { FrameReader } from '../../lib/engine/control/frames.ts';
 import { startEngine } from '../../lib/engine/engine.ts';
 import type { EngineOptions } from '../../lib/engine/options.ts';
-import { StreamFraming } from '../../lib/engine/transport/stream-framing.ts';
+import { makeServerIdentity } from '../../apps/push-lab/certificate.ts';
+import { openWire, recordedPorts, type StreamProtocol, type Wire } from './replay-wire.ts';
 
 export interface Line {
   readonly t_ms: number;
@@ -89,7 +90,7 @@ class Stage {
   readonly #pace: number;
   readonly #channels = new Map<string, Channel>();
   readonly #udp = new Map<string, UdpSocket>();
-  readonly #tcp = new Map<string, Socket>();
+  readonly #wires = new Map<string, Wire>();
   readonly #apps = new Map<string, Socket>();
   /** recorded name -> the engine's name for the same thing */
   readonly #names = new Map<string, string>();
@@ -109,7 +110,12 @@ class Stage {
       listen: [
         { transport: 'udp', address, port: 5060 },
         { transport: 'tcp', address, port: 5060 },
+        // the others only where they are used: they need a certificate
+        ...(this.#isSecure
+          ? (['tls', 'ws', 'wss'] as const).map((transport) => ({ transport, address, port: recordedPorts[transport] }))
+          : []),
       ],
+      ...(this.#isSecure ? { tls: identity() } : {}),
       control: { port: 0, secret: 'cymru' },
       timers: { t1Ms: 500 * pace, t2Ms: 4000 * pace, t4Ms: 5000 * pace },
       parkMs: 64_000 * pace,
@@ -146,7 +152,7 @@ class Stage {
 
   async close(): Promise<void> {
     for (const socket of this.#udp.values()) socket.close();
-    for (const socket of [...this.#tcp.values(), ...this.#apps.values()]) socket.destroy();
+    for (const socket of [...this.#wires.values(), ...this.#apps.values()]) socket.destroy();
     await this.#engine?.close();
   }
 
@@ -170,17 +176,16 @@ class Stage {
       this.#udp.get(line.ep)?.send(Buffer.from(text), 5060, `${this.#net}10`);
       return;
     }
-    if (line.event === 'open') return this.#openTcp(line.ep);
+    if (line.event === 'open') return this.#openWire(line.proto as StreamProtocol, line.ep);
     if (line.event === 'close') {
-      const socket = this.#tcp.get(line.ep);
-      socket?.destroy();
+      this.#wires.get(line.ep)?.destroy();
       // the engine has to notice before what follows is true
       const before = this.#engine?.counters().connections ?? 0;
       for (let tries = 0; tries < 200 && (this.#engine?.counters().connections ?? 0) >= before && before > 0; tries++)
         await sleep(2);
       return;
     }
-    this.#tcp.get(line.ep)?.write(Buffer.from(text));
+    this.#wires.get(line.ep)?.write(Buffer.from(text));
   }
 
   async #bind(ep: string): Promise<void> {
@@ -193,22 +198,14 @@ class Stage {
     await once(socket, 'listening');
   }
 
-  async #openTcp(ep: string): Promise<void> {
-    const { address, port } = addressOf(ep);
-    const socket = connect({ host: `${this.#net}10`, port: 5060, localAddress: address, localPort: port });
-    this.#tcp.set(ep, socket);
-    const channel = this.#channel('tcp', ep);
-    const framing = new StreamFraming(1_000_000);
-    socket.on('error', () => {});
-    socket.on('close', () => channel.markClosed());
-    socket.on('data', (octets) => {
-      // the answer to a keep-alive
-      if (octets.toString() === '\r\n') channel.put('\r\n');
-      else
-        for (const event of framing.push(octets.toString('latin1')))
-          if (event.is === 'message') channel.put(utf8(event.text));
-    });
-    await once(socket, 'connect');
+  async #openWire(protocol: StreamProtocol, ep: string): Promise<void> {
+    const channel = this.#channel(protocol, ep);
+    const ears = { onText: (text: string) => channel.put(text), onClosed: () => channel.markClosed() };
+    this.#wires.set(ep, await openWire(protocol, `${this.#net}10`, addressOf(ep), ears));
+  }
+
+  get #isSecure(): boolean {
+    return this.#lines.some(({ proto }) => proto === 'tls' || proto === 'ws' || proto === 'wss');
   }
 
   async #openApp(ep: string): Promise<void> {
@@ -356,6 +353,11 @@ class Stage {
     }
     return channel;
   }
+}
+
+function identity(): { readonly cert: string; readonly key: string } {
+  const { certificate: cert, key } = makeServerIdentity({ hosts: ['edge.test'], addresses: ['127.0.0.1'] });
+  return { cert, key };
 }
 
 /** A recorded line on the loopback network of this run, with one defect of the original's default To mended. */

@@ -13,8 +13,10 @@ import { Phone, type PhoneOptions, type WakeOptions } from '../../apps/demo/phon
 import { UserAgent } from '../../apps/demo/ua.ts';
 import type { LabPush } from '../../apps/push-lab/apns-check.ts';
 import { type ApnsLab, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
+import type { Remote, WireTransport } from '../../apps/demo/wire.ts';
+import { makeServerIdentity, type ServerIdentity } from '../../apps/push-lab/certificate.ts';
+import { listenEverywhere, places, type StartedEdge, startEdge } from './edge.ts';
 import { hostOf } from '../../lib/sip/flow.ts';
-import { places, type StartedEdge, startEdge } from './edge.ts';
 
 /** The PBX is the registrar of this domain. */
 export const pbxDomain = 'pbx.example.com';
@@ -28,7 +30,9 @@ const topic = `${bundle}.voip`;
 
 export interface BedOptions {
   /** between PBX and edge; udp when absent */
-  readonly transport?: 'udp' | 'tcp';
+  readonly transport?: 'udp' | 'tcp' | 'tls';
+  /** the edge listens on TLS, WS and WSS as well, with a certificate for its address */
+  readonly everywhere?: boolean;
   readonly pbx?: Partial<PbxOptions>;
   /** seconds a call is held; 5 when absent, which is the shortest there is */
   readonly holdSeconds?: number;
@@ -44,7 +48,7 @@ export interface BedOptions {
 
 export interface PhoneChoice extends Partial<Omit<PhoneOptions, 'edge'>> {
   /** udp when absent */
-  readonly transport?: 'udp' | 'tcp';
+  readonly transport?: WireTransport;
   /** no push parameters */
   readonly plain?: boolean;
 }
@@ -52,6 +56,8 @@ export interface PhoneChoice extends Partial<Omit<PhoneOptions, 'edge'>> {
 export class Bed {
   readonly lab: ApnsLab;
   readonly edge: StartedEdge;
+  /** of the edge; changed by whoever renews it */
+  identity: ServerIdentity | undefined;
   readonly pbx: Pbx;
   readonly secrets: Map<string, string>;
   readonly #users: Record<string, string>;
@@ -71,7 +77,9 @@ export class Bed {
     readonly secrets: Map<string, string>;
     readonly dir: string;
     readonly owner: boolean;
+    readonly identity: ServerIdentity | undefined;
   }) {
+    this.identity = parts.identity;
     this.lab = parts.lab;
     this.edge = parts.edge;
     this.pbx = parts.pbx;
@@ -93,8 +101,20 @@ export class Bed {
     const users = beside === undefined ? {} : beside.#users;
     const secrets = beside?.secrets ?? new Map<string, string>();
     const transport = options.transport ?? 'udp';
+    const identity = options.everywhere === true ? identityOfEdge() : undefined;
+    if (identity !== undefined) writeIdentity(dir, identity);
+    const pbxIdentity = makeServerIdentity({ hosts: [], addresses: [places.pbx] });
+    writeFileSync(join(dir, 'pbx-ca.pem'), options.pbx?.secure?.ca ?? pbxIdentity.ca);
     const pbx =
-      beside?.pbx ?? (await Pbx.open({ transport, address: places.pbx, domain: pbxDomain, users, ...options.pbx }));
+      beside?.pbx ??
+      (await Pbx.open({
+        transport,
+        address: places.pbx,
+        domain: pbxDomain,
+        users,
+        ...(transport === 'tls' ? { secure: { ...pbxIdentity, ca: identity?.ca ?? '' } } : {}),
+        ...options.pbx,
+      }));
     const { teamId, keyId, privateKey } = lab.credentials;
     for (const line of privateKey.split('\n').filter((text) => text.length > 20)) secrets.set(line, 'the push key');
     writeFileSync(join(dir, 'ca.pem'), lab.ca);
@@ -128,10 +148,16 @@ export class Bed {
       log: { level: 'debug' },
     };
     const config: Record<string, unknown> = { ...usual };
+    if (identity !== undefined) {
+      const sip = await listenEverywhere(join(dir, 'edge-cert.pem'), join(dir, 'edge-key.pem'));
+      config['sip'] = { ...sip, tls: { ...(sip['tls'] as object), ca_file: join(dir, 'pbx-ca.pem') } };
+      for (const line of identity.key.split('\n').filter((text) => text.length > 20))
+        secrets.set(line, 'the key of the edge');
+    }
     for (const [section, values] of Object.entries(options.config ?? {}))
       config[section] = { ...(config[section] as Readonly<Record<string, unknown>> | undefined), ...values };
     const edge = await startEdge({ config });
-    return new Bed({ lab, edge, pbx, users, secrets, dir, owner: beside === undefined });
+    return new Bed({ lab, edge, pbx, users, secrets, dir, identity, owner: beside === undefined });
   }
 
   /** A phone that is known to the PBX (or, in the home domain, to the edge), with a token of its own; not registered yet. */
@@ -150,10 +176,21 @@ export class Bed {
       instanceId: `urn:uuid:${randomUUID()}`,
       ...(plain ? {} : { push: { provider: 'apns', param: this.pushParam, prid } }),
       ...rest,
-      edge: this.edge.at(transport),
+      edge: this.place(transport),
     });
     this.#phones.push(phone);
     return phone;
+  }
+
+  /** Where a phone finds the edge, and whom it trusts there. */
+  place(transport: WireTransport): Remote {
+    const { identity } = this;
+    return { ...this.edge.at(transport), ...(identity === undefined ? {} : { ca: identity.ca }) };
+  }
+
+  /** Puts another certificate where the edge reads its own. */
+  writeIdentity(identity: ServerIdentity): void {
+    writeIdentity(this.#dir, identity);
   }
 
   get pushParam(): string {
@@ -238,6 +275,15 @@ export class Bed {
  */
 function anAddress(): string {
   return `127.30.${randomInt(256)}.${randomInt(1, 255)}`;
+}
+
+export function identityOfEdge(): ServerIdentity {
+  return makeServerIdentity({ hosts: ['edge.example.com'], addresses: [places.edge] });
+}
+
+function writeIdentity(dir: string, { certificate, key }: ServerIdentity): void {
+  writeFileSync(join(dir, 'edge-cert.pem'), certificate);
+  writeFileSync(join(dir, 'edge-key.pem'), key, { mode: 0o600 });
 }
 
 /** An SDP offer that is recognisable, with lines of its own. */

@@ -1,8 +1,9 @@
 /** Checks before any work (RFC 3261 16.3, EDGE-PRX-01, PN-PROXY-26): a request that fails here is answered and goes no further. */
 import type { Answer, ServerTransaction } from '../../../lib/ports/server-transaction.ts';
-import { Headers } from '../../../lib/sip/headers.ts';
+import { Headers, splitAtCommas } from '../../../lib/sip/headers.ts';
 import { aorOf } from '../../../lib/sip/aor.ts';
 import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
+import { parseUri } from '../../../lib/sip/uri.ts';
 import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
 
 export interface Screened {
@@ -17,9 +18,16 @@ const understood = new Set(['path', 'outbound', 'gruu']);
 export function screen({ request }: ServerTransaction): Screened | undefined {
   const { headers, method } = request;
   for (const name of ['From', 'To']) {
-    const addr = parseNameAddr(headers.get(name) ?? '');
-    if (addr === undefined) return { why: 'malformed', answer: { status: 400, reason: `Bad ${name}` } };
+    const value = headers.get(name) ?? '';
+    // a comma in a display name without quotes: who reads it as a list sees two addresses (RFC 4475 3.1.2.15)
+    if (parseNameAddr(value) === undefined || splitAtCommas(value).length > 1)
+      return { why: 'malformed', answer: { status: 400, reason: `Bad ${name}` } };
   }
+  const uri = parseUri(request.uri);
+  if (uri === undefined && !/^sips?:/i.test(request.uri)) return { why: 'uri-scheme', answer: { status: 416 } };
+  // header fields have no place in a request-URI (RFC 3261 19.1.1, RFC 4475 3.1.2.11)
+  if (uri === undefined || uri.headers !== undefined)
+    return { why: 'malformed', answer: { status: 400, reason: 'Bad Request-URI' } };
   const hops = headers.get('Max-Forwards');
   if (hops !== undefined && Number(hops) === 0 && method !== 'OPTIONS') return { why: 'hops', answer: { status: 483 } };
   const proxyRequire = headers.list('Proxy-Require').filter((option) => !understood.has(option.toLowerCase()));

@@ -16,6 +16,7 @@ import {
   type NonInviteClientState,
 } from './non-invite-client.ts';
 import type { Transition } from './table.ts';
+import { lengthOf, nextLength } from './timer-lengths.ts';
 
 type State = InviteClientState | NonInviteClientState;
 type Event = InviteClientEvent | NonInviteClientEvent;
@@ -78,7 +79,7 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
     this.sent = request.sent;
     this.#text = request.text;
     this.#host = host;
-    this.#interval = host.timers.t1Ms;
+    this.#interval = lengthOf(request.method === 'INVITE' ? 'timer-a' : 'timer-e', host.timers, false);
     this.state = request.method === 'INVITE' ? 'calling' : 'trying';
   }
 
@@ -89,7 +90,8 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
     this.flow.watch(this);
     if (!this.flow.listener.reliable)
       this.#copies = wheel.schedule(this.#interval, this, invite ? 'timer-a' : 'timer-e');
-    this.#end = wheel.schedule(64 * timers.t1Ms, this, invite ? 'timer-b' : 'timer-f');
+    const end = invite ? 'timer-b' : 'timer-f';
+    this.#end = wheel.schedule(lengthOf(end, timers, this.flow.listener.reliable), this, end);
     if (!this.flow.send(this.#text)) queueMicrotask(() => this.dispatch('transport-error'));
     if (this.flow.listener.reliable) this.#text = '';
   }
@@ -152,28 +154,28 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
         user.onFailed(this, effect);
         return;
       case 'start-a':
-        this.#interval *= 2;
+        this.#interval = nextLength('timer-a', this.#interval, timers);
         this.#copies = wheel.schedule(this.#interval, this, 'timer-a');
         return;
       case 'start-e':
-        this.#interval = Math.min(2 * this.#interval, timers.t2Ms);
+        this.#interval = nextLength('timer-e', this.#interval, timers);
         this.#copies = wheel.schedule(this.#interval, this, 'timer-e');
         return;
       case 'start-e-slow':
         this.#copies = wheel.schedule(timers.t2Ms, this, 'timer-e');
         return;
       case 'start-cancelled':
-        this.#end = wheel.schedule(64 * timers.t1Ms, this, 'timer-cancelled');
+        this.#end = wheel.schedule(lengthOf('timer-cancelled', timers, reliable), this, 'timer-cancelled');
         return;
       case 'start-d':
-        this.#last(reliable ? 0 : 64 * timers.t1Ms, 'timer-d');
+        this.#last('timer-d');
         return;
       case 'start-m':
-        this.#last(64 * timers.t1Ms, 'timer-m');
+        this.#last('timer-m');
         return;
       case 'start-k':
         this.#text = '';
-        this.#last(reliable ? 0 : timers.t4Ms, 'timer-k');
+        this.#last('timer-k');
         return;
       case 'stop-timers':
         wheel.cancel(this.#copies);
@@ -189,8 +191,9 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
   }
 
   /** The final wait for copies of the answer. After none, the user still has to hear the answer first. */
-  #last(ms: number, name: ClientTimer): void {
+  #last(name: 'timer-d' | 'timer-m' | 'timer-k'): void {
     this.flow.unwatch(this);
+    const ms = lengthOf(name, this.#host.timers, this.flow.listener.reliable);
     if (ms === 0) queueMicrotask(() => this.dispatch(name));
     else this.#end = this.#host.wheel.schedule(ms, this, name);
   }

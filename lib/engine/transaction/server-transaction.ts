@@ -23,6 +23,7 @@ import {
   type NonInviteServerState,
 } from './non-invite-server.ts';
 import type { Transition } from './table.ts';
+import { lengthOf, nextLength } from './timer-lengths.ts';
 
 type State = InviteServerState | NonInviteServerState;
 type Event = InviteServerEvent | NonInviteServerEvent;
@@ -34,7 +35,7 @@ const nonInviteTable = nonInviteServer as unknown as AnyTable;
 
 const longestRingMs = 15 * 60_000;
 
-export type ServerTimer = 'park' | 'held' | 'timer-g' | 'timer-h' | 'timer-i' | 'timer-l';
+export type ServerTimer = 'park' | 'held' | 'slow' | 'timer-g' | 'timer-h' | 'timer-i' | 'timer-l';
 
 export interface ServerHost {
   readonly wheel: TimerWheel;
@@ -129,16 +130,22 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     const taken = this.#transition(event);
     if (taken === undefined) return false;
     this.#last = text;
-    // the first answer ends the wait for the app; an INVITE that only ever rings must not stay for ever either
-    this.#host.wheel.cancel(this.#timer);
-    this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
+    // the first answer ends the wait for the app; an INVITE that only ever rings must not stay for ever either. Timer L of an
+    // answered one runs on.
+    if (this.state !== 'accepted') {
+      this.#host.wheel.cancel(this.#timer);
+      this.#host.wheel.cancel(this.#copies);
+      this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
+    }
     this.#enter(taken);
     return true;
   }
 
   /** Waits for the app, but not for ever. */
   park(ms: number): void {
-    this.#timer = this.#host.wheel.schedule(ms, this, 'park');
+    const { wheel, timers } = this.#host;
+    this.#timer = wheel.schedule(ms, this, 'park');
+    if (this.method !== 'INVITE') this.#copies = wheel.schedule(untilSlow(timers), this, 'slow');
   }
 
   /** True until the first answer. */
@@ -154,6 +161,7 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
   onTimer(name: ServerTimer): void {
     if (name === 'park') this.#host.onParkOver(this);
     else if (name === 'held') this.#host.onHeldTooLong(this);
+    else if (name === 'slow') this.#tellSlow();
     else this.dispatch(name);
   }
 
@@ -162,6 +170,12 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     this.#host.wheel.cancel(this.#timer);
     this.#host.wheel.cancel(this.#copies);
     this.reliable?.stop();
+  }
+
+  /** 100 for a non-INVITE the app is slow with; its wait goes on (RFC 4320 4.1). */
+  #tellSlow(): void {
+    const taken = this.#last === undefined ? this.#transition('provisional') : undefined;
+    if (taken !== undefined) this.#enter(taken);
   }
 
   #transition(event: Event): Transition<State, Effect> | undefined {
@@ -186,19 +200,20 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
         return;
       case 'start-g':
         if (reliable) return;
-        this.#interval = Math.min(this.#interval === 0 ? timers.t1Ms : 2 * this.#interval, timers.t2Ms);
+        this.#interval =
+          this.#interval === 0 ? lengthOf('timer-g', timers, reliable) : nextLength('timer-g', this.#interval, timers);
         this.#copies = wheel.schedule(this.#interval, this, 'timer-g');
         return;
       case 'start-h':
-        this.#timer = wheel.schedule(64 * timers.t1Ms, this, 'timer-h');
+        this.#timer = wheel.schedule(lengthOf('timer-h', timers, reliable), this, 'timer-h');
         return;
       case 'start-i':
         this.#last = undefined;
         if (reliable) this.dispatch('timer-i');
-        else this.#timer = wheel.schedule(timers.t4Ms, this, 'timer-i');
+        else this.#timer = wheel.schedule(lengthOf('timer-i', timers, reliable), this, 'timer-i');
         return;
       case 'start-l':
-        this.#timer = wheel.schedule(64 * timers.t1Ms, this, 'timer-l');
+        this.#timer = wheel.schedule(lengthOf('timer-l', timers, reliable), this, 'timer-l');
         return;
       case 'start-j':
         if (!reliable) this.#host.keepAnswer(this, this.#last ?? '');
@@ -218,6 +233,13 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
         effect satisfies never;
     }
   }
+}
+
+/** When a client on UDP would begin to repeat its request every T2 only; before that a 100 would do harm (RFC 4320 4.1). */
+function untilSlow({ t1Ms, t2Ms }: Timers): number {
+  let passed = 0;
+  for (let interval = t1Ms; interval < t2Ms; interval *= 2) passed += interval;
+  return passed;
 }
 
 /** What the UAS side needs again when the app answers. */

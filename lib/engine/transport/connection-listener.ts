@@ -21,7 +21,7 @@ export abstract class ConnectionListener implements Listener {
   readonly #told: Told;
   #port = 0;
   #server: Server | undefined;
-  /** by `address port` of the peer */
+  /** by `address port` of the peer, and the name its certificate was checked for */
   readonly #connections = new Map<string, Connection>();
   /** in the handshake, with the time it was accepted */
   readonly #arriving = new Map<string, { readonly socket: Socket; readonly since: number }>();
@@ -53,9 +53,11 @@ export abstract class ConnectionListener implements Listener {
     return this.#told.port ?? this.#port;
   }
 
-  /** The open connection to this peer, if there is one. */
-  connectionTo(address: string, port: number): Connection | undefined {
-    const connection = this.#connections.get(`${address} ${port}`);
+  /** The open connection to this peer, if there is one; with a name, only one whose certificate was checked for that. */
+  connectionTo(address: string, port: number, name?: string): Connection | undefined {
+    const connection =
+      this.#connections.get(`${address} ${port} ${name ?? ''}`) ??
+      (name === undefined ? this.#connections.get(`${address} ${port} ${address}`) : undefined);
     return connection?.open === true ? connection : undefined;
   }
 
@@ -113,14 +115,16 @@ export abstract class ConnectionListener implements Listener {
 
   /** Puts a connection into the table until `socket` closes. */
   protected keep(connection: Connection, socket: Socket): void {
-    const key = `${connection.remoteAddress} ${connection.remotePort}`;
+    const { remoteAddress, remotePort, verifiedFor } = connection;
+    const place = `${remoteAddress} ${remotePort}`;
+    const key = `${place} ${verifiedFor ?? ''}`;
     this.#connections.get(key)?.destroy();
     this.#connections.set(key, connection);
-    this.#gone.delete(key);
+    this.#gone.delete(place);
     socket.once('close', () => {
       if (this.#connections.get(key) !== connection) return;
       this.#connections.delete(key);
-      if (connection.spoke && connection.verifiedFor === undefined) this.#remember(key);
+      if (connection.spoke && verifiedFor === undefined) this.#remember(place);
     });
     this.#watchTime();
   }

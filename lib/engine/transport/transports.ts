@@ -6,7 +6,7 @@ import type { Transport } from '../../sip/flow.ts';
 import type { Counters } from '../counters.ts';
 import type { EngineOptions, Limits, ListenAt, TlsMaterial, TransportName } from '../options.ts';
 import { Admission } from './admission.ts';
-import type { Connection, Surroundings } from './connection.ts';
+import type { Surroundings } from './connection.ts';
 import { type Flow, inBrackets, type Listener, type Receiver } from './flow.ts';
 import { lostFlow } from './lost-flow.ts';
 import { Recent } from './recent.ts';
@@ -159,8 +159,9 @@ export class Transports {
     if (transport !== 'udp') {
       const listeners = this.#connectionListeners(transport);
       for (const listener of listeners) {
-        const connection = listener.connectionTo(address, port);
-        if (connection !== undefined && (name === undefined || isFor(connection, name))) return connection;
+        // only TLS checks who somebody is
+        const connection = listener.connectionTo(address, port, transport === 'tls' ? name : undefined);
+        if (connection !== undefined) return connection;
       }
       const listener = this.#choose<ConnectionListeners[number]>(listeners, address);
       if (listener === undefined) return undefined;
@@ -247,11 +248,6 @@ export class Transports {
         at.transport satisfies never;
     }
   }
-}
-
-/** A connection of ours is good for the name it was checked for; one the peer made was never checked. */
-function isFor(connection: Connection, name: string): boolean {
-  return connection.listener.transport !== 'tls' || connection.verifiedFor === name;
 }
 
 function peerKey({ remoteAddress, remotePort }: Flow): string {

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { load } from '../../../lib/config/load.ts';
 import { configKeys } from '../../../lib/config/schema.ts';
+import { makeServerIdentity } from '../../../apps/push-lab/certificate.ts';
 import { aSigningKey } from '../../support/a-key.ts';
 import { certificate } from '../../support/a-certificate.ts';
 
@@ -25,6 +26,10 @@ describe('reveille.example.yaml', () => {
     mkdirSync(join(folder, 'keys'));
     writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
     writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
+    const edge = makeServerIdentity({ hosts: ['edge.example.com'], addresses: [] });
+    writeFileSync(join(folder, 'keys/edge-cert.pem'), edge.certificate);
+    writeFileSync(join(folder, 'keys/edge-key.pem'), edge.key);
+    writeFileSync(join(folder, 'keys/pbx-ca.pem'), edge.ca);
     writeFileSync(join(folder, 'reveille.yaml'), text);
     const config = load({ file: join(folder, 'reveille.yaml'), env: {} });
     expect(config.push.apps[0]?.ca).toBe(certificate);

@@ -93,18 +93,18 @@ describe('load', () => {
 
   it('tells all mistakes together, each with its key, what was expected and what was found', () => {
     const message = mistakesOf(`
-sip: { listen: ['tls://1.2.3.4:5061', 'udp://0.0.0.0:99999'] }
+sip: { listen: ['sctp://1.2.3.4:5061', 'udp://0.0.0.0:99999'] }
 wake: { hold_seconds: 90 }
 store: { kind: redis }
 http: 7
 domains: [{ name: example.com, upstream: 'sip:10.0.0.1' }, { name: other.example }]
 `);
     expect(message.split('\n').slice(1)).toEqual([
-      '  sip.listen[0]: expected transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp or tcp, found "tls://1.2.3.4:5061"',
-      '  sip.listen[1]: expected transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp or tcp, found "udp://0.0.0.0:99999"',
+      '  sip.listen[0]: expected transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss, found "sctp://1.2.3.4:5061"',
+      '  sip.listen[1]: expected transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss, found "udp://0.0.0.0:99999"',
       '  http: expected a mapping of keys, found 7',
       '  store.redis_url: expected an address, because store.kind is redis, found nothing',
-      '  domains[1].upstream: expected sip:host[:port][;transport=udp|tcp] such as sip:10.0.0.5:5060;transport=udp or sip:pbx.example.com, found nothing',
+      '  domains[1].upstream: expected sip:host[:port][;transport=udp|tcp|tls] such as sip:10.0.0.5:5060;transport=udp or sip:pbx.example.com, or sips:host[:port], found nothing',
       '  wake.hold_seconds: expected a whole number of seconds, 5 to 60, found 90',
     ]);
   });
@@ -255,9 +255,9 @@ describe('domains', () => {
     'sip:10.0.0.300',
     'sip:pbx:0',
     'sip:pbx:70000',
-    'sips:pbx',
+    'sips:pbx;transport=udp',
     'sip:user@pbx',
-    'sip:pbx;transport=tls',
+    'sip:pbx;transport=wss',
     'sip:::1',
     '10.0.0.5',
   ])('refuses %s as an upstream', (upstream) => {

@@ -141,7 +141,9 @@ describe('INVITE', () => {
 
   test('[EDGE-PRX-05] counts hops', () => {
     const hops = (text: string): string | undefined => passInvite(of([['Max-Forwards', text]]), {}).get('max-forwards');
-    expect([hops('70'), hops('1'), hops('0'), hops('999'), hops('x')]).toEqual(['69', '0', '0', '254', '70']);
+    expect([hops('70'), hops('1'), hops('0'), hops('0068'), hops('x')]).toEqual(['69', '0', '0', '67', '70']);
+    // a number that does not fit counts as none (RFC 4475 3.1.2.4)
+    expect([hops('255'), hops('256'), hops('99999999999')]).toEqual(['254', '70', '70']);
   });
 
   test('offers reliable provisionals only with an offer, whose answer need not travel in a PRACK', () => {

@@ -134,6 +134,24 @@ describe('checks before any work', () => {
     expect(answer([['Max-Forwards', '1']])).toBeUndefined();
   });
 
+  it('[EDGE-PRX-01] refuses a request-URI that is none, or not ours to read', () => {
+    const status = (uri: string) => screen(arrived(uri, '192.0.2.10', { method: 'REGISTER' }))?.answer.status;
+    expect(status('sip:2001:db8::10')).toBe(400);
+    expect(status('sip:user@example.com?Route=%3Csip:example.com%3E')).toBe(400);
+    expect(status('soap.beep://192.0.2.103:3002')).toBe(416);
+    expect(status('sip:[2001:db8::10]:5070')).toBeUndefined();
+  });
+
+  it('refuses a From that reads as two addresses', () => {
+    const from = (value: string) => {
+      const { request, ...rest } = arrived('sip:a@example.com', '192.0.2.10');
+      return screen({ ...rest, request: { ...request, headers: request.headers.copy().set('From', value) } })?.answer.status;
+    };
+    expect(from('Bell, Alexander <sip:a.g.bell@example.com>;tag=43')).toBe(400);
+    expect(from('"Bell, Alexander" <sip:a.g.bell@example.com>;tag=43')).toBeUndefined();
+    expect(from('J\u00f6rg (home) <sip:a@example.com>;tag=43')).toBeUndefined();
+  });
+
   it('[EDGE-REG-03] refuses what it does not understand, and names it', () => {
     const headers: readonly [string, string][] = [
       ['Require', 'path, foo'],

@@ -132,6 +132,29 @@ describe('reading', () => {
       { from: 'f: <sip:a@b>;tag=1', to: 't: <sip:a@b>', callId: 'i: 1', via: 'v: SIP/2.0/UDP h' },
       'request',
     ],
+    ['[wsinv] a folded Via', { via: 'Via  : SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;branch=390skdjuw' }, 'request'],
+    ['[badinv01] empty parameters', { via: 'Via: SIP/2.0/UDP 192.0.2.15;;,;,,' }, '400'],
+    [
+      '[badvers] version 7.0 in Via too',
+      { start: 'OPTIONS sip:bob@edge.test SIP/7.0', via: 'Via: SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw' },
+      '505',
+    ],
+    ['an octet behind a backslash that an app could not read', { to: 'To: "\\\0" <sip:bob@edge.test>' }, '400'],
+    [
+      '[esc02] [intmeth] what no app will see may be odd: an escaped header name, a NUL behind a backslash',
+      {
+        start: 'RE%47IST%45R sip:x@y SIP/2.0',
+        cseq: 'CSeq: 1 RE%47IST%45R',
+        more: 'C%6Fntact: <sip:x@y>',
+        to: 'To: "NUL:\\\0" <sip:bob@edge.test>',
+      },
+      'request',
+    ],
+    [
+      'but no line may end in it',
+      { start: 'A%41 sip:x@y SIP/2.0', cseq: 'CSeq: 1 A%41', to: 'To: "\\\n" <sip:bob@edge.test>' },
+      '400',
+    ],
     [
       '[intmeth] an odd but legal method',
       {

@@ -41,8 +41,10 @@ describe('a Contact', () => {
     ['abc', 3600],
     ['-1', 3600],
     ['', 3600],
-    ['99999999999999999999', 0xffff_ffff],
-    ['4294967296', 0xffff_ffff],
+    ['99999999999999999999', 3600],
+    ['4294967296', 3600],
+    ['4294967295', 0xffff_ffff],
+    ['00000000000060', 60],
     ['0', 0],
   ])('reads expires=%s as %d', (text, seconds) => {
     expect(read(`<sip:a@h>;expires=${text}`).expires).toBe(seconds);

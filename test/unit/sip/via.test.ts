@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { markSource, parseVia, topViaRange } from '../../../lib/sip/via.ts';
+import { markSource, paramsAreSound, parseVia, topViaRange, unfold } from '../../../lib/sip/via.ts';
 
 const via = 'SIP/2.0/UDP 10.9.8.7:5060;branch=z9hG4bKa';
 
@@ -25,16 +25,27 @@ describe('Via', () => {
     });
   });
 
-  test.each([
-    '',
-    'UDP 10.0.0.1',
-    'SIP/2.0/UDP',
-    'SIP/3.0/UDP 10.0.0.1',
-    'SIP/2.0/UDP 10.0.0.1:99999',
-    'SIP/2.0/UDP a b',
-  ])('`%s` cannot be read', (value) => {
-    expect(parseVia(value)).toBeUndefined();
+  test('[badvers] reads other versions, so that their senders can be told', () => {
+    expect(parseVia('SIP/7.0/UDP c.example.com;branch=z9')).toMatchObject({ host: 'c.example.com', branch: 'z9' });
   });
+
+  test('[wsinv] reads a value that runs over several lines', () => {
+    const folded = 'SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;branch=\r\n\t390skdjuw';
+    expect(parseVia(folded)).toBeUndefined();
+    expect(parseVia(unfold(folded))).toMatchObject({ transport: 'UDP', host: '192.0.2.2', branch: '390skdjuw' });
+    expect(unfold(via)).toBe(via);
+  });
+
+  test('[badinv01] sees empty parameters', () => {
+    expect([via, `${via};;x`, `${via};`, `${via}; ; y`].map(paramsAreSound)).toEqual([true, false, false, false]);
+  });
+
+  test.each(['', 'UDP 10.0.0.1', 'SIP/2.0/UDP', 'SIP/x/UDP 10.0.0.1', 'SIP/2.0/UDP 10.0.0.1:99999', 'SIP/2.0/UDP a b'])(
+    '`%s` cannot be read',
+    (value) => {
+      expect(parseVia(value)).toBeUndefined();
+    },
+  );
 
   test('[EDGE-RPT-01] [EDGE-TRN-04] writes the source into it', () => {
     expect(marked(`${via};rport`)).toBe(`${via};rport=40001;received=198.51.100.20`);

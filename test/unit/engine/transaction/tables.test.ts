@@ -6,30 +6,9 @@ import { inviteServer } from '../../../../lib/engine/transaction/invite-server.t
 import { nonInviteClient } from '../../../../lib/engine/transaction/non-invite-client.ts';
 import { nonInviteServer } from '../../../../lib/engine/transaction/non-invite-server.ts';
 import type { Table } from '../../../../lib/engine/transaction/table.ts';
+import { machines } from '../../../support/machines.ts';
 
 type AnyTable = Table<string, string, string>;
-
-const machines: readonly {
-  readonly name: string;
-  readonly table: AnyTable;
-  readonly start: string;
-  readonly opening: readonly string[];
-}[] = [
-  { name: 'INVITE server', table: inviteServer as unknown as AnyTable, start: 'proceeding', opening: [] },
-  { name: 'non-INVITE server', table: nonInviteServer as unknown as AnyTable, start: 'trying', opening: [] },
-  {
-    name: 'INVITE client',
-    table: inviteClient as unknown as AnyTable,
-    start: 'calling',
-    opening: ['start-a', 'start-b'],
-  },
-  {
-    name: 'non-INVITE client',
-    table: nonInviteClient as unknown as AnyTable,
-    start: 'trying',
-    opening: ['start-e', 'start-f'],
-  },
-];
 
 function eventsOf(table: AnyTable): string[] {
   return [...new Set(Object.values(table).flatMap((row) => Object.keys(row)))];
@@ -59,7 +38,7 @@ function anyEvents(table: AnyTable): fc.Arbitrary<string[]> {
 
 const count = (all: readonly string[], one: string): number => all.filter((each) => each === one).length;
 
-describe.each(machines)('$name', ({ table, start, opening }) => {
+describe.each(Object.values(machines))('$name', ({ table, start, opening }) => {
   test('leads only to states it has', () => {
     for (const row of Object.values(table))
       for (const taken of Object.values(row)) expect(Object.keys(table)).toContain(taken?.to);
