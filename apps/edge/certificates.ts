@@ -1,7 +1,6 @@
 /** Keeps the certificates of the embedded engine up to date, and tells the operator how that went. */
 import { endOfCertificate, followCertificates, type Follower, type TlsTexts } from '../../lib/config/certificates.ts';
-import { tlsMaterial } from '../../lib/config/engine-options.ts';
-import type { SipConfig } from '../../lib/config/load.ts';
+import { type SipConfig, tlsMaterial } from '../../lib/config/engine-options.ts';
 import type { EngineHandle } from '../../lib/engine/spawn.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';

@@ -1,56 +1,44 @@
-/**
- * The embedded engine as a process of its own, for several edges on one address: each has engine.kind drachtio and connects
- * here. Reads the same file as they do: sip.listen is where SIP comes in, engine.drachtio where edges connect.
- */
-import { parseArguments } from '../../lib/config/arguments.ts';
-import { followCertificates } from '../../lib/config/certificates.ts';
-import { engineOptions, tlsMaterial } from '../../lib/config/engine-options.ts';
-import { load, type Config } from '../../lib/config/load.ts';
-import { startEngine } from '../../lib/engine/engine.ts';
+/** The SIP engine as a process of its own: reads its config, runs, drains on a signal; nothing else. */
+import { createLog } from '../../lib/adapters/pino/log.ts';
+import { readEngineArguments } from '../../lib/config/engine-arguments.ts';
 import { EdgeError } from '../../lib/errors.ts';
+import { runEngine } from './run.ts';
+import { usage } from './usage.ts';
 
-const usage = `Usage: npm run engine -- [--config FILE] [--check]
-
-Runs the SIP engine alone, for edges with engine.kind: drachtio. Listens for SIP on sip.listen, and for edges on
-engine.drachtio.host and port with its secret (DRACHTIO_HOST, DRACHTIO_PORT, DRACHTIO_SECRET).
-`;
+/** One Ctrl-C or one signal to the process group comes twice under npm, which passes on what we already have. */
+const sameSignalMs = 1000;
 
 async function main(): Promise<void> {
-  const asked = parseArguments(process.argv.slice(2));
+  // oxlint-disable-next-line node/no-process-env -- handed to the config, which alone reads it
+  const asked = readEngineArguments(process.argv.slice(2), process.env);
   if (asked.is === 'help') return void process.stdout.write(usage);
   if (asked.is === 'wrong') {
     process.stderr.write(`${asked.why}\n\n${usage}`);
     process.exit(2);
   }
-  const config = load(asked.file === undefined ? {} : { file: asked.file });
-  const control = controlOf(config);
-  if (asked.is === 'check') return void process.stdout.write('The configuration is right.\n');
-  const engine = await startEngine({
-    ...engineOptions(config.sip),
-    control,
-    // edges name the flow with every request, and the cache would beat it for two phones of one address (drachtio-protocol C.3)
-    registrationCache: false,
-  });
-  const { paths, texts, minVersion } = config.sip.tls;
-  const certificates = followCertificates({
-    paths,
-    texts,
-    apply: (found) => engine.useTls(tlsMaterial(found, minVersion)),
-    told: (_outcome, _texts, why) => {
-      const old = why === undefined ? '' : `are wrong, the old ones stay in use: ${why}`;
-      process.stdout.write(`SIP engine: certificates ${old === '' ? 'read again' : old}\n`);
-    },
-  });
-  process.on('SIGHUP', () => void certificates.reload());
-  process.stdout.write(`SIP engine: edges connect to ${control.host}:${engine.controlPort}\n`);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.once(signal, () => void engine.close().then(() => process.exit(0)));
-}
-
-function controlOf({ engine }: Config): { readonly host: string; readonly port: number; readonly secret: string } {
-  if (engine.kind === 'drachtio') return { host: engine.host, port: engine.port, secret: engine.secret.reveal() };
-  const expected = 'expected drachtio, because edges connect to this engine as to a drachtio-server';
-  throw new EdgeError('EDGE_CONFIG_INVALID', `engine.kind: ${expected}, found ${engine.kind}`);
+  const { config, left } = asked;
+  if (asked.is === 'check') {
+    for (const one of left) process.stdout.write(`Left out: ${one}\n`);
+    for (const one of config.warnings) process.stdout.write(`Warning: ${one}\n`);
+    return void process.stdout.write('The configuration is right.\n');
+  }
+  const log = createLog({ level: config.log.level });
+  for (const reason of left) log.warn({ reason }, 'a part of drachtio.conf.xml has no counterpart and is left out');
+  for (const reason of config.warnings) log.warn({ reason }, 'the control port is not as safe as it could be');
+  const engine = await runEngine(config, log);
+  process.on('SIGHUP', () => void engine.reload());
+  let stoppingSince: number | undefined;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stoppingSince === undefined) {
+        stoppingSince = performance.now();
+        void engine.stop().then(() => process.exit(0));
+      } else if (performance.now() - stoppingSince > sameSignalMs) {
+        // a second signal does not wait for anybody
+        process.exit(1);
+      }
+    });
+  }
 }
 
 main().catch((error: unknown) => {

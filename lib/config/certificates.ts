@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { readCertificates, readText, type Tell } from './files.ts';
 import { Secret } from './secret.ts';
 
-export const tlsFileKeys = ['certFile', 'keyFile', 'caFile'] as const;
+export const tlsFileKeys = ['certFile', 'chainFile', 'keyFile', 'caFile'] as const;
 
 /** Absolute paths. */
 export type TlsPaths = { readonly [K in (typeof tlsFileKeys)[number]]?: string };
@@ -18,8 +18,10 @@ export interface TlsTexts {
 
 /** Reads and checks the files; what is wrong is told by the name of the path, and then the result is of no use. */
 export function readTls(paths: TlsPaths, tell: (name: keyof TlsPaths) => Tell): TlsTexts {
-  const { certFile, keyFile, caFile } = paths;
-  const cert = certFile === undefined ? undefined : readCertificates(certFile, tell('certFile'));
+  const { certFile, chainFile, keyFile, caFile } = paths;
+  const first = certFile === undefined ? undefined : readCertificates(certFile, tell('certFile'));
+  const chain = chainFile === undefined ? undefined : readCertificates(chainFile, tell('chainFile'));
+  const cert = first === undefined || chain === undefined ? first : `${first}\n${chain}`;
   const key = keyFile === undefined ? undefined : readKey(keyFile, tell('keyFile'));
   const ca = caFile === undefined ? undefined : readCertificates(caFile, tell('caFile'));
   if (cert !== undefined && key !== undefined && !new X509Certificate(cert).checkPrivateKey(key.object))

@@ -117,6 +117,15 @@ export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [
   return found !== undefined && isIP(found.host) !== 0 ? { address: found.host, port: found.port } : undefined;
 });
 
+/** `host`, `host:port`, `address`, `[address]` or `[address]:port`. */
+function readAdvertised(value: string): SipListener['advertise'] | undefined {
+  const inBrackets = value.startsWith('[') && value.endsWith(']');
+  const bare = inBrackets ? value.slice(1, -1) : value;
+  if (isHost(bare)) return (isIP(bare) === 6) === inBrackets ? { host: bare } : undefined;
+  const found = splitHostPort(value);
+  return found !== undefined && found.port > 0 && isHost(found.host) ? found : undefined;
+}
+
 export const sipListener = parsed<SipListener>(
   'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss',
   (value) => {

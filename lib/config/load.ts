@@ -5,7 +5,8 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
-import { keyInFile, readTls, tlsFileKeys, type TlsPaths, type TlsTexts } from './certificates.ts';
+import { assembleSip, readTlsFiles, type SipConfig, type TlsFiles } from './engine-options.ts';
+import type { EngineSections } from './engine-sections.ts';
 import { readCertificates, readSigningKey } from './files.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -18,6 +19,7 @@ import {
   readConfig,
   type Reading,
   valueAt,
+  yamlSource,
 } from './tree.ts';
 
 type Raw = Camel<z.output<typeof configSchema>>;
@@ -37,17 +39,15 @@ export type PushAppConfig = Omit<Raw['push']['apps'][number], 'key' | 'keyFile' 
 };
 
 export type EngineConfig =
-  | { readonly kind: 'embedded' }
-  | { readonly kind: 'drachtio'; readonly host: string; readonly port: number; readonly secret: Secret };
-
-/** Its certificates already read. */
-export type SipConfig = Omit<Raw['sip'], 'tls'> & {
-  readonly tls: {
-    readonly paths: TlsPaths;
-    readonly texts: TlsTexts;
-    readonly minVersion: Raw['sip']['tls']['minVersion'];
-  };
-};
+  | ({ readonly kind: 'embedded' } & EngineSections)
+  | {
+      readonly kind: 'drachtio';
+      readonly host: string;
+      readonly port: number;
+      readonly secret: Secret;
+      readonly tls?: { readonly ca?: string; readonly serverName?: string };
+      readonly maxFrameOctets: number;
+    };
 
 export type StoreConfig =
   /** `path` is absolute */
@@ -78,40 +78,33 @@ export interface LoadOptions {
 
 /** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. */
 export function load({ file, env = process.env }: LoadOptions = {}): Config {
-  const { raw, folder, files } = readConfig({
-    schema: configSchema,
-    keys: configKeys,
-    file: file ?? nonEmpty(env['REVEILLE_CONFIG']),
-    env,
-    files: readFiles,
-  });
-  return freeze(assemble(raw, folder, files));
+  const source = yamlSource(file ?? nonEmpty(env['REVEILLE_CONFIG']));
+  const { raw, files } = readConfig({ schema: configSchema, keys: configKeys, source, env, files: readFiles });
+  return freeze(assemble(raw, source.folder, files));
 }
 
 type AppFiles = ReadonlyMap<number, { readonly key?: Secret; readonly ca?: string }>;
-
 interface Files {
   readonly apps: AppFiles;
-  readonly tls: { readonly paths: TlsPaths; readonly texts: TlsTexts };
+  readonly tls: TlsFiles;
+  /** certificates to trust at the control port of a drachtio-server */
+  readonly engineCa: string | undefined;
 }
 
 const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tellAt) => ({
   apps: readAppFiles(tree, folder, tellAt),
-  tls: readTlsFiles(tree, folder, tellAt),
+  tls: readTlsFiles(['sip', 'tls'], tree, folder, tellAt),
+  engineCa: readEngineCa(tree, folder, tellAt),
 });
 
 type ReadSome<T> = (...from: Parameters<Reading<typeof configSchema, Files>['files']>) => T;
 
-const readTlsFiles: ReadSome<Files['tls']> = (tree, folder, tellAt) => {
-  const paths: { -readonly [K in keyof TlsPaths]: TlsPaths[K] } = {};
-  for (const key of tlsFileKeys) {
-    const path = valueAt(tree, ['sip', 'tls', keyInFile(key)]);
-    if (typeof path === 'string' && path !== '') paths[key] = resolve(folder, path);
-  }
-  return {
-    paths,
-    texts: readTls(paths, (name) => (expected, found) => tellAt(['sip', 'tls', keyInFile(name)], expected, found)),
-  };
+const readEngineCa: ReadSome<string | undefined> = (tree, folder, tellAt) => {
+  const at = ['engine', 'drachtio', 'ca_file'];
+  const file = valueAt(tree, at);
+  if (typeof file !== 'string' || file === '' || valueAt(tree, ['engine', 'drachtio', 'transport']) !== 'tls')
+    return undefined;
+  return readCertificates(resolve(folder, file), (expected, found) => tellAt(at, expected, found));
 };
 
 /** Signing keys and certificates by app. */
@@ -141,15 +134,18 @@ const readAppFiles: ReadSome<AppFiles> = (tree, folder, tellAt) => {
   return found;
 };
 
+function assembleEngine({ kind, drachtio, limits, timers }: Raw['engine'], ca: string | undefined): EngineConfig {
+  const { host, port, secret, transport, serverName, maxFrameOctets } = drachtio;
+  if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', limits, timers };
+  const tls = { ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) };
+  return { kind, host, port, secret, maxFrameOctets, ...(transport === 'tls' ? { tls } : {}) };
+}
+
 function assemble(raw: Raw, folder: string, files: Files): Config {
-  const { drachtio } = raw.engine;
   return {
     ...raw,
-    sip: { ...raw.sip, tls: { ...files.tls, minVersion: raw.sip.tls.minVersion } },
-    engine:
-      raw.engine.kind === 'drachtio' && drachtio.secret !== undefined
-        ? { kind: 'drachtio', host: drachtio.host, port: drachtio.port, secret: drachtio.secret }
-        : { kind: 'embedded' },
+    sip: assembleSip(raw.sip, files.tls),
+    engine: assembleEngine(raw.engine, files.engineCa),
     store: assembleStore(raw.store, folder),
     push: {
       ...raw.push,

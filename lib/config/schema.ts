@@ -1,5 +1,6 @@
 /** Every key of the config: what it means, what it may be, its default and the environment variable that wins over the file. */
 import { z } from 'zod';
+import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
 import { mistake } from './mistake.ts';
 import { sip } from './sip-schema.ts';
@@ -45,8 +46,21 @@ const engine = z
           doc: 'Its shared secret; required when engine.kind is drachtio.',
           env: 'DRACHTIO_SECRET',
         }),
+        transport: fallback(oneOf('tcp', 'tls'), 'tcp', {
+          doc: 'How to reach the control port. Without TLS everybody on the way reads the secret and every message.',
+          env: 'DRACHTIO_TRANSPORT',
+        }),
+        ca_file: optional(filePath, {
+          doc: 'PEM certificates to trust at the control port instead of those Node knows; read when transport is tls.',
+        }),
+        server_name: optional(host, { doc: 'Name in the certificate of the control port, when it is not the host.' }),
+        max_frame_octets: fallback(integer(4096, 1_000_000, 'octets'), 12_200, {
+          doc: 'Largest message with its control line. A drachtio-server goes deaf beyond the default; `npm run engine` takes 1000000.',
+        }),
       })
       .prefault({}),
+    limits: limitsSection.prefault({}),
+    timers: timersSection.prefault({}),
   })
   .check((context) => {
     const { kind, drachtio } = context.value;
@@ -292,6 +306,13 @@ const push = z.strictObject({
   }),
 });
 
+export const logSection = z.strictObject({
+  level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
+    doc: 'Least important line that is written.',
+    env: 'REVEILLE_LOG_LEVEL',
+  }),
+});
+
 /** The whole file; the names are those of YAML. */
 export const configSchema = z
   .strictObject({
@@ -320,14 +341,7 @@ export const configSchema = z
         }),
       })
       .prefault({}),
-    log: z
-      .strictObject({
-        level: fallback(oneOf('silent', 'error', 'warn', 'info', 'debug'), 'info', {
-          doc: 'Least important line that is written.',
-          env: 'REVEILLE_LOG_LEVEL',
-        }),
-      })
-      .prefault({}),
+    log: logSection.prefault({}),
   })
   .check((context) => {
     const { domains, push: pushed, sip: listening, engine: used } = context.value;

@@ -23,6 +23,7 @@ const tls = z.strictObject({
     doc: 'PEM certificate of the edge with its chain, for the listeners tls and wss. Read again when it changes and on SIGHUP; connections that stand go on.',
     env: 'REVEILLE_TLS_CERT_FILE',
   }),
+  chain_file: optional(filePath, { doc: 'PEM certificates of the chain, when they are not in cert_file.' }),
   key_file: optional(filePath, { doc: 'PEM private key of that certificate.', env: 'REVEILLE_TLS_KEY_FILE' }),
   ca_file: optional(filePath, {
     doc: 'PEM certificates to trust at a PBX on TLS, instead of those Node knows. Its certificate must be for the name or address in upstream.',

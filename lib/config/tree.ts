@@ -32,35 +32,54 @@ export interface ConfigMistake {
 export type Environment = Readonly<Record<string, string | undefined>>;
 export type KeyPath = readonly (string | number)[];
 
+/** A tree before its check. Keys are those of the schema, whatever the file calls them. */
+export interface Source {
+  /** for the operator: the file */
+  readonly name: string;
+  /** where relative paths count from */
+  readonly folder: string;
+  readonly tree: Record<string, unknown>;
+  /** what the file calls a key, where that is not the key itself */
+  readonly named?: ReadonlyMap<string, string>;
+}
+
+/** A YAML file, or nothing but the environment. Throws EDGE_CONFIG_INVALID when it cannot be read. */
+export function yamlSource(file: string | undefined): Source {
+  return file === undefined
+    ? { name: 'defaults and environment', folder: process.cwd(), tree: {} }
+    : { name: file, folder: dirname(resolve(file)), tree: readYaml(file) };
+}
+
 export interface Reading<S extends z.ZodType, F> {
   readonly schema: S;
   readonly keys: readonly KeyRow[];
-  readonly file: string | undefined;
+  readonly source: Source;
   readonly env: Environment;
   /** Reads the files the tree names. Gets the tree and not the result, so that a missing file is told with all the rest. */
   readonly files: (tree: unknown, folder: string, tell: (path: KeyPath, expected: string, found: string) => void) => F;
 }
 
-/** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. `folder` is where relative paths count from. */
+/** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. */
 export function readConfig<S extends z.ZodType, F>({
   schema,
   keys,
-  file,
+  source,
   env,
   files: readFiles,
-}: Reading<S, F>): { readonly raw: Camel<z.output<S>>; readonly folder: string; readonly files: F } {
-  const source = file ?? 'defaults and environment';
-  const tree = file === undefined ? {} : readYaml(file);
+}: Reading<S, F>): { readonly raw: Camel<z.output<S>>; readonly files: F } {
+  const { tree, folder, named } = source;
   const fromEnv = applyEnv(keys, tree, env);
   const mistakes: ConfigMistake[] = [];
   const result = schema.safeParse(tree);
   if (!result.success) mistakes.push(...result.error.issues.flatMap((issue) => explain(keys, issue, tree, fromEnv)));
-  const folder = file === undefined ? process.cwd() : dirname(resolve(file));
   const files = readFiles(tree, folder, (path, expected, found) =>
     mistakes.push({ key: printPath(path), expected, found }),
   );
-  if (!result.success || mistakes.length > 0) throw invalid(source, mistakes);
-  return { raw: camel(result.data) as Camel<z.output<S>>, folder, files };
+  if (!result.success || mistakes.length > 0) {
+    const told = mistakes.map((mistake) => ({ ...mistake, key: named?.get(mistake.key) ?? mistake.key }));
+    throw invalid(source.name, told);
+  }
+  return { raw: camel(result.data) as Camel<z.output<S>>, files };
 }
 
 function readYaml(file: string): Record<string, unknown> {

@@ -132,16 +132,23 @@ export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
   const merged = mergeTargets(targets);
   for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
   for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
-  for (const { device, flow } of merged) if (flow !== undefined) call.ring(device, flow);
+  for (const { device, flow, next } of merged) if (flow !== undefined) call.ring(device, flow, next);
   return call.settle();
 }
 
-/** Several flows of one phone (RFC 5626 7) are one target: the first flow worth trying is tried, the others are not. */
-function mergeTargets(targets: readonly Target[]): readonly Target[] {
-  const merged = new Map<DeviceId, Target>();
+/** Several flows of one phone (RFC 5626 7) are one target: the first one worth trying is tried, and `next` when that one is dead. */
+function mergeTargets(targets: readonly Target[]): readonly (Target & { readonly next: string | undefined })[] {
+  const merged = new Map<DeviceId, Target & { readonly next: string | undefined }>();
   for (const target of targets) {
-    const { device, flow, canPush } = merged.get(target.device) ?? target;
-    merged.set(device, { device, flow: flow ?? target.flow, canPush: canPush || target.canPush });
+    const known = merged.get(target.device);
+    const flow = known?.flow ?? target.flow;
+    const next = known?.next ?? (target.flow === flow ? undefined : target.flow);
+    merged.set(target.device, {
+      device: target.device,
+      flow,
+      next,
+      canPush: known?.canPush === true || target.canPush,
+    });
   }
   return [...merged.values()];
 }
@@ -241,14 +248,14 @@ class Draft {
     this.#change(id, { state: 'waiting', awaited: true });
   }
 
-  /** Starts a leg to a device that has none which is not cancelled. */
-  ring(id: DeviceId, flow: string): void {
+  /** Starts a leg to a device that has none which is not cancelled. `next`: another flow of it, for when this one is dead. */
+  ring(id: DeviceId, flow: string, next?: string): void {
     const device = this.devices.get(id);
     if (device === undefined || device.state === 'ringing' || device.state === 'done') return;
     this.#stopPush(id);
     const leg = `${id}/${device.legs + 1}`;
     this.#legs.set(leg, { device: id, flow, heard: false, silent: false, cancelled: false });
-    this.#change(id, { state: 'ringing', push: 'none', awaited: false, legs: device.legs + 1, newerFlow: undefined });
+    this.#change(id, { state: 'ringing', push: 'none', awaited: false, legs: device.legs + 1, newerFlow: next });
     if (!this.#ringTimerStarted) {
       this.#ringTimerStarted = true;
       this.#effects.push({ do: 'start-ring-timer' });

@@ -30,7 +30,13 @@ export interface Counters {
   backlogClosed: number;
   /** peers we connected to whose certificate was not good */
   certificatesRefused: number;
+  /** connections and frames refused at the control port, wrong secrets among them */
   controlRefused: number;
+  wrongSecrets: number;
+  /** times an app did not read what it was given, so that others got the new requests */
+  appsBehind: number;
+  /** apps cut off because they stayed behind, or sent half a frame */
+  appsClosed: number;
   serverTransactions: number;
   clientTransactions: number;
   dialogs: number;
@@ -43,6 +49,8 @@ export interface Counters {
   /** large requests tried over TCP instead of UDP, and those that came back to UDP */
   tcpForSize: number;
   tcpFallbacks: number;
+  /** octets that apps have not read yet; set when it is asked for */
+  appBacklog: number;
   /** faults inside the engine that were caught at a socket; must stay 0 */
   faults: number;
 }
@@ -65,6 +73,9 @@ export function zeroCounters(): Counters {
     backlogClosed: 0,
     certificatesRefused: 0,
     controlRefused: 0,
+    wrongSecrets: 0,
+    appsBehind: 0,
+    appsClosed: 0,
     serverTransactions: 0,
     clientTransactions: 0,
     dialogs: 0,
@@ -74,6 +85,7 @@ export function zeroCounters(): Counters {
     failovers: 0,
     tcpForSize: 0,
     tcpFallbacks: 0,
+    appBacklog: 0,
     faults: 0,
   };
 }

@@ -1,7 +1,8 @@
 /** The shell of the embedded SIP engine: wires transports, transactions, dialogs and the control port, in the caller's thread. */
-import { ControlServer, type SipFrames } from './control/server.ts';
 import type { AppLink } from './control/app-link.ts';
+import type { SipFrames } from './control/commands.ts';
 import { Routes } from './control/routes.ts';
+import { ControlServer } from './control/server.ts';
 import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
@@ -29,9 +30,19 @@ export interface Engine {
   readonly controlPort: number;
   /** where it really listens, in the order of the options */
   readonly listeners: readonly ListeningAt[];
+  /** undefined when apps cannot connect over TLS */
+  readonly controlTlsPort: number | undefined;
   counters(): Counters;
+  /** From now on what would begin a call or a subscription is refused with 503; everything else goes on. */
+  drain(): void;
+  /** Calls, subscriptions and requests without a final answer that an app still takes care of. */
+  readonly busy: number;
+  /** Ends every call: BYE for those that stand, 503 for those that do not. */
+  hangUp(): void;
   /** New certificates for connections made from now on. Throws, and goes on with the old, when they cannot be used. */
   useTls(material: TlsMaterial): void;
+  /** The same for the TLS port of the apps; certificate chain and private key in PEM. */
+  useControlTls(cert: string, key: string): void;
   /** Stops at once: no BYE, no answers. */
   close(): Promise<void>;
 }
@@ -149,9 +160,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   let control: ControlServer;
   try {
     control = await ControlServer.open({
-      host: options.control.host ?? '127.0.0.1',
-      port: options.control.port,
-      secret: options.control.secret,
+      at: options.control,
       limits: settings.limits,
       counters,
       routes,
@@ -168,9 +177,19 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   return {
     controlPort: control.port,
+    controlTlsPort: control.tlsPort,
     listeners: transports.listeners.map(({ transport, address, port }) => ({ transport, address, port })),
-    counters: () => ({ ...counters }),
+    counters: () => ({ ...counters, appBacklog: control.backlog }),
+    drain: () => serverSide.drain(),
+    get busy() {
+      return serverSide.waiting + dialogs.owned;
+    },
+    hangUp: () => {
+      serverSide.giveUp();
+      for (const dialog of dialogs.all()) if (dialog.confirmed) clientSide.endDialog(dialog, 'Shutdown');
+    },
     useTls: (material) => transports.useTls(material),
+    useControlTls: (cert, key) => control.useTls(cert, key),
     close: async () => {
       uas = undefined;
       uac = undefined;

@@ -48,8 +48,14 @@ export interface Limits {
   readonly headBytes: number;
   /** one control frame from an app */
   readonly frameBytes: number;
+  /** connected apps */
+  readonly apps: number;
+  /** octets waiting to be read by one app before others get the new requests, until it has read them all */
+  readonly appPauseBytes: number;
   /** octets waiting to be read by one app before its connection is closed */
   readonly appBacklogBytes: number;
+  /** how long an app may be behind before its connection is closed */
+  readonly appStallMs: number;
   /** octets waiting to be read by one SIP peer before its connection is closed */
   readonly peerBacklogBytes: number;
   /** accepted and not yet closed, of all listeners together */
@@ -76,6 +82,19 @@ export interface Limits {
   readonly answerBytes: number;
 }
 
+/** Where apps connect. */
+export interface ControlAt {
+  readonly secret: string;
+  /** 127.0.0.1 when absent */
+  readonly host?: string;
+  /** 0 asks the system for a free port */
+  readonly port: number;
+  /** A Unix socket instead of host and port. One whose name begins with NUL leaves no file behind (Linux only). */
+  readonly path?: string;
+  /** a second port on the same host; certificate chain and private key in PEM */
+  readonly tls?: { readonly port: number; readonly cert: string; readonly key: string };
+}
+
 export interface EngineOptions {
   readonly listen: readonly ListenAt[];
   /** as `advertise`, for every listener that has none of its own */
@@ -86,7 +105,7 @@ export interface EngineOptions {
   readonly tcpAboveBytes?: number;
   readonly tls?: TlsMaterial;
   readonly webSocket?: WebSocketOptions;
-  readonly control: { readonly host?: string; readonly port: number; readonly secret: string };
+  readonly control: ControlAt;
   readonly timers?: Partial<Timers>;
   readonly limits?: Partial<Limits>;
   /** send to the connection a device registered on, found by user@host of its Contact (default true) */
@@ -113,7 +132,10 @@ const defaultLimits: Limits = {
   headers: 256,
   headBytes: 16_384,
   frameBytes: 1_048_576,
+  apps: 64,
+  appPauseBytes: 16 * 1_048_576,
   appBacklogBytes: 64 * 1_048_576,
+  appStallMs: 30_000,
   peerBacklogBytes: 1_048_576,
   connections: 50_000,
   connectionsPerAddress: 2000,

@@ -60,6 +60,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'invalid request-uri: ');
       return;
     }
+    if (this.#byBranch.size >= this.#core.settings.limits.transactions) {
+      this.#core.counters.overload++;
+      app.notOk(msgId, 'too many requests without an answer');
+      return;
+    }
     const next = nextHop === '' ? uri : parseUri(nextHop);
     if (next === undefined) {
       app.notOk(msgId, nextHop === '' ? 'invalid request-uri: ' : 'Error creating sip transaction for uac request');

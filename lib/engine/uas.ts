@@ -20,6 +20,8 @@ import type { Flow } from './transport/flow.ts';
 
 /** Methods that get 503 while no app wants them; anything else is 405 or 501. */
 const served = new Set(['INVITE', 'REGISTER', 'OPTIONS', 'MESSAGE', 'SUBSCRIBE', 'NOTIFY', 'PUBLISH', 'INFO']);
+/** What is refused while the engine drains: new calls and subscriptions, and the question whether we take any. */
+const refusedInDrain = new Set(['INVITE', 'SUBSCRIBE', 'OPTIONS']);
 /** Methods that mean nothing outside a dialog. */
 const needDialog = new Set(['INVITE', 'BYE', 'UPDATE', 'PRACK']);
 const allow =
@@ -35,6 +37,7 @@ export class Uas implements ServerHost {
   readonly #answered: AnsweredRequests;
   /** of all transactions together */
   #octets = 0;
+  #draining = false;
 
   constructor(core: Core) {
     this.#core = core;
@@ -53,6 +56,23 @@ export class Uas implements ServerHost {
   /** Transactions the engine holds, and answers kept for copies. */
   get sizes(): { readonly open: number; readonly answered: number } {
     return { open: this.#byKey.size, answered: this.#answered.size };
+  }
+
+  /** Requests an app may still answer. */
+  get waiting(): number {
+    return this.#byId.size;
+  }
+
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Nobody will answer any more: refuses what waits. */
+  giveUp(): void {
+    for (const transaction of this.#byId.values()) {
+      this.#answer(transaction, 503, 'Service Unavailable');
+      if (transaction.dialog?.confirmed === false) this.#end(transaction.dialog);
+    }
   }
 
   /** True while the request waits for its first answer. */
@@ -130,10 +150,19 @@ export class Uas implements ServerHost {
       this.#answer(transaction, 481, 'Call/Transaction Does Not Exist');
       return;
     }
+    if (this.#draining && refusedInDrain.has(method)) {
+      counters.overload++;
+      this.#answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      return;
+    }
     // srf unescapes method names: `RE%47ISTER` must not become REGISTER there
     const app = method.includes('%') ? undefined : routes.next(method);
     if (app === undefined) {
-      if (served.has(method)) this.#answer(transaction, 503, 'Service Unavailable');
+      // apps there are, but none that reads what it is given
+      if (routes.has(method)) {
+        counters.overload++;
+        this.#answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      } else if (served.has(method)) this.#answer(transaction, 503, 'Service Unavailable');
       else if (method === 'REFER') this.#answer(transaction, 405, 'Method Not Allowed', allow);
       else this.#answer(transaction, 501, 'Not Implemented');
       return;

@@ -174,6 +174,9 @@ export const metrics = {
       'backlogClosed',
       'certificatesRefused',
       'controlRefused',
+      'wrongSecrets',
+      'appsBehind',
+      'appsClosed',
       'dnsFailures',
       'failovers',
       'tcpForSize',
@@ -182,7 +185,7 @@ export const metrics = {
     ],
   }),
   engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
-    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps'],
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps', 'appBacklog'],
   }),
   certificateReloads: counter(
     'reveille_certificate_reloads_total',

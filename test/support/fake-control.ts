@@ -27,7 +27,7 @@ export class FakeControl {
     server.on('connection', (socket) => {
       this.connections++;
       this.#socket = socket;
-      const reader = new FrameReader();
+      const reader = new FrameReader(1_000_000);
       socket.on('error', () => {});
       socket.on('data', (chunk) => {
         reader.read(chunk, (payload) => {

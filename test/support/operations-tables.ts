@@ -1,4 +1,6 @@
-/** The tables of docs/operations.md, made from the code they are about. */
+/** The tables of docs/operations.md and docs/engine.md, made from the code they are about. */
+import { engineConfigKeys } from '../../lib/config/engine-config.ts';
+import type { KeyRow } from '../../lib/config/keys.ts';
 import { configKeys } from '../../lib/config/schema.ts';
 import { errorTable } from '../../lib/errors.ts';
 import { metrics } from '../../lib/telemetry/metrics.ts';
@@ -9,19 +11,23 @@ function written(value: unknown): string {
   return code(String(value));
 }
 
+function keyTable(keys: readonly KeyRow[]): string {
+  return table(
+    ['key', 'what it may be', 'default', 'variable', 'what it does'],
+    keys.map((key) => [
+      code(key.path),
+      key.expected,
+      key.presence === 'default' ? written(key.fallback) : key.presence,
+      key.env === undefined ? '' : code(key.env),
+      key.doc,
+    ]),
+  );
+}
+
 /** By the name in the marker that stands before the table. */
-export const tables: Readonly<Record<'config' | 'metrics' | 'errors', () => string>> = {
-  config: () =>
-    table(
-      ['key', 'what it may be', 'default', 'variable', 'what it does'],
-      configKeys.map((key) => [
-        code(key.path),
-        key.expected,
-        key.presence === 'default' ? written(key.fallback) : key.presence,
-        key.env === undefined ? '' : code(key.env),
-        key.doc,
-      ]),
-    ),
+export const tables: Readonly<Record<'config' | 'engine' | 'metrics' | 'errors', () => string>> = {
+  config: () => keyTable(configKeys),
+  engine: () => keyTable(engineConfigKeys),
   metrics: () =>
     table(
       ['metric', 'kind', 'labels', 'what it tells'],

@@ -63,9 +63,10 @@ export class Program {
     }
   }
 
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  /** Killed when it has not ended `withinMs` after the signal. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM', withinMs = 3000): Promise<void> {
     this.#child.kill(signal);
-    const force = setTimeout(() => this.#child.kill('SIGKILL'), 3000);
+    const force = setTimeout(() => this.#child.kill('SIGKILL'), withinMs);
     await this.ended;
     clearTimeout(force);
   }

@@ -14,17 +14,20 @@ export interface Prometheus {
 export interface PrometheusOptions {
   /** also CPU, memory, event loop and garbage collection of this process */
   readonly processMetrics: boolean;
+  /** the metrics of the catalogue this process has; all when left out. The others must not be used. */
+  readonly only?: readonly MetricKey[];
 }
 
 type Values = Readonly<Record<string, string>>;
 type AnyMetric = Counter | Gauge | Histogram;
 
-export function createPrometheus({ processMetrics }: PrometheusOptions = { processMetrics: true }): Prometheus {
+export function createPrometheus({ processMetrics, only }: PrometheusOptions = { processMetrics: true }): Prometheus {
+  const own = Object.entries(metrics).filter(([key]) => only === undefined || only.includes(key as MetricKey));
   const registry = new Registry();
   if (processMetrics) collectDefaultMetrics({ register: registry });
 
   const made = new Map<MetricKey, AnyMetric>();
-  for (const [key, spec] of Object.entries(metrics)) {
+  for (const [key, spec] of own) {
     const common = { name: spec.name, help: spec.help, labelNames: Object.keys(spec.labels), registers: [registry] };
     const metric =
       spec.type === 'counter'
@@ -37,7 +40,7 @@ export function createPrometheus({ processMetrics }: PrometheusOptions = { proce
 
   const telemetry = bind(made);
   // a series that exists from the start can be alerted on before its first event
-  for (const [key, spec] of Object.entries(metrics))
+  for (const [key, spec] of own)
     if (spec.type === 'counter') for (const values of combinations(spec.labels)) start(made, key, values);
 
   const readers: ((telemetry: Telemetry) => void | Promise<void>)[] = [];

@@ -12,6 +12,7 @@ import { Exchange, type Counts, type Surroundings } from './exchange.ts';
 import { readListeners } from './flow.ts';
 import { SrfLegs } from './leg.ts';
 import { Link, type Line } from './link.ts';
+import type { EngineAt } from './wire.ts';
 
 /** Everything the library knows but ACK and CANCEL, which no engine offers to whoever is new. */
 export const routedMethods: readonly string[] = [
@@ -29,9 +30,7 @@ export const routedMethods: readonly string[] = [
   'PRACK',
 ];
 
-export interface SrfOptions {
-  readonly host: string;
-  readonly port: number;
+export interface SrfOptions extends EngineAt {
   readonly secret: string;
   /** goes into every flow; see Flow.engine */
   readonly engineId: string;
@@ -52,7 +51,7 @@ export interface SrfOptions {
   readonly onUp?: (hostports: readonly string[]) => void;
   /** the connection is lost; every dialog, leg and request on it has been told */
   readonly onDown?: () => void;
-  /** for the log: an attempt to connect failed, or a fault of ours while a frame was handled */
+  /** for the log: attempts to connect fail, for a reason not told before, or a fault of ours while a frame was handled */
   readonly onTrouble?: (what: 'connect-failed' | 'fault', cause: unknown) => void;
 }
 
@@ -113,9 +112,13 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
 
   let settle: { resolve: (edge: SrfEdge) => void; reject: (error: Error) => void } | undefined;
   let lastFailure = 'no answer';
-  const link = new Link(options.methods ?? routedMethods, {
+  /** the reason told last; '' once the connection stood */
+  let told = '';
+  const { host, port } = options;
+  const link = new Link(options.methods ?? routedMethods, options, {
     up: (line, listeners) => {
       hostports = listeners;
+      told = '';
       current = new Exchange(line, readListeners(listeners), surroundings);
       exchanges.set(line, current);
       current.dismiss(unanswered);
@@ -135,7 +138,9 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     sip: (line, tokens, text) => exchanges.get(line)?.take(tokens, text),
     failed: (why) => {
       lastFailure = why;
-      if (!closed) options.onTrouble?.('connect-failed', why);
+      if (why === told || closed) return;
+      told = why;
+      options.onTrouble?.('connect-failed', why);
     },
     fault: (error) => options.onTrouble?.('fault', error),
   });
@@ -148,7 +153,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       reject(
         new EdgeError(
           'EDGE_ENGINE_UNAVAILABLE',
-          `The SIP engine at ${options.host}:${options.port} did not accept us (${lastFailure}). Check address, port and secret.`,
+          `The SIP engine at ${host}:${port} did not accept us (${lastFailure}). Check address, port and secret.`,
         ),
       );
     });
@@ -159,8 +164,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       },
       reject,
     };
-    const { host, port, secret } = options;
-    link.connect({ host, port, secret, enablePing: true, reconnect: { retryMaxDelay: 2000 } });
+    link.start();
   });
 }
 

@@ -5,27 +5,44 @@
 
 /** Cuts a stream into payloads. Anything that is no frame is a fault of the engine and ends the connection. */
 export class FrameReader {
-  #rest: Buffer | undefined;
+  readonly #maxBytes: number;
+  #chunks: Buffer[] = [];
+  #held = 0;
+  /** octets needed before it is worth looking again: a large frame in many chunks is put together once */
+  #wanted = 1;
+
+  /** `maxBytes`: longest payload */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
 
   /** Calls `take` for every payload completed by this chunk; false when the stream cannot be understood any more. */
   read(chunk: Buffer, take: (payload: string, octets: Buffer) => void): boolean {
-    const data = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#chunks.push(chunk);
+    this.#held += chunk.length;
+    if (this.#held < this.#wanted) return true;
+    const data = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks, this.#held);
     let at = 0;
+    this.#wanted = 1;
     while (at < data.length) {
       const hash = data.indexOf(35, at);
       const digits = hash < 0 ? data.length - at : hash - at;
       if (digits > 9) return false;
       const length = decimal(data, at, at + digits);
-      if (length < 0 || (hash >= 0 && digits === 0)) return false;
-      if (hash < 0 || hash + 1 + length > data.length) break;
+      if (length < 0 || length > this.#maxBytes || (hash >= 0 && digits === 0)) return false;
+      if (hash < 0 || hash + 1 + length > data.length) {
+        this.#wanted = hash < 0 ? data.length - at + 1 : hash + 1 + length - at;
+        break;
+      }
       if (length > 0) {
         const octets = data.subarray(hash + 1, hash + 1 + length);
         take(octets.toString('latin1'), octets);
       }
       at = hash + 1 + length;
     }
+    this.#held = data.length - at;
     // a copy, so that a few octets do not keep a whole chunk alive
-    this.#rest = at === data.length ? undefined : at === 0 ? data : Buffer.from(data.subarray(at));
+    this.#chunks = this.#held === 0 ? [] : [at === 0 ? data : Buffer.from(data.subarray(at))];
     return true;
   }
 }

@@ -1,12 +1,13 @@
 /**
- * The connection to the engine: drachtio-srf's agent connects, authenticates, announces the routes, pings and connects
- * again; frames that carry SIP are read and written here, because the library parses every message three times and keeps
+ * The connection to the engine: drachtio-srf's agent authenticates, announces the routes and pings, over the connections of
+ * wire.ts; frames that carry SIP are read and written here, because the library parses every message three times and keeps
  * CANCELs by Call-ID only (measured: 140 us a relayed REGISTER through srf's objects, 55 this way).
  */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import DrachtioAgent from 'drachtio-srf/lib/drachtio-agent.js';
 import { FrameReader, frame } from './frames.ts';
+import { type EngineAt, Wire } from './wire.ts';
 
 /** What the engine said to one frame of ours. `fields` start with OK, NOK or NO; `text` is the SIP message after it. */
 export interface Reply {
@@ -14,6 +15,13 @@ export interface Reply {
   readonly fields: readonly string[];
   readonly text: () => string;
 }
+
+/** Longest frame taken from the engine: its largest message, and room to spare. */
+const maxFrame = 4 * 1_048_576;
+/** Octets the engine has not read yet before its connection is given up. */
+const maxBacklog = 64 * 1_048_576;
+/** It answers a ping each 15 s, so one that has been silent for so long is gone, whatever TCP says. */
+const silentMs = 40_000;
 
 /** The connection went down before the engine answered. */
 export const lost: Reply = { ok: false, fields: ['NOK', 'control connection lost'], text: () => '' };
@@ -24,6 +32,8 @@ export class Line {
   alive = true;
   /** authenticated */
   up = false;
+  /** when the engine was heard last, by performance.now() */
+  heard = performance.now();
   readonly #waiting = new Map<string, (reply: Reply) => void>();
   #out = '';
 
@@ -52,7 +62,10 @@ export class Line {
   readonly #flush = (): void => {
     const out = this.#out;
     this.#out = '';
-    if (out !== '' && this.alive && !this.socket.destroyed) this.socket.write(out, 'latin1');
+    if (out === '' || !this.alive || this.socket.destroyed) return;
+    if (this.socket.writableLength + out.length > maxBacklog)
+      this.socket.destroy(new Error(`it did not read ${maxBacklog} octets`));
+    else this.socket.write(out, 'latin1');
   };
 
   /** What was sent goes out, then nothing more: every held INVITE has its answer here when we stop. */
@@ -84,11 +97,11 @@ export class Line {
 export interface LinkEvents {
   /** authenticated, routes announced */
   up(line: Line, hostports: readonly string[]): void;
-  /** this line is gone; the library is already trying again */
+  /** this line is gone; another one is tried for */
   down(line: Line): void;
   /** a `sip` frame; `text` is the SIP message with its head read as UTF-8 and its body as octets */
   sip(line: Line, tokens: readonly string[], text: string): void;
-  /** cannot connect or was refused; the library tries again */
+  /** cannot connect or was refused; it is tried again. The words are the same for the same reason. */
   failed(why: string): void;
   /** an exception while a frame was handled; the frame is lost, the link goes on */
   fault(error: unknown): void;
@@ -97,27 +110,54 @@ export interface LinkEvents {
 export class Link extends DrachtioAgent {
   readonly #events: LinkEvents;
   readonly #lines = new Map<Socket, Line>();
+  readonly #wire: Wire;
+  /** it was told why this attempt failed */
+  #failed = false;
 
-  constructor(methods: readonly string[], events: LinkEvents) {
+  constructor(methods: readonly string[], at: EngineAt & { readonly secret: string }, events: LinkEvents) {
     super(() => {
       // every request is taken in #take; the library never sees one
     });
     this.#events = events;
     for (const method of methods) this.route(method.toLowerCase());
-    this.on('error', (error: unknown) => events.failed(error instanceof Error ? error.message : String(error)));
+    this.secret = at.secret;
+    this.tags = [];
+    const wire = new Wire(at);
+    this.#wire = wire;
+    this.wp = wire;
+    // an error of several addresses at once has no message
+    wire.on('error', (error: NodeJS.ErrnoException) => this.#fail(error.message || (error.code ?? 'unknown error')));
+    wire.on('connect', (socket: Socket) => this._onConnect(socket));
+    wire.on('close', (socket: Socket) => this._onClose(socket));
+    wire.on('ping', ({ socket }: { readonly socket: Socket }) => {
+      const line = this.#lines.get(socket);
+      if (line !== undefined && performance.now() - line.heard > silentMs) socket.destroy(new Error('it is silent'));
+    });
     this.on('connect', (error: Error | null) => {
-      if (error) events.failed(error.message);
+      if (!error) return;
+      wire.refused();
+      this.#fail('it does not know our secret');
     });
   }
 
+  #fail(why: string): void {
+    this.#failed = true;
+    this.#events.failed(why);
+  }
+
+  /** Begins, and connects again whenever the connection is lost. */
+  start(): void {
+    this.#wire.connect({ enablePing: true });
+  }
+
   override _onConnect(socket: Socket): void {
-    socket.setNoDelay(true); // the library forgets it on a reconnect
+    this.#failed = false;
     const line = new Line(socket);
     this.#lines.set(socket, line);
-    // our reader instead of the library's, which turns octets that are not UTF-8 into replacement characters
-    const reader = new FrameReader();
-    socket.removeAllListeners('data');
+    // the library's reader turns octets that are not UTF-8 into replacement characters
+    const reader = new FrameReader(maxFrame);
     socket.on('data', (chunk: Buffer) => {
+      line.heard = performance.now();
       const understood = reader.read(chunk, (payload, octets) => {
         try {
           this.#take(line, payload, octets);
@@ -125,7 +165,7 @@ export class Link extends DrachtioAgent {
           this.#events.fault(error);
         }
       });
-      if (!understood) socket.destroy();
+      if (!understood) socket.destroy(new Error('it says what cannot be understood'));
     });
     super._onConnect(socket);
   }
@@ -135,19 +175,20 @@ export class Link extends DrachtioAgent {
     const line = this.#lines.get(socket);
     if (line === undefined) return;
     this.#lines.delete(socket);
+    if (!line.up && !this.#failed) this.#fail('it closes the connection');
     line.end();
     this.#events.down(line);
   }
 
   /** Ends for good: no reconnect, and everything that waits hears `lost`. */
   close(): void {
-    this.wp.closing = true;
-    if (this.wp.reconnectVars.retryTimer) clearTimeout(this.wp.reconnectVars.retryTimer);
-    for (const [socket, line] of this.#lines) {
-      this.wp._stopPinging(socket);
+    const socket = this.#wire.stop();
+    for (const [each, line] of this.#lines) {
+      this.#wire._stopPinging(each);
       line.finish();
     }
-    this.wp.socket?.destroySoon();
+    // one that was not accepted has nothing to say; the others end when the engine has read all
+    if (socket !== undefined && this.#lines.get(socket)?.up !== true) socket.destroy();
   }
 
   /** The library has read the answer to `authenticate`: before the first request, not a turn later as its event would be. */
@@ -155,6 +196,7 @@ export class Link extends DrachtioAgent {
     const server = this.mapServer.get(line.socket);
     if (line.up || server?.ready !== true) return;
     line.up = true;
+    this.#wire.accepted();
     const all = `${server.hostport ?? ''},${server.localHostports ?? ''}`.split(',');
     this.#events.up(line, [...new Set(all.filter((text) => text !== ''))]);
   }

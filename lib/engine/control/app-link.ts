@@ -3,6 +3,8 @@
  * A.3, A.5). Frames of one turn of the event loop leave in one write.
  */
 import type { Socket } from 'node:net';
+import type { Counters } from '../counters.ts';
+import type { Limits } from '../options.ts';
 import { timeOfDay, uuid } from '../ids.ts';
 import { frame } from './frames.ts';
 
@@ -19,20 +21,44 @@ export interface ReceivedOn {
   readonly port: number;
 }
 
+type Bounds = Pick<Limits, 'appPauseBytes' | 'appBacklogBytes'>;
+
 export class AppLink {
   readonly #socket: Socket;
-  readonly #backlogBytes: number;
+  readonly #bounds: Bounds;
+  readonly #counters: Counters;
+  readonly #onLevel: () => void;
   #waiting: string[] = [];
   #flushing = false;
   #open = true;
+  /** when it fell behind, by performance.now(); 0 while it keeps up */
+  #behindSince = 0;
 
-  constructor(socket: Socket, backlogBytes: number) {
+  /** `onLevel` is called when `keepsUp` may have changed. */
+  constructor(socket: Socket, bounds: Bounds, counters: Counters, onLevel: () => void) {
     this.#socket = socket;
-    this.#backlogBytes = backlogBytes;
+    this.#bounds = bounds;
+    this.#counters = counters;
+    this.#onLevel = onLevel;
   }
 
   get open(): boolean {
     return this.#open;
+  }
+
+  /** False from the moment much waits to be read by it until nothing does; such an app gets no new requests. */
+  get keepsUp(): boolean {
+    return this.#open && this.#behindSince === 0;
+  }
+
+  /** Octets it has not read yet, as far as we know. */
+  get backlog(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** Milliseconds since it fell behind; 0 while it keeps up. */
+  stalledFor(now: number): number {
+    return this.#behindSince === 0 ? 0 : now - this.#behindSince;
   }
 
   markClosed(): void {
@@ -105,12 +131,23 @@ export class AppLink {
     const text = this.#waiting.length === 1 ? (this.#waiting[0] as string) : this.#waiting.join('');
     this.#waiting = [];
     if (!this.#open) return;
+    const backlog = this.#socket.writableLength + text.length;
     // an app that does not read would otherwise fill our memory
-    if (this.#socket.writableLength + text.length > this.#backlogBytes) {
+    if (backlog > this.#bounds.appBacklogBytes) {
       this.#open = false;
+      this.#counters.appsClosed++;
       this.#socket.destroy();
       return;
     }
     this.#socket.write(text, 'latin1');
+    if (backlog > this.#bounds.appPauseBytes && this.#behindSince === 0 && this.#socket.writableLength > 0) {
+      this.#behindSince = performance.now();
+      this.#counters.appsBehind++;
+      this.#socket.once('drain', () => {
+        this.#behindSince = 0;
+        this.#onLevel();
+      });
+      this.#onLevel();
+    }
   }
 }

@@ -17,6 +17,8 @@ export class FrameReader {
   #at = 0;
   /** octets needed before it is worth looking again */
   #wanted = 1;
+  /** small chunks at the end of the list */
+  #crumbs = 0;
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
@@ -26,6 +28,17 @@ export class FrameReader {
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#held += chunk.length;
+    this.#crumbs = chunk.length < crumb ? this.#crumbs + 1 : 0;
+    // a frame that comes octet by octet must not cost a buffer for each
+    if (this.#crumbs === crumbsKept) {
+      this.#crumbs = 0;
+      this.#chunks.push(Buffer.concat(this.#chunks.splice(-crumbsKept)));
+    }
+  }
+
+  /** True when the rest of a frame is missing; to be asked after `next` gave undefined. */
+  get partial(): boolean {
+    return this.#octets.length - this.#at + this.#held > 0;
   }
 
   /** The next whole payload, undefined when octets are missing. Throws BadFrame once the stream makes no sense. */
@@ -72,6 +85,7 @@ export class FrameReader {
     this.#at = 0;
     this.#held = 0;
     this.#chunks = [];
+    this.#crumbs = 0;
     this.#wanted = 1;
   }
 }
@@ -79,6 +93,8 @@ export class FrameReader {
 const empty = Buffer.alloc(0);
 /** digits; the app's reader (adapters/srf/frames.ts) takes no more either */
 const longestLength = 9;
+const crumb = 1024;
+const crumbsKept = 64;
 
 /** One frame as octets in a string. */
 export function frame(payload: string): string {

@@ -1,201 +1,164 @@
 /**
- * The control port: drachtio-srf connects here (drachtio-protocol A, D). Reads frames, guards everything behind a
- * successful `authenticate` (the original did not), keeps routes, and hands SIP frames on. Knows nothing about SIP.
+ * The control ports: drachtio-srf connects here (drachtio-protocol A, D), over TCP, TLS or a Unix socket. Lets connections in,
+ * few at a time before they have shown the secret, and watches over those that are in.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { Counters } from '../counters.ts';
-import type { Limits } from '../options.ts';
-import { AppLink } from './app-link.ts';
-import { BadFrame, FrameReader, parsePayload } from './frames.ts';
-import type { Routes } from './routes.ts';
+import type { ControlAt, Limits } from '../options.ts';
+import { Commands, type CommandParts } from './commands.ts';
+import { Door } from './door.ts';
+import { digest, Session, type SessionParts } from './session.ts';
 
-/** The version we claim: srf sends pings from 0.8.2 on. */
-const version = 'v0.9.5-rc3';
-const authenticateWithinMs = 10_000;
+/** Connections that have not shown the secret. */
+const atDoor = { perAddress: 16, inAll: 128 };
 
-export interface SipFrames {
-  /** `sip|<txn>|` with a response */
-  onResponse(app: AppLink, msgId: string, txn: string, message: string): void;
-  /** `sip|<txn>|` with a CANCEL */
-  onCancel(app: AppLink, msgId: string, txn: string, message: string): void;
-  /** `sip||<dialog id>` */
-  onInDialog(app: AppLink, msgId: string, dialogId: string, message: string): void;
-  /** `sip|||<next hop>`; the next hop is '' when there is none */
-  onRequest(app: AppLink, msgId: string, nextHop: string, message: string): void;
-  knowsTransaction(txn: string): boolean;
-  onAppGone(app: AppLink): void;
-}
-
-export interface ControlOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly secret: string;
+export interface ControlOptions extends CommandParts {
+  readonly at: ControlAt;
   readonly limits: Limits;
   readonly counters: Counters;
-  readonly hostports: () => { readonly told: string; readonly bound: string };
-  readonly routes: Routes<AppLink>;
-  readonly frames: SipFrames;
 }
 
 export class ControlServer {
   readonly #options: ControlOptions;
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  readonly #secret: Buffer;
-  #port = 0;
+  readonly #servers: Server[] = [];
+  readonly #sessions = new Set<Session>();
+  readonly #door = new Door(atDoor);
+  readonly #parts: SessionParts;
+  readonly #ports: number[] = [];
+  readonly #watch: NodeJS.Timeout;
+  #secure: TlsServer | undefined;
 
   private constructor(options: ControlOptions) {
     this.#options = options;
-    this.#secret = digest(options.secret);
-    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 45_000 }, (socket) =>
-      this.#accept(socket),
+    const { limits, counters, at } = options;
+    this.#parts = {
+      secret: digest(at.secret),
+      limits,
+      counters,
+      door: this.#door,
+      commands: new Commands(options),
+      hasRoom: () => counters.apps < limits.apps,
+    };
+    const everyMs = Math.max(20, Math.min(1000, limits.halfMessageMs / 2, limits.appStallMs / 2));
+    this.#watch = setInterval(() => {
+      const now = performance.now();
+      for (const session of this.#sessions) session.check(now);
+    }, everyMs).unref();
+  }
+
+  static async open(options: ControlOptions): Promise<ControlServer> {
+    const control = new ControlServer(options);
+    const { at } = options;
+    // a Nagle delay would be felt by every call; an app whose host vanished is noticed
+    const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 45_000 };
+    const host = at.host ?? '127.0.0.1';
+    try {
+      const plain = createServer(common, (socket) => control.#accept(socket, socket.remoteAddress ?? ''));
+      await control.#listen(plain, at.path === undefined ? { host, port: at.port } : { path: at.path });
+      if (at.tls !== undefined) {
+        const { cert, key, port } = at.tls;
+        const secure = createTlsServer({ ...common, cert, key, minVersion: 'TLSv1.2', handshakeTimeout: 5000 });
+        control.#acceptSecure(secure);
+        control.#secure = secure;
+        await control.#listen(secure, { host, port });
+      }
+    } catch (error) {
+      await control.close();
+      throw error;
+    }
+    return control;
+  }
+
+  /** 0 for a Unix socket */
+  get port(): number {
+    return this.#ports[0] ?? 0;
+  }
+
+  /** undefined when there is none */
+  get tlsPort(): number | undefined {
+    return this.#ports[1];
+  }
+
+  /** A new certificate for connections made from now on; throws, and the old one stays, when it cannot be used. */
+  useTls(cert: string, key: string): void {
+    this.#secure?.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+  }
+
+  /** Octets that apps have not read yet. */
+  get backlog(): number {
+    let octets = 0;
+    for (const { app } of this.#sessions) octets += app.backlog;
+    return octets;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#watch);
+    for (const session of this.#sessions) session.destroy();
+    await Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => void server.close(() => resolve()))),
     );
   }
 
-  static open(options: ControlOptions): Promise<ControlServer> {
-    const control = new ControlServer(options);
-    const server = control.#server;
+  #listen(
+    server: Server,
+    where: { readonly host: string; readonly port: number } | { readonly path: string },
+  ): Promise<void> {
+    const { limits, counters } = this.#options;
+    server.maxConnections = limits.apps + atDoor.inAll;
+    server.on('drop', () => counters.controlRefused++);
     return new Promise((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
+        const name = 'path' in where ? 'a Unix socket' : `${where.host}:${where.port}`;
         const why =
           cause.code === 'EADDRINUSE' ? 'the port is taken by another process' : `the system refused (${cause.code})`;
-        reject(new Error(`cannot listen on control ${options.host}:${options.port}: ${why}`, { cause }));
+        reject(new Error(`cannot listen on control ${name}: ${why}`, { cause }));
       });
-      server.listen({ host: options.host, port: options.port, exclusive: true }, () => {
+      server.listen({ ...where, exclusive: true }, () => {
         server.removeAllListeners('error');
         server.on('error', () => {});
+        this.#servers.push(server);
         const bound = server.address();
-        control.#port = typeof bound === 'object' && bound !== null ? bound.port : options.port;
-        resolve(control);
+        this.#ports.push(typeof bound === 'object' && bound !== null ? bound.port : 0);
+        resolve();
       });
     });
   }
 
-  get port(): number {
-    return this.#port;
-  }
-
-  close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    return new Promise((resolve) => this.#server.close(() => resolve()));
-  }
-
-  #accept(socket: Socket): void {
-    const { limits, counters, frames } = this.#options;
-    const app = new AppLink(socket, limits.appBacklogBytes);
-    // nobody who has not shown the secret may make us hold a large frame
-    const reader = new FrameReader(4096);
-    let authenticated = false;
-    this.#sockets.add(socket);
-    const deadline = setTimeout(() => socket.destroy(), authenticateWithinMs);
-    socket.on('error', () => {});
-    socket.once('close', () => {
-      clearTimeout(deadline);
-      this.#sockets.delete(socket);
-      app.markClosed();
-      this.#options.routes.removeAll(app);
-      if (!authenticated) return;
-      counters.apps--;
-      frames.onAppGone(app);
-    });
-    socket.on('data', (octets: Buffer) => {
-      if (!app.open) return;
-      try {
-        reader.push(octets);
-        for (let payload = reader.next(); payload !== undefined && app.open; payload = reader.next()) {
-          if (authenticated) this.#onFrame(app, payload);
-          else if (this.#authenticate(app, payload)) {
-            authenticated = true;
-            reader.maxBytes = limits.frameBytes;
-            clearTimeout(deadline);
-            counters.apps++;
-          } else counters.controlRefused++;
-        }
-      } catch (fault) {
-        if (fault instanceof BadFrame) counters.controlRefused++;
-        else counters.faults++;
-        socket.destroy();
-      }
-    });
-  }
-
-  #authenticate(app: AppLink, payload: string): boolean {
-    const { tokens } = parsePayload(payload);
-    const [msgId = '', type, secret = ''] = tokens;
-    if (type !== 'authenticate') {
-      app.refuse(msgId, 'authentication required');
-      return false;
-    }
-    if (!timingSafeEqual(digest(Buffer.from(secret, 'latin1').toString('utf8')), this.#secret)) {
-      app.refuse(msgId, 'incorrect secret');
-      return false;
-    }
-    this.#welcome(app, msgId);
-    return true;
-  }
-
-  #welcome(app: AppLink, msgId: string): void {
-    const { told, bound } = this.#options.hostports();
-    app.ok(msgId, told, version, bound);
-  }
-
-  #onFrame(app: AppLink, payload: string): void {
-    const { tokens, message } = parsePayload(payload);
-    const [msgId = '', type, third = '', fourth = '', fifth = ''] = tokens;
-    switch (type) {
-      case 'sip':
-        this.#onSip(app, msgId, third, fourth, fifth, message);
-        return;
-      case 'ping':
-        app.ok(msgId, 'pong');
-        return;
-      case 'route':
-        if (third === '') app.refuse(msgId, 'Invalid message format');
-        else {
-          this.#options.routes.add(third, app);
-          app.ok(msgId);
-        }
-        return;
-      case 'remove_route':
-        // the original forgets every route of the connection; an app must not see anything else here
-        this.#options.routes.removeAll(app);
-        app.ok(msgId);
-        return;
-      case 'proxy':
-        this.#onProxy(app, msgId, third, tokens);
-        return;
-      case 'authenticate':
-        this.#welcome(app, msgId);
-        return;
-      default:
-        app.refuse(msgId, 'Unknown message type');
-    }
-  }
-
-  /** We bridge calls and never proxy them (see README); the answers are those of a proxy attempt that failed. */
-  #onProxy(app: AppLink, msgId: string, txn: string, tokens: readonly string[]): void {
-    if (tokens.length < 10) app.refuse(msgId, 'Invalid proxy request: not enough information provided');
-    else if (this.#options.frames.knowsTransaction(txn)) app.notOk(msgId, 'error proxying request to ');
-    else app.notOk(msgId, `Unknown transaction id: ${txn}`);
-  }
-
-  #onSip(app: AppLink, msgId: string, txn: string, dialogId: string, nextHop: string, message: string): void {
-    const { frames } = this.#options;
-    if (message === '') {
-      app.refuse(msgId, 'Invalid message format');
+  #accept(socket: Socket, address: string): void {
+    if (!this.#door.enter(address)) {
+      this.#options.counters.controlRefused++;
+      socket.destroy();
       return;
     }
-    if (message.startsWith('SIP/')) {
-      if (txn === '') app.refuse(msgId, 'transaction id missing');
-      else frames.onResponse(app, msgId, txn, message);
-    } else if (dialogId !== '') frames.onInDialog(app, msgId, dialogId, message);
-    else if (txn !== '') frames.onCancel(app, msgId, txn, message);
-    else frames.onRequest(app, msgId, nextHop, message);
+    const session = new Session(socket, address, this.#parts);
+    this.#sessions.add(session);
+    socket.once('close', () => this.#sessions.delete(session));
   }
-}
 
-/** Compared by hash, so that neither length nor prefix of the secret shows in the time it takes. */
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  /** Few handshakes of one address at a time: whoever says nothing is not to keep sockets for free. */
+  #acceptSecure(server: Server): void {
+    const { counters } = this.#options;
+    /** address by address and port */
+    const shaking = new Map<string, string>();
+    server.on('connection', (socket: Socket) => {
+      const address = socket.remoteAddress ?? '';
+      const peer = `${address} ${socket.remotePort}`;
+      let count = 0;
+      for (const other of shaking.values()) if (other === address) count++;
+      if (count >= atDoor.perAddress) {
+        counters.controlRefused++;
+        socket.destroy();
+        return;
+      }
+      shaking.set(peer, address);
+      socket.once('close', () => shaking.delete(peer));
+    });
+    server.on('tlsClientError', () => counters.controlRefused++);
+    server.on('secureConnection', (socket: Socket) => {
+      const address = socket.remoteAddress ?? '';
+      shaking.delete(`${address} ${socket.remotePort}`);
+      this.#accept(socket, address);
+    });
+  }
 }

@@ -68,6 +68,18 @@ export class Dialogs {
     this.#counters.dialogs = this.#byId.size;
   }
 
+  /** A copy: they may be removed on the way. */
+  all(): readonly Dialog[] {
+    return [...this.#byId.values()];
+  }
+
+  /** How many belong to an app that is still there. */
+  get owned(): number {
+    let count = 0;
+    for (const { owner } of this.#byId.values()) if (owner.open) count++;
+    return count;
+  }
+
   /** Forgets what a lost app owned. */
   removeOwnedBy(owner: AppLink): void {
     for (const dialog of this.#byId.values()) if (dialog.owner === owner) this.remove(dialog);

@@ -1,17 +1,34 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { engineConfigKeys, loadEngineConfig } from '../../../lib/config/engine-config.ts';
+import type { KeyRow } from '../../../lib/config/keys.ts';
 import { load } from '../../../lib/config/load.ts';
 import { configKeys } from '../../../lib/config/schema.ts';
+import { yamlSource } from '../../../lib/config/tree.ts';
 import { makeServerIdentity } from '../../../apps/push-lab/certificate.ts';
 import { aSigningKey } from '../../support/a-key.ts';
 import { certificate } from '../../support/a-certificate.ts';
 
 const root = join(import.meta.dirname, '../../..');
-const text = readFileSync(join(root, 'reveille.example.yaml'), 'utf8');
+const textOf = (name: string): string => readFileSync(join(root, name), 'utf8');
 const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
+
+beforeAll(() => {
+  mkdirSync(join(folder, 'keys'));
+  writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
+  writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
+  for (const name of ['edge', 'engine']) {
+    const { certificate: cert, key, ca } = makeServerIdentity({ hosts: [`${name}.example.com`], addresses: [] });
+    writeFileSync(join(folder, `keys/${name}-cert.pem`), cert);
+    writeFileSync(join(folder, `keys/${name}-key.pem`), key);
+    writeFileSync(join(folder, `keys/${name}-chain.pem`), ca);
+  }
+  writeFileSync(join(folder, 'keys/pbx-ca.pem'), certificate);
+  for (const name of ['reveille.example.yaml', 'engine.example.yaml']) writeFileSync(join(folder, name), textOf(name));
+});
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Every path in a tree, lists as `[]`. */
@@ -21,30 +38,33 @@ function paths(value: unknown, prefix = ''): string[] {
   return Object.entries(value).flatMap(([key, one]) => paths(one, prefix === '' ? key : `${prefix}.${key}`));
 }
 
-describe('reveille.example.yaml', () => {
-  it('is accepted as it stands', () => {
-    mkdirSync(join(folder, 'keys'));
-    writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
-    writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
-    const edge = makeServerIdentity({ hosts: ['edge.example.com'], addresses: [] });
-    writeFileSync(join(folder, 'keys/edge-cert.pem'), edge.certificate);
-    writeFileSync(join(folder, 'keys/edge-key.pem'), edge.key);
-    writeFileSync(join(folder, 'keys/pbx-ca.pem'), edge.ca);
-    writeFileSync(join(folder, 'reveille.yaml'), text);
-    const config = load({ file: join(folder, 'reveille.yaml'), env: {} });
-    expect(config.push.apps[0]?.ca).toBe(certificate);
-    expect(config.store).toEqual({ kind: 'lmdb', path: join(folder, 'data') });
-  });
+it('reveille.example.yaml is accepted as it stands', () => {
+  const config = load({ file: join(folder, 'reveille.example.yaml'), env: {} });
+  expect(config.push.apps[0]?.ca).toBe(certificate);
+  expect(config.store).toEqual({ kind: 'lmdb', path: join(folder, 'data') });
+});
+
+it('engine.example.yaml is accepted as it stands', () => {
+  const config = loadEngineConfig(yamlSource(join(folder, 'engine.example.yaml')), {});
+  expect(config.control.tls?.files.texts.cert?.split('BEGIN CERTIFICATE')).toHaveLength(3);
+  expect(config.warnings).toEqual([]);
+});
+
+const examples: readonly (readonly [string, readonly KeyRow[]])[] = [
+  ['reveille.example.yaml', configKeys],
+  ['engine.example.yaml', engineConfigKeys],
+];
+
+describe.each(examples)('%s', (name, keys) => {
+  const text = textOf(name);
 
   it('names every key there is, and shows the default of each that has one', () => {
     const tree: unknown = parse(text);
     // the key as text can only stand there as a comment, beside key_file
     const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
-    expect(configKeys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
+    expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
     const lists = ['sip.dns_servers', 'domains[].trusted', 'domains[].proxies', 'domains[].registration'];
-    for (const { path, fallback } of configKeys.filter(
-      (row) => row.presence === 'default' && !lists.includes(row.path),
-    )) {
+    for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
       const value = path.split('.').reduce<unknown>((at, step) => {
         const next = (at as Record<string, unknown>)[step.replace('[]', '')];
         return Array.isArray(next) && step.endsWith('[]')
@@ -56,6 +76,6 @@ describe('reveille.example.yaml', () => {
   });
 
   it('names every environment variable', () => {
-    for (const { env } of configKeys) if (env !== undefined) expect(text).toContain(env);
+    for (const { env } of keys) if (env !== undefined) expect(text).toContain(env);
   });
 });

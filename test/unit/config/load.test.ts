@@ -66,7 +66,7 @@ describe('load', () => {
       { transport: 'tcp', address: '0.0.0.0', port: 5060 },
     ]);
     expect(config.http.listen).toEqual({ address: '0.0.0.0', port: 9090 });
-    expect(config.engine).toEqual({ kind: 'embedded' });
+    expect(config.engine).toMatchObject({ kind: 'embedded', timers: { t1Ms: 500, t2Ms: 4000, t4Ms: 5000 } });
     expect(config.store).toEqual({ kind: 'lmdb', path: join(process.cwd(), 'data') });
     expect(config.push.apps).toEqual([]);
   });

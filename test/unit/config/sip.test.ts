@@ -155,7 +155,7 @@ describe('sip.tls', () => {
 
 describe('engineOptions', () => {
   it('says everything of the section to the engine', () => {
-    const { sip } = loaded({
+    const { sip, engine } = loaded({
       listen: ['wss://127.0.0.1:0'],
       external_address: 'edge.test',
       dns_servers: ['10.0.0.53'],
@@ -172,8 +172,9 @@ describe('engineOptions', () => {
         idle_seconds: 61,
       },
     });
-    const options: Omit<EngineOptions, 'control'> = engineOptions(sip);
-    expect(options).toEqual({
+    if (engine.kind !== 'embedded') throw new Error(engine.kind);
+    const options: Omit<EngineOptions, 'control'> = engineOptions(sip, engine);
+    expect(options).toMatchObject({
       listen: [{ transport: 'wss', address: '127.0.0.1', port: 0 }],
       externalAddress: 'edge.test',
       dns: { servers: ['10.0.0.53'] },
@@ -199,7 +200,9 @@ describe('engineOptions', () => {
   it('has the same defaults as the engine itself', () => {
     const control = { port: 0, secret: 'x' };
     const bare = settle({ listen: [], control });
-    expect(settle({ ...engineOptions(load({ env: {} }).sip), control })).toEqual(bare);
+    const { sip, engine } = load({ env: {} });
+    if (engine.kind !== 'embedded') throw new Error(engine.kind);
+    expect(settle({ ...engineOptions(sip, engine), control })).toEqual(bare);
   });
 });
 

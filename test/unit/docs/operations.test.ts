@@ -4,17 +4,19 @@ import { describe, expect, it } from 'vitest';
 import { tables } from '../../support/operations-tables.ts';
 import { expectCurrent } from '../../support/page-tables.ts';
 
-const page = readFileSync(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+const { config, engine, metrics, errors } = tables;
+const pages = { 'operations.md': { config, metrics, errors }, 'engine.md': { engine } };
 
-describe('docs/operations.md', () => {
-  it('has the tables of config keys, metrics and errors, each as the code has it', () => {
+describe.each(Object.entries(pages))('docs/%s', (name, owned) => {
+  it('has its tables, each as the code has it', () => {
     // UPDATE_DOCS=1 npm run test:unit -- operations
-    expectCurrent('operations.md', tables);
+    expectCurrent(name, owned);
   });
 
   it('names only metrics that exist', () => {
-    const known = tables.metrics();
+    const page = readFileSync(join(import.meta.dirname, '../../../docs', name), 'utf8');
+    const known = metrics();
     const named = new Set(page.match(/\breveille_[a-z_]+/g) ?? []);
-    expect([...named].filter((name) => !known.includes(`\`${name}\``))).toEqual([]);
+    expect([...named].filter((metric) => !known.includes(`\`${metric}\``))).toEqual([]);
   });
 });

@@ -145,7 +145,8 @@ describe('checks before any work', () => {
   it('refuses a From that reads as two addresses', () => {
     const from = (value: string) => {
       const { request, ...rest } = arrived('sip:a@example.com', '192.0.2.10');
-      return screen({ ...rest, request: { ...request, headers: request.headers.copy().set('From', value) } })?.answer.status;
+      return screen({ ...rest, request: { ...request, headers: request.headers.copy().set('From', value) } })?.answer
+        .status;
     };
     expect(from('Bell, Alexander <sip:a.g.bell@example.com>;tag=43')).toBe(400);
     expect(from('"Bell, Alexander" <sip:a.g.bell@example.com>;tag=43')).toBeUndefined();

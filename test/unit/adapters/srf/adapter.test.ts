@@ -1,4 +1,6 @@
 /** The adapter against an engine played by hand: what a real engine does seldom, late, wrongly or never. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { connectSrf, routedMethods, type SrfEdge, type SrfOptions } from '../../../../lib/adapters/srf/connect.ts';
 import type { Dialog } from '../../../../lib/ports/dialog.ts';
@@ -112,10 +114,54 @@ test('routes every method once, before anything else', async () => {
 test('a wrong secret is told with address and port', async () => {
   const troubles: string[] = [];
   const refused = connect({ secret: 'wrong', onTrouble: (what) => troubles.push(what) });
-  const told = expect(refused).rejects.toThrow(/127\.0\.20\.1:\d+ did not accept us \(failed to authenticate/);
+  const told = expect(refused).rejects.toThrow(/127\.0\.20\.1:\d+ did not accept us \(it does not know our secret/);
   await until(() => troubles.length > 0);
   clock.move(10_000);
   await told;
+});
+
+test('a wrong secret is tried less and less often, and told once', async () => {
+  const strict = await FakeControl.open({ secret: 'x' });
+  const troubles: unknown[] = [];
+  const began = performance.now();
+  const refused = connectSrf({
+    host: '127.0.20.1',
+    port: strict.port,
+    secret: 'wrong',
+    engineId: 'e',
+    clock,
+    onRequest: () => {},
+    onTrouble: (_, why) => troubles.push(why),
+  }).catch(() => undefined);
+  await vi.waitFor(() => expect(strict.connections).toBe(4), { timeout: 10_000 });
+  // 250, 425 and 722 ms
+  expect(performance.now() - began).toBeGreaterThan(1390);
+  expect(troubles).toEqual(['it does not know our secret']);
+  clock.move(10_000);
+  await refused;
+  await strict.close();
+});
+
+test('an engine that closes at once is told once', async () => {
+  const busy = createServer((socket) => socket.destroy()).listen(0, '127.0.20.1');
+  await once(busy, 'listening');
+  const troubles: unknown[] = [];
+  let count = 0;
+  busy.on('connection', () => count++);
+  const failed = connectSrf({
+    host: '127.0.20.1',
+    port: (busy.address() as AddressInfo).port,
+    secret: 'x',
+    engineId: 'e',
+    clock,
+    onRequest: () => {},
+    onTrouble: (_, why) => troubles.push(why),
+  }).catch(() => undefined);
+  await vi.waitFor(() => expect(count).toBe(3), { timeout: 10_000 });
+  expect(troubles).toHaveLength(1);
+  clock.move(10_000);
+  await failed;
+  busy.close();
 });
 
 test('an engine that is not there is told, and nothing goes on trying', async () => {

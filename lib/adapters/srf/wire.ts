@@ -1,0 +1,111 @@
+/**
+ * Where the engine is and how to get there again: TCP, TLS or a Unix socket, with pauses that grow until the engine has accepted
+ * us. The library's own way loses TLS at the first reconnect (the secret would go out in clear), and begins its pauses anew with
+ * each connection that stands, so that a wrong secret is sent four times a second for ever.
+ */
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import WireProtocol from 'drachtio-srf/lib/wire-protocol.js';
+
+export interface EngineAt {
+  readonly host: string;
+  readonly port: number;
+  /** a Unix socket instead; one whose name begins with NUL is no file (Linux) */
+  readonly path?: string;
+  readonly tls?: EngineTls;
+}
+
+export interface EngineTls {
+  /** PEM certificates to trust instead of those Node knows */
+  readonly ca?: string;
+  /** the name in the engine's certificate, when it is not the host */
+  readonly serverName?: string;
+}
+
+/** From the attempt to the engine's OK. */
+const acceptWithinMs = 10_000;
+const firstPauseMs = 250;
+const growth = 1.7;
+/** while the engine cannot be reached */
+const longestPauseMs = 2000;
+/** while it refuses our secret */
+const longestRefusedPauseMs = 30_000;
+
+export class Wire extends WireProtocol {
+  readonly #at: EngineAt;
+  #socket: Socket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #pauseMs = firstPauseMs;
+  #refused = false;
+  #closing = false;
+
+  constructor(at: EngineAt) {
+    super({});
+    this.#at = at;
+  }
+
+  /** Begins, and goes on until `stop`. */
+  override connect(options: { readonly enablePing?: boolean }): void {
+    this._evalPingOpts(options);
+    this.#open();
+  }
+
+  /** The engine has taken the secret. */
+  accepted(): void {
+    clearTimeout(this.#timer);
+    this.#pauseMs = firstPauseMs;
+    this.#refused = false;
+  }
+
+  /** The engine does not know the secret. */
+  refused(): void {
+    this.#refused = true;
+    this.#socket?.end();
+  }
+
+  /** No connection any more after this one; gives the one that is not accepted yet, or stands. */
+  stop(): Socket | undefined {
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    return this.#socket;
+  }
+
+  #open(): void {
+    const { host, port, path, tls } = this.#at;
+    const socket =
+      path !== undefined
+        ? connectTcp({ path })
+        : tls === undefined
+          ? connectTcp({ host, port })
+          : connectTls({
+              host,
+              port,
+              ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+              ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+              minVersion: 'TLSv1.2',
+            });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 45_000);
+    this.#timer = setTimeout(() => socket.destroy(new Error('no answer in time')), acceptWithinMs);
+    socket.on('error', (error) => this.emit('error', error, socket));
+    // not before the engine's certificate was looked at: the secret is the first thing we say
+    socket.once(tls === undefined || path !== undefined ? 'connect' : 'secureConnect', () =>
+      this.emit('connect', socket),
+    );
+    socket.once('close', () => {
+      clearTimeout(this.#timer);
+      this.#socket = undefined;
+      this._stopPinging(socket);
+      this.emit('close', socket);
+      this.#again();
+    });
+  }
+
+  #again(): void {
+    if (this.#closing) return;
+    this.#timer = setTimeout(() => this.#open(), this.#pauseMs);
+    const longest = this.#refused ? longestRefusedPauseMs : longestPauseMs;
+    this.#pauseMs = Math.min(longest, this.#pauseMs * growth);
+  }
+}
