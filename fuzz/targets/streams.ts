@@ -106,7 +106,7 @@ function readByEngine(chunks: readonly Buffer[], most: number): ReadFrames {
 }
 
 function readByApp(chunks: readonly Buffer[]): ReadFrames {
-  const reader = new AppReader();
+  const reader = new AppReader(1_048_576);
   const payloads: string[] = [];
   const sound = chunks.every((chunk) =>
     reader.read(chunk, (payload, octets) => {

@@ -1,6 +1,6 @@
 /** Peers that mean no good, on real sockets: each keeps at it until it is told to stop. */
 import { createSocket } from 'node:dgram';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Remote } from '../../apps/demo/wire.ts';
@@ -66,12 +66,18 @@ export function flood(target: Target, from: string, perSecond: number): Attack {
 }
 
 /** Beginnings that never end, over as many connections as it can hold; those that are closed are opened again. */
-export function holdOpen(target: Target, from: string, connections: number, beginnings: readonly string[]): Attack {
+export function holdOpen(
+  target: Target | { readonly path: string },
+  from: string,
+  connections: number,
+  beginnings: readonly string[],
+): Attack {
   const open = new Set<Socket>();
   let running = true;
   let count = 0;
   const one = (): void => {
-    const socket = connect({ host: target.address, port: target.port, localAddress: from });
+    const socket =
+      'path' in target ? connect(target) : connect({ host: target.address, port: target.port, localAddress: from });
     open.add(socket);
     const nth = count++;
     let drip: NodeJS.Timeout | undefined;
@@ -132,26 +138,11 @@ export const controlBeginnings: readonly string[] = [
   '\0\0',
 ];
 
-/** Ports of 127.0.0.1 on which this process listens: the control port of the engine within an edge is not told to anybody. */
-export function loopbackPortsOf(pid: number): readonly number[] {
-  const sockets = new Set(
-    readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-      try {
-        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
-      } catch {
-        return [];
-      }
-    }),
-  );
-  const listening = '0A';
-  return readFileSync(`/proc/${pid}/net/tcp`, 'latin1')
-    .split('\n')
-    .slice(1)
-    .flatMap((line) => {
-      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-      const [address, port = ''] = local.split(':');
-      return state === listening && address === '0100007F' && sockets.has(inode) ? [Number.parseInt(port, 16)] : [];
-    });
+/** Where the engine within this edge takes its app: an abstract socket (`unix(7)`), whose name the system tells everybody. */
+export function controlSocketOf(pid: number): string {
+  const found = new RegExp(`@(reveille-${pid}-\\S+)`).exec(readFileSync('/proc/net/unix', 'latin1'));
+  if (found === null) throw new Error('this edge has no control socket');
+  return `\0${found[1]}`;
 }
 
 /** Resident memory of a process, MiB. */
