@@ -8,20 +8,27 @@ import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
 import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
+import type { Dialog } from '../../lib/ports/dialog.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
+import type { DialogTransaction, InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
 import { registerUpstream } from '../../lib/register/upstream.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
+import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
 import { flowUri } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
-import { parseNameAddr } from '../../lib/sip/name-addr.ts';
-import { canBeReached, wake, type WakeDeps } from '../../lib/wake/wake.ts';
+import { parseNameAddr, tagOf } from '../../lib/sip/name-addr.ts';
+import { canBeReached } from '../../lib/wake/reach.ts';
+import type { Called } from '../../lib/wake/called.ts';
+import { holdRequest } from '../../lib/wake/hold-request.ts';
+import { holdSubscribe, type HoldSubscribeDeps } from '../../lib/wake/hold-subscribe.ts';
+import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
+import { WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
 import {
   classify,
@@ -38,7 +45,8 @@ export interface RouteDeps {
   readonly classifier: Classifier;
   readonly authenticate: AuthenticateDeps;
   readonly register: RegisterDeps;
-  readonly wake: WakeDeps;
+  readonly wake: WakeDeps & HoldSubscribeDeps;
+  readonly subscribe: SubscribeDeps;
   readonly placeCall: PlaceCallDeps;
   readonly standalone: StandaloneDeps;
   readonly store: LocationStore;
@@ -70,7 +78,10 @@ export const saidToStrangers: readonly string[] = [
 ];
 
 /** Takes every request outside a dialog; answers each exactly once and never throws. */
-export async function route(transaction: ServerTransaction | InviteTransaction, deps: RouteDeps): Promise<void> {
+export async function route(
+  transaction: ServerTransaction | DialogTransaction | InviteTransaction,
+  deps: RouteDeps,
+): Promise<void> {
   const { method } = transaction.request;
   try {
     const refusal = screen(transaction);
@@ -90,8 +101,11 @@ export async function route(transaction: ServerTransaction | InviteTransaction, 
       );
       return void (await transaction.respond({ status: classified.status }));
     }
-    if (method === 'OPTIONS' && classified.is !== 'to-upstream') return await onOptions(transaction, classified, deps);
+    const isPing = classified.is === 'to-edge' || transaction.request.body === '';
+    if (method === 'OPTIONS' && classified.is !== 'to-upstream' && isPing)
+      return await onOptions(transaction, classified, deps);
     if (method === 'INVITE') return await onInvite(transaction as InviteTransaction, classified, deps);
+    if (method === 'SUBSCRIBE') return await onSubscribe(transaction as DialogTransaction, classified, deps);
     return await onStandalone(transaction, classified, deps);
   } catch (error) {
     const code = error instanceof EdgeError ? error.code : 'EDGE_INTERNAL';
@@ -138,16 +152,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
   switch (classified.is) {
     case 'to-device':
-      return wake(
-        transaction,
-        {
-          aor: classified.aor,
-          bindingId: classified.bindingId,
-          from: 'upstream',
-          flowGone: modes[classified.domain.registration].flowGone,
-        },
-        deps.wake,
-      );
+      return wake(transaction, calledBy(classified, asItIs), deps.wake);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
@@ -155,23 +160,24 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
       if (registered.length > 0)
         return wake(
           transaction,
-          {
-            aor: classified.aor,
-            bindingId: classified.gruu?.phone,
-            from: classified.trusted ? 'upstream' : 'phone',
-            flowGone: modes[classified.domain.registration].flowGone,
-          },
+          calledBy(classified, classified.trusted ? asItIs : await wakefulCaller(transaction, 'call', deps)),
           deps.wake,
         );
       if (classified.gruu !== undefined)
         return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
       // a phone calls somebody we do not know: that is what the PBX is for; what the PBX itself sends here ends here
-      if (!classified.trusted) return placeCall(transaction, classified.domain, deps.placeCall);
+      if (!classified.trusted)
+        return placeCall(
+          transaction,
+          classified.domain,
+          await wakefulCaller(transaction, 'call', deps),
+          deps.placeCall,
+        );
       return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return placeCall(transaction, classified.domain, deps.placeCall);
+      return placeCall(transaction, classified.domain, await wakefulCaller(transaction, 'call', deps), deps.placeCall);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
@@ -180,7 +186,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
 }
 
-/** OPTIONS never wakes anybody (PN-PROXY-33): 200 while the phone can be reached or woken, 480 when not. */
+/** A qualify of the PBX has no body and never wakes anybody (PN-PROXY-33): 200 while the phone can be reached or woken, 480 when not. */
 async function onOptions(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   const headers = Headers.of([
     ['Allow', allow],
@@ -200,6 +206,63 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
 
+/** For a phone: held like any other request. From a phone: to the PBX. Either way two dialogs that are tied together. */
+async function onSubscribe(transaction: DialogTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
+  const toUpstream = async (domain: Domain): Promise<void> =>
+    placeSubscription(transaction, domain, await wakefulCaller(transaction, 'subscription', deps), deps.subscribe);
+  switch (classified.is) {
+    case 'to-device':
+      return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+    case 'to-user': {
+      if (classified.trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+      if ((await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
+      // what the PBX keeps of a user (mail, presence) and what a phone does: to ask the PBX is what phones mean
+      return toUpstream(classified.domain);
+    }
+    case 'to-upstream':
+      if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
+      return toUpstream(classified.domain);
+    case 'to-edge':
+    case 'refused':
+      return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
+    default:
+      return classified satisfies never;
+  }
+}
+
+/** A request of a dialog that we do not know (any more): the other side drops it too and begins anew (RFC 3261 12.2.2). */
+function unknownDialogOr404({ request }: ServerTransaction): 404 | 481 {
+  return tagOf(request.headers.get('To') ?? '') === undefined ? 404 : 481;
+}
+
+function calledBy(
+  classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
+  wakeful: (caller: Dialog) => Dialog,
+): Called {
+  const { flowGone } = modes[classified.domain.registration];
+  const { aor } = classified;
+  if (classified.is === 'to-device')
+    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful };
+  const from = classified.trusted ? 'upstream' : 'phone';
+  return { aor, bindingId: classified.gruu?.phone, from, flowGone, wakeful };
+}
+
+const asItIs = (dialog: Dialog): Dialog => dialog;
+
+/** The dialog of a phone that calls or subscribes, so that it is woken in the middle of it (RFC 8599 6). */
+async function wakefulCaller(
+  transaction: ServerTransaction,
+  kind: 'call' | 'subscription',
+  deps: RouteDeps,
+): Promise<(caller: Dialog) => Dialog> {
+  const { flow, request } = transaction;
+  const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
+  const binding = bindings.find((one) => flowUri(one.flow) === flowUri(flow));
+  if (aor === undefined || binding?.push === undefined) return asItIs;
+  return (dialog) => new WakefulDialog(dialog, { aor, bindingId: binding.id, flow, kind }, deps.wake);
+}
+
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   switch (classified.is) {
     case 'to-device':
@@ -210,40 +273,27 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
         (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
       )
         return;
-      const binding = called(classified, await bindingsOf(classified.aor, deps)).at(-1);
-      if (binding === undefined)
-        return void (await transaction.respond({
-          status:
-            classified.is === 'to-user' && classified.gruu !== undefined ? await withoutPhone(classified, deps) : 480,
-        }));
-      return relayStandalone(
-        transaction,
-        {
-          uri: binding.target,
-          nextHop: flowUri(binding.flow),
-          to: `<sip:${binding.aor}>`,
-          from: classified.is === 'to-user' && !classified.trusted ? 'phone' : 'upstream',
-          towards: 'phone',
-        },
-        deps.standalone,
-      );
+      if (classified.is === 'to-user' && classified.gruu !== undefined) {
+        const named = called(classified, await bindingsOf(classified.aor, deps));
+        if (named.length === 0)
+          return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
+        return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
+      }
+      const fromPhone = classified.is === 'to-user' && !classified.trusted;
+      if (classified.is === 'to-user' && (await bindingsOf(classified.aor, deps)).length === 0) {
+        // as with a call: whom we do not know the PBX may know
+        if (fromPhone) return relayStandalone(transaction, classified.domain, deps.standalone);
+        if (!(await isUser(classified.aor, classified.domain, deps)))
+          return void (await transaction.respond({ status: 404 }));
+      }
+      return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(
-        transaction,
-        {
-          uri: transaction.request.uri,
-          nextHop: classified.domain.upstream,
-          from: 'phone',
-          towards: 'upstream',
-          realm: isRegistrar(classified.domain) ? classified.domain.realm : undefined,
-        },
-        deps.standalone,
-      );
+      return relayStandalone(transaction, classified.domain, deps.standalone);
     case 'to-edge':
     case 'refused':
-      return void (await transaction.respond({ status: 404 }));
+      return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
     default:
       return classified satisfies never;
   }

@@ -3,6 +3,7 @@ import { hkdfSync } from 'node:crypto';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
+import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
@@ -15,19 +16,23 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
+import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
+import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
+import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
-import { isWorthTrying } from '../../lib/wake/wake.ts';
+import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
+import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { startCensus } from './census.ts';
@@ -77,10 +82,10 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus, agenda } = await openStore(config);
+  const { store: opened, bus: news, agenda, mail } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
-    () => bus.close(),
+    () => news.close(),
     () => store.close(),
   );
   const secret = await store.shared('edge-secret', () => systemIds.hex(32));
@@ -88,6 +93,8 @@ async function assemble(
   const contactKey = keyFor('contact');
   const flowKey = keyFor('flow token');
   const gruuKey = keyFor('gruu');
+  const purrKey = keyFor('purr');
+  const purrMs = config.registration.purrHours * 3_600_000;
 
   const push = await openPush(config, log, telemetry);
   closers.push(() => push.close());
@@ -149,6 +156,10 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
+  const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
+  if (mailbox !== undefined) closers.push(async () => mailbox.close());
+  const bus = mailbox === undefined ? news : delivering(news, mailbox);
+  const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
   const shared = {
@@ -160,11 +171,14 @@ async function assemble(
     telemetry,
     clock: systemClock,
     calls,
+    ids: systemIds,
+    mailbox,
+    subscriptions,
     legs: srf.legs,
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
@@ -172,6 +186,7 @@ async function assemble(
       contactKey,
       flowKey,
       gruuKey,
+      purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
       policy: {
         refresh,
@@ -195,13 +210,15 @@ async function assemble(
       precise: () => performance.now(),
       policy: {
         ...times,
+        requestHoldMs: config.wake.requestHoldSeconds * 1000,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
         engineId: () => engine.id,
       },
     },
     placeCall: { ...shared, times },
-    standalone: { ...shared, timeoutMs: 30_000, phoneTimeoutMs: 10_000 },
+    standalone: { ...shared, timeoutMs: 30_000 },
+    subscribe: { ...shared, timeoutMs: 30_000 },
     store,
     now: systemClock.now,
     log,
@@ -237,6 +254,7 @@ async function assemble(
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
+    telemetry.gauge('subscriptions', subscriptions.size);
   });
   const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
   closers.push(() => admin.close());
@@ -253,9 +271,10 @@ async function assemble(
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
       calls.drain();
-      await untilQuiet(calls, config.shutdown.callSeconds * 1000);
+      await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
-      await untilQuiet(calls, 1000);
+      subscriptions.endAll();
+      await untilQuiet(calls, subscriptions, 1000);
       for (const close of closers.reverse())
         await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
@@ -267,6 +286,7 @@ interface OpenStore {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly agenda: Agenda;
+  readonly mail: MailStore;
 }
 
 async function openStore(config: Config): Promise<OpenStore> {
@@ -276,14 +296,14 @@ async function openStore(config: Config): Promise<OpenStore> {
     case 'lmdb':
       return withBus(await openLmdbStore({ path: config.store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda() };
+      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
     default:
       return config.store satisfies never;
   }
 }
 
-function withBus(store: LocationStore & { readonly agenda: Agenda }): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda };
+function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
 }
 
 interface OpenEngine {
@@ -366,8 +386,31 @@ async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise
   );
 }
 
-async function untilQuiet(calls: Calls, ms: number): Promise<void> {
+function openMailbox({ messages, wake }: Config, deps: MailboxDeps): Mailbox | undefined {
+  if (!messages.store) return undefined;
+  return new Mailbox(deps, {
+    lifetime: messages.lifetimeHours * 3600,
+    mostPerAor: messages.maxPerUser,
+    mostOctets: messages.maxOctets,
+    answerMs: wake.requestHoldSeconds * 1000,
+  });
+}
+
+/** The node that took a REGISTER has the connection to the phone, so it delivers; who waits for the phone is told first. */
+function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
+  return {
+    subscribe: (aor, listener) => bus.subscribe(aor, listener),
+    close: () => bus.close(),
+    publish: async (change) => {
+      await bus.publish(change);
+      if (change.is === 'refresh-accepted') void mailbox.deliver(change.aor, change.bindingId);
+    },
+  };
+}
+
+/** Subscriptions may last for hours: they are waited for only once they have been told to end. */
+async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0) && Date.now() < deadline)
+  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -18,6 +18,7 @@ import type { Log } from '../ports/log.ts';
 import type { InviteTransaction, ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
 import type { SipRequest } from '../sip/message.ts';
+import { answerOf } from './answer-of.ts';
 import type { BridgedDialogs } from './bridged-dialogs.ts';
 import { type Heartbeat, watch } from './heartbeat.ts';
 
@@ -162,15 +163,7 @@ class Runner implements BridgedCall {
       // never a 408 to a non-INVITE (RFC 4320); this dialog is about to end anyway
       void transaction.respond({ status: 481 });
       this.#tell({ is: 'lost', side: to });
-    } else if (local || response.status === 408) void transaction.respond({ status: 480 });
-    else {
-      void transaction.respond({
-        status: response.status,
-        reason: response.reason,
-        headers: passAnswer(response.headers, response.status, this.#border(to)),
-        body: response.body,
-      });
-    }
+    } else void transaction.respond(answerOf({ response, local }, this.#border(to)));
   }
 
   async #relayChange(from: End, transaction: InviteTransaction): Promise<void> {

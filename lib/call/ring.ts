@@ -2,16 +2,8 @@
  * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
-import {
-  hold,
-  step,
-  type HeldInvite,
-  type HoldEffect,
-  type HoldEvent,
-  type HoldPolicy,
-  type Step,
-  type Target,
-} from '../core/held-invite.ts';
+import type { HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
+import { hold, type Step } from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog } from '../ports/dialog.ts';
@@ -20,22 +12,14 @@ import type { Log } from '../ports/log.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
-
-export interface RingTimes {
-  /** the bucket timer: longest wait for a device to wake */
-  readonly holdMs: number;
-  /** a leg without any 1xx after this long is silent */
-  readonly silentMs: number;
-  /** longest ringing, counted from the first leg */
-  readonly ringMs: number;
-}
+import { type HoldTimes, HoldRunner, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
 export interface RingPlan {
   readonly transaction: InviteTransaction;
   readonly targets: readonly Target[];
   readonly policy: HoldPolicy;
-  readonly times: RingTimes;
+  readonly times: HoldTimes;
   /** how header fields of answers pass, from the devices to the caller */
   readonly answers: PassOptions;
   /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
@@ -45,16 +29,9 @@ export interface RingPlan {
   /** our own final answer `status` may be another one here (a PBX that is down is no sleeping phone) */
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** exactly once, when caller and winner both have their dialogs */
-  onAnswered(caller: Dialog, callee: Dialog): void;
+  onAnswered(caller: Dialog, callee: Dialog, by: { readonly device: string; readonly flow: string }): void;
   /** exactly once */
   onOver(ending: Extract<HoldEffect, { do: 'over' }>, story: readonly StoryLine[]): void;
-}
-
-/** For the one log line that answers "why did it not ring?". */
-export interface StoryLine {
-  /** ms since the INVITE came */
-  readonly at: number;
-  readonly what: string;
 }
 
 export interface RingDeps {
@@ -66,6 +43,7 @@ export interface RingDeps {
 interface RunningLeg {
   readonly leg: Leg;
   readonly device: string;
+  readonly flow: string;
   last: SipResponse | undefined;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
@@ -82,14 +60,8 @@ const neverBegun: Step = [
 export class Ring {
   readonly #plan: RingPlan;
   readonly #deps: RingDeps;
-  readonly #startedAt: number;
+  readonly #runner: HoldRunner;
   readonly #legs = new Map<string, RunningLeg>();
-  readonly #pushes = new Map<string, AbortController>();
-  readonly #timers = new Map<string, () => void>();
-  readonly #story: StoryLine[] = [];
-  readonly #queue: HoldEvent[] = [];
-  #held: HeldInvite | undefined;
-  #busy = false;
   #earlyMediaLeg: string | undefined;
   #answering: Promise<void> | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
@@ -98,12 +70,18 @@ export class Ring {
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
     this.#deps = deps;
-    this.#startedAt = deps.clock.now();
+    this.#runner = new HoldRunner(
+      {
+        times: plan.times,
+        push: (device, signal) => plan.push(device, signal),
+        perform: (effect) => this.#perform(effect),
+      },
+      deps.clock,
+    );
   }
 
   /** Begins; events told before are kept and come after. */
   start(): void {
-    this.#busy = true;
     let cancelled = false;
     this.#plan.transaction.onCancel((cancel) => {
       const reasons = cancel.headers.list('Reason');
@@ -112,64 +90,30 @@ export class Ring {
       this.tell({ is: 'cancelled' });
     });
     // given up while the phones were looked up: iOS ends an app that gets a push and no call
-    this.#take(cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy));
+    this.#runner.begin(() => (cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy)));
     const expires = inviteExpires(this.#plan.transaction.request.headers);
     if (
-      this.#held?.at === 'open' &&
+      this.#runner.open &&
       expires !== undefined &&
       expires * 1000 < this.#plan.times.holdMs + this.#plan.times.ringMs
     ) {
-      this.#startTimer('expires', expires * 1000, { is: 'expires' });
+      this.#runner.startTimer('expires', expires * 1000, { is: 'expires' });
     }
-    this.#drainQueue();
   }
 
-  /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
   tell(event: HoldEvent): void {
-    this.#queue.push(event);
-    if (this.#held !== undefined && !this.#busy) {
-      this.#busy = true;
-      this.#drainQueue();
-    }
+    this.#runner.tell(event);
   }
 
-  #drainQueue(): void {
-    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
-      this.#note(event);
-      this.#take(step(this.#held as HeldInvite, event));
-    }
-    this.#busy = false;
-  }
-
-  #take([held, effects]: Step): void {
-    this.#held = held;
-    for (const effect of effects) this.#perform(effect);
-  }
-
-  #perform(effect: HoldEffect): void {
+  #perform(effect: LegEffect): void {
     switch (effect.do) {
-      case 'push':
-        return this.#push(effect.device);
-      case 'stop-push':
-        this.#pushes.get(effect.device)?.abort(over);
-        this.#pushes.delete(effect.device);
-        return;
       case 'start-leg':
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
-        this.#stopTimer(effect.leg);
         this.#legs
           .get(effect.leg)
           ?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
         return;
-      case 'start-silence-timer':
-        return this.#startTimer(effect.leg, this.#plan.times.silentMs, { is: 'silence', leg: effect.leg });
-      case 'start-bucket-timer':
-        return this.#startTimer('bucket', this.#plan.times.holdMs, { is: 'bucket-timer' });
-      case 'stop-bucket-timer':
-        return this.#stopTimer('bucket');
-      case 'start-ring-timer':
-        return this.#startTimer('ring', this.#plan.times.ringMs, { is: 'ring-timer' });
       case 'relay-progress':
         return this.#relayProgress(effect.leg);
       case 'relay-answer':
@@ -185,26 +129,13 @@ export class Ring {
         return;
       }
       case 'over':
-        for (const stop of this.#timers.values()) stop();
-        this.#timers.clear();
-        for (const push of this.#pushes.values()) push.abort(over);
-        this.#pushes.clear();
         // a call that is being answered is held until it talks: a stop in between must find it in one place or the other
-        if (this.#answering === undefined) this.#plan.onOver(effect, this.#story);
-        else void this.#answering.then(() => this.#plan.onOver(effect, this.#story));
+        if (this.#answering === undefined) this.#plan.onOver(effect, this.#runner.story);
+        else void this.#answering.then(() => this.#plan.onOver(effect, this.#runner.story));
         return;
       default:
         return effect satisfies never;
     }
-  }
-
-  #push(device: string): void {
-    const controller = new AbortController();
-    this.#pushes.set(device, controller);
-    void this.#plan.push(device, controller.signal).then((accepted) => {
-      if (this.#pushes.get(device) === controller) this.#pushes.delete(device);
-      if (!controller.signal.aborted) this.tell({ is: 'push-ended', device, accepted });
-    });
   }
 
   #startLeg(id: string, device: string, flow: string): void {
@@ -228,13 +159,13 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, last: undefined, dialog: undefined, ack: undefined, described: undefined });
+    this.#legs.set(id, { leg, device, flow, last: undefined, dialog: undefined, ack: undefined, described: undefined });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
     const running = this.#legs.get(id);
     if (running === undefined) return;
-    this.#stopTimer(id);
+    this.#runner.stopTimer(id);
     running.last = response;
     this.tell(event(running));
   }
@@ -279,7 +210,7 @@ export class Ring {
         ack?.(answer.body === '' ? undefined : { headers: passAck(answer.headers), body: answer.body }),
       );
     }
-    this.#plan.onAnswered(caller, callee);
+    this.#plan.onAnswered(caller, callee, running);
   }
 
   #hangUp(id: string, reason: string): void {
@@ -309,34 +240,7 @@ export class Ring {
       ...(response.body === '' ? {} : { body: response.body }),
     });
   }
-
-  #startTimer(name: string, ms: number, event: HoldEvent): void {
-    this.#stopTimer(name);
-    this.#timers.set(
-      name,
-      this.#deps.clock.after(ms, () => {
-        this.#timers.delete(name);
-        this.tell(event);
-      }),
-    );
-  }
-
-  #stopTimer(name: string): void {
-    this.#timers.get(name)?.();
-    this.#timers.delete(name);
-  }
-
-  #note(event: HoldEvent): void {
-    const subject = 'device' in event ? ` ${event.device}` : 'leg' in event ? ` ${event.leg}` : '';
-    const status =
-      'status' in event ? ` ${event.status}` : 'accepted' in event ? (event.accepted ? ' accepted' : ' refused') : '';
-    if (this.#story.length < 100)
-      this.#story.push({ at: this.#deps.clock.now() - this.#startedAt, what: `${event.is}${subject}${status}` });
-  }
 }
-
-/** A reason of our own: the default one is an Error with a stack, made for every call and read by nobody. */
-const over = 'over';
 
 /** The answer with the session description of `described` when it has none of its own. */
 function withDescription(answer: SipResponse, described: SipResponse | undefined): SipResponse {

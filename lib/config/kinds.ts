@@ -117,15 +117,6 @@ export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [
   return found !== undefined && isIP(found.host) !== 0 ? { address: found.host, port: found.port } : undefined;
 });
 
-/** `host`, `host:port`, `address`, `[address]` or `[address]:port`. */
-function readAdvertised(value: string): SipListener['advertise'] | undefined {
-  const inBrackets = value.startsWith('[') && value.endsWith(']');
-  const bare = inBrackets ? value.slice(1, -1) : value;
-  if (isHost(bare)) return (isIP(bare) === 6) === inBrackets ? { host: bare } : undefined;
-  const found = splitHostPort(value);
-  return found !== undefined && found.port > 0 && isHost(found.host) ? found : undefined;
-}
-
 export const sipListener = parsed<SipListener>(
   'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss',
   (value) => {
@@ -138,6 +129,16 @@ export const sipListener = parsed<SipListener>(
     return advertise === undefined ? undefined : { transport, address: at.host, port: at.port, advertise };
   },
 );
+
+/** `host`, `host:port`, `[address]` or `[address]:port`. */
+function readAdvertised(value: string): { readonly host: string; readonly port?: number } | undefined {
+  const found = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(value);
+  const name = found?.[1] ?? found?.[2] ?? '';
+  if (found === null || (found[1] !== undefined ? isIP(name) !== 6 : !isHost(name))) return undefined;
+  if (found[3] === undefined) return { host: name };
+  const port = readPort(found[3]);
+  return port === undefined || port === 0 ? undefined : { host: name, port };
+}
 
 /** As `dns.setServers` takes it. */
 export const dnsServer = parsed<string>(

@@ -66,6 +66,7 @@ export interface Config {
   readonly wake: WakeConfig;
   readonly push: { readonly apps: readonly PushAppConfig[]; readonly deadlineMs: number };
   readonly calls: Raw['calls'];
+  readonly messages: Raw['messages'];
   readonly shutdown: Raw['shutdown'];
   readonly log: Raw['log'];
 }

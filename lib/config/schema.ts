@@ -218,6 +218,9 @@ const registration = z
     refresh_pushes_per_second: fallback(integer(1, 10_000), 200, {
       doc: 'Most sleeping phones looked at for a refresh push in a second, by each node.',
     }),
+    purr_hours: fallback(integer(0, 168, 'hours'), 0, {
+      doc: 'Phones get a reference for their dialogs (sip.pnspurr), a new one after so many hours; 0 gives none. Dialogs of the edge wake phones without it.',
+    }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
       doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
     }),
@@ -234,8 +237,11 @@ const wake = z.strictObject({
     doc: 'Longest wait for a phone to wake (the bucket timer); then the caller gets 480.',
     env: 'REVEILLE_HOLD_SECONDS',
   }),
+  request_hold_seconds: fallback(integer(4, 20, 'seconds'), 10, {
+    doc: 'The same for any other request (MESSAGE, NOTIFY, SUBSCRIBE, requests inside calls), whose sender gives up after 32 s.',
+  }),
   silent_flow_ms: fallback(integer(200, 10_000, 'milliseconds'), 1500, {
-    doc: 'A flow that gives no answer to an INVITE for so long counts as asleep, and the phone is pushed.',
+    doc: 'A flow that gives no answer for so long counts as asleep, and the phone is pushed.',
   }),
   udp_flow_awake_ms: fallback(integer(0, 3_600_000, 'milliseconds'), 0, {
     doc: 'How long after a REGISTER the UDP flow of a pushable phone is tried before a push; 0 pushes at once.',
@@ -244,10 +250,10 @@ const wake = z.strictObject({
     doc: 'Longest ringing of a phone that has been reached.',
   }),
   max_held: fallback(integer(1, 1_000_000), 20_000, {
-    doc: 'Most INVITEs held at once by this process; one more is refused.',
+    doc: 'Most requests held at once by this process; one more is refused.',
   }),
   max_held_per_device: fallback(integer(1, 1_000_000), 20_000, {
-    doc: 'Most INVITEs held at once for one phone; one more is refused. The default leaves it to max_held.',
+    doc: 'Most requests held at once for one phone; one more is refused. The default leaves it to max_held.',
   }),
 });
 
@@ -332,6 +338,21 @@ export const configSchema = z
         heartbeat_seconds: fallback(integer(0, 3600, 'seconds'), 60, {
           doc: 'How often both sides of a call are asked by OPTIONS whether they are still there; 0 never.',
         }),
+        max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
+          doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
+        }),
+      })
+      .prefault({}),
+    messages: z
+      .strictObject({
+        store: fallback(yesOrNo, false, {
+          doc: 'Take over a MESSAGE whose phone does not come in time: 202 to its sender, delivery after the next REGISTER.',
+        }),
+        lifetime_hours: fallback(integer(1, 720, 'hours'), 72, {
+          doc: 'How long a message waits; its own Expires may shorten that.',
+        }),
+        max_per_user: fallback(integer(1, 1000), 100, { doc: 'Most messages that wait for one user.' }),
+        max_octets: fallback(integer(1, 60_000, 'octets'), 4096, { doc: 'Longer messages are not taken over.' }),
       })
       .prefault({}),
     shutdown: z

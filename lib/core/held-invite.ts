@@ -1,74 +1,21 @@
 /**
- * One INVITE and all devices it may ring (RFC 8599 5.2 and 5.6.2, RFC 3261 16.7): whom to push, when to ring, what the caller is told.
- * Pure: no clock, no sockets, no promises. Timers are effects and events; whoever runs the machine owns the real ones.
+ * One request and all devices it may reach (RFC 8599 5.2 and 5.6.2, RFC 3261 16.7): whom to push, when to send, what the sender is
+ * told. Written for INVITEs, which ring and can be cancelled; any other request is held by the same rules but for what
+ * `HoldPolicy.standalone` says. Pure: no clock, no sockets, no promises. Timers are effects and events; whoever runs the machine
+ * owns the real ones.
  */
 import { bestResponse, type FailedLeg } from './best-response.ts';
-
-export type DeviceId = string;
-/** `${device}/${n}`, made here */
-export type LegId = string;
-
-export interface Target {
-  readonly device: DeviceId;
-  /** opaque key of a flow worth trying now; undefined: none known */
-  readonly flow: string | undefined;
-  readonly canPush: boolean;
-}
-
-export interface HoldPolicy {
-  /** a device that registers while the call is open is called too (PN-PROXY-25) */
-  readonly admitNewDevices: boolean;
-  /** our answer when every flow was dead and nobody could be pushed (RFC 5626 5.3.1); 480 when left out */
-  readonly flowGone?: 430 | 480;
-}
-
-export type HoldEvent =
-  /** a REGISTER of this device got its 2xx, over this flow */
-  | { readonly is: 'refresh-accepted'; readonly device: DeviceId; readonly flow: string }
-  /** a REGISTER was refused for good; 401, 407, 423 and 494 are not reported (PN-PROXY-10) */
-  | { readonly is: 'refresh-rejected'; readonly device: DeviceId; readonly status: number }
-  | { readonly is: 'binding-removed'; readonly device: DeviceId }
-  /** accepted false: refused for good for this call */
-  | { readonly is: 'push-ended'; readonly device: DeviceId; readonly accepted: boolean }
-  /** 100 counts as a sign of life and is never passed on */
-  | { readonly is: 'progress'; readonly leg: LegId; readonly status: number }
-  | { readonly is: 'answered'; readonly leg: LegId }
-  | { readonly is: 'failed'; readonly leg: LegId; readonly status: number; readonly local: boolean }
-  /** no 1xx within the silent-flow time */
-  | { readonly is: 'silence'; readonly leg: LegId }
-  | { readonly is: 'bucket-timer' }
-  | { readonly is: 'ring-timer' }
-  /** the INVITE's Expires ran out (PN-PROXY-28) */
-  | { readonly is: 'expires' }
-  /** the caller gave up; 200 and 487 are already sent */
-  | { readonly is: 'cancelled' }
-  /** the node stops: nobody new is rung; a second one ends the call */
-  | { readonly is: 'drain' };
-
-export type CancelReason = 'answered-elsewhere' | 'refused-elsewhere' | 'caller-cancelled' | 'moved' | 'timeout';
-export type Ending = 'answered' | 'cancelled' | 'unreachable' | 'refused' | 'failed';
-export type Fault = 'none' | 'caller' | 'device' | 'push-service' | 'upstream' | 'edge';
-
-export type HoldEffect =
-  | { readonly do: 'push'; readonly device: DeviceId }
-  | { readonly do: 'stop-push'; readonly device: DeviceId }
-  | { readonly do: 'start-leg'; readonly leg: LegId; readonly device: DeviceId; readonly flow: string }
-  | { readonly do: 'start-silence-timer'; readonly leg: LegId }
-  | { readonly do: 'start-bucket-timer' }
-  | { readonly do: 'stop-bucket-timer' }
-  /** with the first leg, once */
-  | { readonly do: 'start-ring-timer' }
-  | { readonly do: 'cancel-leg'; readonly leg: LegId; readonly because: CancelReason }
-  | { readonly do: 'relay-progress'; readonly leg: LegId }
-  | { readonly do: 'relay-answer'; readonly leg: LegId }
-  /** a 2xx that nobody wants: ACK and BYE */
-  | { readonly do: 'hang-up'; readonly leg: LegId }
-  /** the final answer is that of this leg */
-  | { readonly do: 'relay-failure'; readonly leg: LegId }
-  /** the final answer is ours */
-  | { readonly do: 'refuse'; readonly status: number }
-  /** every leg has ended and the caller has his answer; only late hang-ups follow */
-  | { readonly do: 'over'; readonly ending: Ending; readonly fault: Fault };
+import type {
+  CancelReason,
+  DeviceId,
+  Ending,
+  Fault,
+  HoldEffect,
+  HoldEvent,
+  HoldPolicy,
+  LegId,
+  Target,
+} from './hold-words.ts';
 
 interface Leg {
   readonly device: DeviceId;
@@ -328,7 +275,7 @@ class Draft {
   answered(legId: LegId): Step {
     const leg = this.#legs.get(legId);
     this.#legs.delete(legId);
-    if (leg === undefined || leg.cancelled) {
+    if (leg === undefined || (leg.cancelled && this.#policy.standalone !== true)) {
       this.#effects.push({ do: 'hang-up', leg: legId });
       return this.settle();
     }
@@ -343,6 +290,8 @@ class Draft {
       return this.finish({ do: 'relay-failure', leg: legId }, 'refused-elsewhere', 'refused', 'none');
     }
     if (leg === undefined || leg.cancelled) return this.settle();
+    // the copy on its older flow has arrived after all (RFC 3261 8.2.2.2): that one will be answered
+    if (this.#policy.standalone === true && status === 482 && this.#revive(leg.device)) return this.settle();
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = !leg.heard && (local || status === 430 || status === 408);
     this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
@@ -436,7 +385,8 @@ class Draft {
       if (!leg.cancelled) this.#effects.push({ do: 'cancel-leg', leg: legId, because });
     for (const id of this.devices.keys()) this.#stopPush(id);
     if (this.#bucketRuns) this.#effects.push({ do: 'stop-bucket-timer' });
-    if (this.#legs.size > 0) return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
+    if (this.#legs.size > 0 && this.#policy.standalone !== true)
+      return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
     this.#effects.push({ do: 'over', ending, fault });
     return [{ at: 'over', ending, fault }, this.#effects];
   }
@@ -466,6 +416,16 @@ class Draft {
   #cancel(legId: LegId, leg: Leg, because: CancelReason): void {
     this.#legs.set(legId, { ...leg, cancelled: true });
     this.#effects.push({ do: 'cancel-leg', leg: legId, because });
+  }
+
+  /** Takes up again an older leg of this device that was given up; false when none is out. */
+  #revive(id: DeviceId): boolean {
+    for (const [legId, leg] of this.#legs) {
+      if (leg.device !== id || !leg.cancelled) continue;
+      this.#legs.set(legId, { ...leg, heard: true, silent: false, cancelled: false });
+      return true;
+    }
+    return false;
   }
 
   /** True when a push went out. */

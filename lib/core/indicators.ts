@@ -10,6 +10,8 @@ export interface Indicated {
   readonly decision: Exclude<RegisterDecision, { is: 'refuse' }>;
   /** seconds: asked for before the registrar has spoken, granted afterwards */
   readonly expires: number;
+  /** reference to the binding for requests inside dialogs (RFC 8599 6.2.1); undefined: none is given */
+  readonly purr?: string;
 }
 
 type Policy = Pick<RegisterPolicy, 'minExpires' | 'pushLeadSeconds' | 'slackSeconds'> & {
@@ -25,11 +27,15 @@ export function indicatedUpstream(contacts: readonly Indicated[], mode: Mode): r
 /** For the 2xx: what was indicated, less the types of Contacts whose granted expiry is too short to be pushed (PN-REG-09, -10). */
 export function indicatedInAnswer(granted: readonly Indicated[], policy: Policy): readonly PushFeatures[] {
   return unique(
-    granted.flatMap(({ decision, expires }): readonly PushFeatures[] => {
+    granted.flatMap(({ decision, expires, purr }): readonly PushFeatures[] => {
       if (expires <= 0) return [];
       if (decision.is !== 'push') return typesOf(decision);
       if (!canBePushed(expires, policy)) return [];
-      return typesOf(decision).map((type) => (decision.pnsreg ? { ...type, pnsreg: policy.pnsreg } : type));
+      return typesOf(decision).map((type) => ({
+        ...type,
+        ...(decision.pnsreg ? { pnsreg: policy.pnsreg } : {}),
+        ...(purr === undefined ? {} : { pnspurr: purr }),
+      }));
     }),
   );
 }

@@ -95,6 +95,17 @@ export function passInvite(headers: Headers, options: PassInviteOptions): Header
   return passed;
 }
 
+/** The header fields of a SUBSCRIBE that begins the dialog on the other side, under names of our own. */
+export function passSubscribe(
+  headers: Headers,
+  options: PassInviteOptions,
+  names: { readonly callId: string; readonly tag: string },
+): Headers {
+  const passed = passInvite(headers, options);
+  passed.set('From', `${passed.get('from') ?? ''};tag=${names.tag}`);
+  return passed.add('Call-ID', names.callId).add('CSeq', '1 SUBSCRIBE');
+}
+
 /** The header fields of a request inside the dialog on the other side. */
 export function passRequest(headers: Headers, options: PassOptions = {}): Headers {
   const passed = Headers.of([['Max-Forwards', String(hopsLeft(headers))]]);

@@ -1,4 +1,5 @@
-/** Requests of ours outside any dialog other than INVITE: REGISTER and standalone requests passed on (RFC 3261 17.1.2). */
+/** Requests of ours outside any dialog other than INVITE: REGISTER, SUBSCRIBE and standalone requests passed on (RFC 3261 17.1.2). */
+import type { Dialog } from './dialog.ts';
 import type { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
 
@@ -19,6 +20,8 @@ export interface ClientAnswer {
   readonly response: SipResponse;
   /** true: made up by the engine or by the time limit (408, 503), no peer has answered */
   readonly local: boolean;
+  /** with the 2xx to a SUBSCRIBE: our side of the subscription, its NOTIFYs come there, also those that came before the 2xx */
+  readonly dialog?: Dialog;
 }
 
 export interface Client {

@@ -1,7 +1,6 @@
 /** A push notification service as the use-cases see it: one request, one outcome, no provider words (RFC 8599 5.1). */
 import type { PushToken } from '../core/binding.ts';
-
-export type PushClass = 'call' | 'message' | 'notify' | 'refresh';
+import type { PushClass } from '../core/push-class.ts';
 
 export interface PushRequest {
   /** name of the configured app */

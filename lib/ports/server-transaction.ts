@@ -26,12 +26,17 @@ export interface ServerTransaction {
   respond(answer: Answer): Promise<'sent' | 'gone'>;
 }
 
-export interface InviteTransaction extends ServerTransaction {
+/** A request outside dialogs whose 2xx opens one: INVITE and SUBSCRIBE. */
+export interface DialogTransaction extends ServerTransaction {
+  /** Sends a 2xx and opens the dialog it makes; undefined when the transaction is gone. Never rejects. */
+  accept(answer: Answer): Promise<Dialog | undefined>;
+}
+
+/** An INVITE, outside a dialog or inside one. */
+export interface InviteTransaction extends DialogTransaction {
   /**
    * The caller gave up, or nobody can answer him any more (the engine has answered by itself or is gone): whatever he was to be
    * told is already sent. Called at most once, at once when it has already happened, never after a final answer of ours.
    */
   onCancel(listener: (cancel: SipRequest) => void): void;
-  /** Sends a 2xx and opens the dialog it makes; undefined when the transaction is gone. Never rejects. */
-  accept(answer: Answer): Promise<Dialog | undefined>;
 }

@@ -41,7 +41,7 @@ export function addRegistered(
   if (asked.outbound) headers.add('Require', 'outbound');
   // RFC 3327 5.3: the phone learns how it is reached, if it knows what that means
   if (asked.supported.has('path')) for (const path of asked.path) headers.add('Path', path);
-  prependFeatureCaps(headers, indicatedInAnswer(indicatedOf(granted), deps.policy));
+  prependFeatureCaps(headers, indicatedInAnswer(indicatedOf(asked, granted, deps), deps.policy));
   return headers;
 }
 
@@ -50,8 +50,16 @@ export function prependFeatureCaps(headers: Headers, types: readonly PushFeature
   for (const type of [...types].reverse()) headers.prepend('Feature-Caps', printFeatureCaps(type));
 }
 
-export function indicatedOf(granted: readonly Granted[] | '*'): readonly Indicated[] {
-  return granted === '*' ? [] : granted.map(({ asked, expires }) => ({ decision: asked.decision, expires }));
+export function indicatedOf(
+  { aor }: Asked,
+  granted: readonly Granted[] | '*',
+  deps: RegisterDeps,
+): readonly Indicated[] {
+  if (granted === '*') return [];
+  return granted.map(({ asked: { decision, id }, expires }) => {
+    const purr = deps.purr?.({ aor, bindingId: id });
+    return { decision, expires, ...(purr === undefined ? {} : { purr }) };
+  });
 }
 
 function gruusOf(

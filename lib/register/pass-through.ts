@@ -45,7 +45,7 @@ export const passThrough: Form = {
     passed.delete('Contact');
     // other phones' tokens are nobody's business, also where the PBX has written them into its answer (PN-SEC-05)
     for (const value of listed) passed.add('Contact', isOneOf(mine, value) ? value : stripPushParams(value));
-    prependFeatureCaps(passed, indicatedInAnswer(indicatedOf(granted), deps.policy));
+    prependFeatureCaps(passed, indicatedInAnswer(indicatedOf(asked, granted, deps), deps.policy));
     return passed;
   },
 };

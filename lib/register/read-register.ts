@@ -4,6 +4,7 @@
  */
 import type { Aor, Binding } from '../core/binding.ts';
 import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
+import type { DeviceName } from '../core/contact-token.ts';
 import type { Domain } from '../core/domain.ts';
 import { modeOf, type Mode } from '../core/modes.ts';
 import { judgeOutbound } from '../core/outbound.ts';
@@ -44,6 +45,8 @@ export interface RegisterDeps {
   readonly gruuKey: Buffer;
   /** secret behind binding ids and nonces, shared by all nodes of one store */
   readonly edgeSecret: string;
+  /** the newest pn-purr of a binding (RFC 8599 6.2.1); when left out none are given */
+  readonly purr?: ((name: DeviceName) => string) | undefined;
   readonly policy: RegisterPolicy;
 }
 

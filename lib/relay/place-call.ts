@@ -7,22 +7,30 @@ import type { Domain } from '../core/domain.ts';
 import { modes } from '../core/modes.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
-import { Ring, type RingDeps, type RingTimes } from '../call/ring.ts';
+import type { HoldTimes } from '../call/hold-runner.ts';
+import { Ring, type RingDeps } from '../call/ring.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
 import type { CallLedger } from '../call/ledger.ts';
+import type { Dialog } from '../ports/dialog.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
 
 export interface PlaceCallDeps extends RingDeps {
   readonly calls: CallLedger;
-  readonly times: RingTimes;
+  readonly times: HoldTimes;
   readonly dialogs: BridgedDialogs;
   readonly heartbeat: Heartbeat | undefined;
 }
 
 const upstream = 'upstream';
 
-export function placeCall(transaction: InviteTransaction, domain: Domain, deps: PlaceCallDeps): void {
+/** `wakeful`: the phone's side of the call, made one that wakes it. */
+export function placeCall(
+  transaction: InviteTransaction,
+  domain: Domain,
+  wakeful: (phone: Dialog) => Dialog,
+  deps: PlaceCallDeps,
+): void {
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const startedAt = deps.clock.now();
@@ -56,7 +64,7 @@ export function placeCall(transaction: InviteTransaction, domain: Domain, deps: 
         status === 480 ? { status: 503, headers: Headers.of([['Retry-After', '10']]) } : { status },
       onAnswered: (caller, callee) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
-        const call = bridge(caller, callee, {
+        const call = bridge(wakeful(caller), callee, {
           log: deps.log,
           callId,
           caller: 'phone',

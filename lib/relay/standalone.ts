@@ -1,9 +1,11 @@
 /**
- * A request outside any dialog (MESSAGE, OPTIONS, PUBLISH, INFO, NOTIFY) passed on to one next hop and its answer passed back.
- * REGISTER has its own use-case. SUBSCRIBE and REFER would begin a dialog on each side with one name, which no engine allows
- * (drachtio-protocol B.6), so they are refused here until subscriptions are bridged like calls.
+ * A request of a phone outside any dialog (MESSAGE, OPTIONS, PUBLISH, INFO, NOTIFY) passed on to the PBX and its answer passed back.
+ * REGISTER and SUBSCRIBE have use-cases of their own. REFER would begin a dialog on each side with one name, which no engine allows
+ * (drachtio-protocol B.6).
  */
-import { passAnswer, type PassOptions, passStandalone, type Side } from '../core/pass-headers.ts';
+import { passAnswer, passStandalone } from '../core/pass-headers.ts';
+import type { Domain } from '../core/domain.ts';
+import { modes } from '../core/modes.ts';
 import type { Client } from '../ports/client.ts';
 import type { ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
@@ -11,50 +13,34 @@ import { stripPush } from '../sip/push-params.ts';
 
 export interface StandaloneDeps {
   readonly client: Client;
-  /** how long the next hop may take; below 32 s, or the sender has given up before (EDGE-NIT-06) */
+  /** how long the PBX may take; below 32 s, or the sender has given up before (EDGE-NIT-06) */
   readonly timeoutMs: number;
-  /** how long a phone may take; shorter, because one that sleeps will never answer (PN-PROXY-13) */
-  readonly phoneTimeoutMs: number;
 }
 
-export interface StandaloneTarget {
-  readonly uri: string;
-  /** `sip:address:port;transport=t` */
-  readonly nextHop: string;
-  /** To of the request; the sender's when left out */
-  readonly to?: string;
-  readonly from?: Side;
-  readonly towards?: Side;
-  /** the edge's own realm; credentials for it end here */
-  readonly realm?: string | undefined;
-}
-
-const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK';
+const allow = 'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, UPDATE, PRACK';
 
 /** Answers exactly once, except where no answer is the right one: a 408 to a non-INVITE does harm (EDGE-NIT-04, RFC 4320). Never rejects. */
 export async function relayStandalone(
   transaction: ServerTransaction,
-  target: StandaloneTarget,
+  domain: Pick<Domain, 'upstream' | 'registration' | 'realm'>,
   deps: StandaloneDeps,
 ): Promise<void> {
-  const { method, headers, body } = transaction.request;
-  if (method === 'SUBSCRIBE') return void (await transaction.respond({ status: 489 }));
+  const { method, uri, headers, body } = transaction.request;
   if (method === 'REFER')
     return void (await transaction.respond({ status: 405, headers: Headers.of([['Allow', allow]]) }));
   if (Number(headers.get('max-forwards') ?? 70) === 0) return void (await transaction.respond({ status: 483 }));
+  // credentials for the edge's own realm end here
+  const realm = modes[domain.registration].acceptedBy === 'edge' ? domain.realm : undefined;
   const { response, local } = await deps.client.send({
     method,
-    uri: stripPush(target.uri),
-    nextHop: target.nextHop,
-    headers: passStandalone(headers, target),
+    uri: stripPush(uri),
+    nextHop: domain.upstream,
+    headers: passStandalone(headers, { from: 'phone', towards: 'upstream', realm }),
     body,
-    timeoutMs: target.towards === 'phone' ? deps.phoneTimeoutMs : deps.timeoutMs,
+    timeoutMs: deps.timeoutMs,
   });
   // the sender's own timer says the same, and a late 408 would be taken for an answer of the far end
-  if (response.status === 408) {
-    if (target.towards === 'phone') await transaction.respond({ status: 480 });
-    return;
-  }
+  if (response.status === 408) return;
   if (local) {
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) });
     return;
@@ -62,12 +48,7 @@ export async function relayStandalone(
   await transaction.respond({
     status: response.status,
     reason: response.reason,
-    headers: passAnswer(response.headers, response.status, answerBorder(target)),
+    headers: passAnswer(response.headers, response.status, { from: 'upstream', towards: 'phone' }),
     body: response.body,
   });
-}
-
-/** The answer crosses the border of trust the other way. */
-function answerBorder({ from, towards }: StandaloneTarget): PassOptions {
-  return { ...(towards === undefined ? {} : { from: towards }), ...(from === undefined ? {} : { towards: from }) };
 }

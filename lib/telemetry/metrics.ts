@@ -113,9 +113,17 @@ export const metrics = {
   bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {
     state: ['awake', 'asleep', 'plain', 'unpushable'],
   }),
-  heldInvites: gauge('reveille_held_invites', 'INVITEs waiting for a phone to wake.', none),
-  oldestHeld: gauge('reveille_oldest_held_seconds', 'Age of the INVITE that has waited longest.', none),
+  heldInvites: gauge('reveille_held_invites', 'INVITEs and other requests that wait for a phone.', none),
+  oldestHeld: gauge('reveille_oldest_held_seconds', 'Age of the request that has waited longest.', none),
   wakes: counter('reveille_wakes_total', 'Held INVITEs by how they ended and whose fault it was.', { ending, fault }),
+  heldRequests: counter(
+    'reveille_held_requests_total',
+    'Requests for phones other than INVITE, in dialogs or not, by how they ended.',
+    { method, ending },
+  ),
+  messages: counter('reveille_messages_total', 'Messages taken over for phones that were away (messages.store).', {
+    outcome: ['stored', 'full', 'delivered', 'refused', 'expired', 'retried'],
+  }),
   pushes: counter('reveille_pushes_total', 'Pushes asked of a push service.', {
     provider,
     outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
@@ -156,6 +164,7 @@ export const metrics = {
     status: statusClass,
   }),
   calls: gauge('reveille_calls', 'Calls with both sides connected.', none),
+  subscriptions: gauge('reveille_subscriptions', 'Subscriptions that pass through this process.', none),
   engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
     event: [
       'received',

@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type HeldInvite,
-  type HoldEffect,
-  type HoldEvent,
-  hold,
-  step,
-  type Target,
-} from '../../lib/core/held-invite.ts';
+import { type HeldInvite, hold, step } from '../../lib/core/held-invite.ts';
+import type { HoldEffect, HoldEvent, Target } from '../../lib/core/hold-words.ts';
 
 const asleep = (device: string): Target => ({ device, flow: undefined, canPush: true });
 const awake = (device: string, flow = 'f1'): Target => ({ device, flow, canPush: true });

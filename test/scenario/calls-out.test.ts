@@ -88,8 +88,6 @@ describe.each(['udp', 'tcp'] as const)('over %s', (transport) => {
       expect([answer.status, answer.headers.get('X-Stored')], method).toEqual([202, 'yes']);
     }
   });
-
-  it.todo('carries SUBSCRIBE and its NOTIFYs (answered 489 until the edge keeps subscriptions)');
 });
 
 describe('who may call', () => {

@@ -86,6 +86,13 @@ export class FakeControl {
     this.#socket?.write(frame(`${randomUUID()}|${payload}`), 'latin1');
   }
 
+  /** What is sent meanwhile arrives in one piece. */
+  together(task: () => void): void {
+    this.#socket?.cork();
+    task();
+    this.#socket?.uncork();
+  }
+
   raw(octets: string): void {
     this.#socket?.write(octets, 'latin1');
   }

@@ -51,6 +51,8 @@ export interface PhoneChoice extends Partial<Omit<PhoneOptions, 'edge'>> {
   readonly transport?: WireTransport;
   /** no push parameters */
   readonly plain?: boolean;
+  /** its one token takes alerts and background pushes, not VoIP pushes */
+  readonly alerts?: boolean;
 }
 
 export class Bed {
@@ -162,7 +164,7 @@ export class Bed {
 
   /** A phone that is known to the PBX (or, in the home domain, to the edge), with a token of its own; not registered yet. */
   phone(user: string, choice: PhoneChoice = {}): Phone {
-    const { transport = 'udp', plain = false, ...rest } = choice;
+    const { transport = 'udp', plain = false, alerts = false, ...rest } = choice;
     const domain = rest.domain ?? pbxDomain;
     const password =
       rest.password ?? (domain === homeDomain ? (passwords.get(user) ?? '') : (this.#users[user] ??= secretText()));
@@ -174,7 +176,15 @@ export class Bed {
       password,
       address: anAddress(),
       instanceId: `urn:uuid:${randomUUID()}`,
-      ...(plain ? {} : { push: { provider: 'apns', param: this.pushParam, prid } }),
+      ...(plain
+        ? {}
+        : {
+            push: {
+              provider: 'apns',
+              param: alerts ? `${this.lab.credentials.teamId}.${bundle}` : this.pushParam,
+              prid,
+            },
+          }),
       ...rest,
       edge: this.place(transport),
     });

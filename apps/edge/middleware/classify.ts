@@ -5,12 +5,14 @@ import { openContact } from '../../../lib/core/contact-token.ts';
 import { openFlowToken } from '../../../lib/core/flow-token.ts';
 import { readGruu } from '../../../lib/core/gruu.ts';
 import { modes } from '../../../lib/core/modes.ts';
+import { openPurr } from '../../../lib/core/purr.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
-import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
+import type { Headers } from '../../../lib/sip/headers.ts';
 import { aorOf } from '../../../lib/sip/aor.ts';
 import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
-import { parseUri, unescape } from '../../../lib/sip/uri.ts';
+import { findParam, parseUri, type SipUri, unescape } from '../../../lib/sip/uri.ts';
+import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
 
 export type Classified =
   /** from the PBX for one phone, by the Contact we gave to the PBX; `bindingId` may name an instance (binding-set answersTo) */
@@ -53,17 +55,21 @@ export interface Classifier {
   readonly contactKey: Buffer;
   readonly flowKey: Buffer;
   readonly gruuKey: Buffer;
+  readonly purrKey: Buffer;
 }
 
 export function classify(transaction: ServerTransaction, classifier: Classifier): Classified {
   const { request, flow } = transaction;
-  const { domains, contactKey, gruuKey } = classifier;
+  const { domains, contactKey, gruuKey, purrKey } = classifier;
   const uri = parseUri(request.uri);
   if (uri === undefined) return { is: 'refused', status: 416, why: 'uri-scheme' };
   const along = alongPath(transaction, classifier);
   if (along !== undefined) return along;
-  if (uri.user === undefined) return { is: 'to-edge' };
-  const opened = openContact(contactKey, unescape(uri.user));
+  const purr = purrIn(uri, request.headers);
+  const opened =
+    // a known one names the phone, whatever else the URI says (PN-RPL-03); an unknown one says nothing (PN-PURR-12)
+    (purr === undefined ? undefined : openPurr(purrKey, purr)) ??
+    (uri.user === undefined ? undefined : openContact(contactKey, unescape(uri.user)));
   if (opened !== undefined) {
     const known = domainOf(domains, hostOfAor(opened.aor));
     if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
@@ -71,6 +77,7 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
     if (!isFrom(known.trusted, flow.address)) return { is: 'refused', status: 403, why: 'not-from-pbx' };
     return { is: 'to-device', domain: known.domain, ...opened };
   }
+  if (uri.user === undefined) return { is: 'to-edge' };
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
   const registrar = [named, ...fromPbx].find((known) => known !== undefined && isRegistrar(known.domain));
@@ -114,6 +121,17 @@ function isPath({ registration }: Domain): boolean {
 /** The edge itself is the registrar of this domain: it asks its phones for passwords and knows its users. */
 export function isRegistrar({ registration }: Domain): boolean {
   return modes[registration].acceptedBy === 'edge';
+}
+
+/** pn-purr stands in the request-URI or in a Route value (PN-PURR-10). */
+function purrIn(uri: SipUri, headers: Headers): string | undefined {
+  const found = findParam(uri.params, 'pn-purr')?.value;
+  if (found !== undefined) return unescape(found);
+  for (const route of headers.list('Route')) {
+    const value = findParam(parseUri(parseNameAddr(route)?.uri ?? '')?.params ?? [], 'pn-purr')?.value;
+    if (value !== undefined) return unescape(value);
+  }
+  return undefined;
 }
 
 /** The domain a REGISTER is for: that of its To. */

@@ -1,13 +1,18 @@
 /** Counts every request by its method and the class of our final answer. */
 import type { Dialog } from '../../../lib/ports/dialog.ts';
-import type { Answer, InviteTransaction, ServerTransaction } from '../../../lib/ports/server-transaction.ts';
+import type {
+  Answer,
+  DialogTransaction,
+  InviteTransaction,
+  ServerTransaction,
+} from '../../../lib/ports/server-transaction.ts';
 import type { BoundCounter, Telemetry } from '../../../lib/ports/telemetry.ts';
 import { methodLabel, statusLabel } from '../../../lib/telemetry/metrics.ts';
 
+type Incoming = ServerTransaction | DialogTransaction | InviteTransaction;
+
 /** Stands in front of a transaction and counts the first final answer that goes through it. */
-export function requestCounter(
-  telemetry: Telemetry,
-): (transaction: ServerTransaction | InviteTransaction) => ServerTransaction | InviteTransaction {
+export function requestCounter(telemetry: Telemetry): (transaction: Incoming) => Incoming {
   // bound once: this is on the path of every message
   const series = new Map<string, BoundCounter>();
   const count = (method: string, status: number): void => {
@@ -30,15 +35,17 @@ export function requestCounter(
       return transaction.respond(answer);
     };
     if (!('accept' in transaction)) return { request, flow, receivedOn, respond };
+    const accept = (answer: Answer): Promise<Dialog | undefined> => {
+      seen(answer);
+      return transaction.accept(answer);
+    };
+    if (!('onCancel' in transaction)) return { request, flow, receivedOn, respond, accept };
     return {
       request,
       flow,
       receivedOn,
       respond,
-      accept: (answer: Answer): Promise<Dialog | undefined> => {
-        seen(answer);
-        return transaction.accept(answer);
-      },
+      accept,
       onCancel: (listener) => {
         transaction.onCancel((cancel) => {
           seen({ status: 487 });

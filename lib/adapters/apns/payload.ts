@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { Notification, type NotificationOptions, Priority, PushType } from 'apns2';
 import type { PushToken } from '../../core/binding.ts';
-import type { PushClass, PushRequest } from '../../ports/push-service.ts';
+import type { PushClass } from '../../core/push-class.ts';
+import type { PushRequest } from '../../ports/push-service.ts';
 
 /** What the app reads: our own keys, Linphone's, or nothing at all (PJSIP's CallKit sample and its relatives). */
 export type Profile = 'generic' | 'linphone' | 'pjsip';

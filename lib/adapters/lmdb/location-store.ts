@@ -7,10 +7,12 @@ import type { Database, RootDatabase } from 'lmdb';
 import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Agenda } from '../../ports/agenda.ts';
+import type { MailStore } from '../../ports/mail-store.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
 import { lmdbAgenda } from './agenda.ts';
 import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
 import { GroupCommit } from './group-commit.ts';
+import { lmdbMail } from './mail-store.ts';
 
 export interface LmdbStoreOptions {
   /** the folder of the store; made when absent, readable by this user only */
@@ -40,7 +42,9 @@ const sliceSize = 250;
 const sliceEveryMs = 20;
 
 /** Rejects with EDGE_STORE_UNAVAILABLE when the folder cannot be used. */
-export async function openLmdbStore(options: LmdbStoreOptions): Promise<LocationStore & { readonly agenda: Agenda }> {
+export async function openLmdbStore(
+  options: LmdbStoreOptions,
+): Promise<LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }> {
   let root: RootDatabase<string, string> | undefined;
   try {
     makeFolder(resolve(options.path));
@@ -78,6 +82,7 @@ function makeFolder(path: string): void {
 
 class LmdbStore implements LocationStore {
   readonly agenda: Agenda;
+  readonly mail: MailStore;
   readonly #path: string;
   readonly #root: RootDatabase<string, string>;
   readonly #sets: Database<string, string>;
@@ -120,6 +125,9 @@ class LmdbStore implements LocationStore {
       },
       this.#writes,
       (task) => this.#attempt('written', task),
+    );
+    this.mail = lmdbMail(root.openDB({ name: 'mail', encoding: 'string' }), this.#writes, (what, task) =>
+      this.#attempt(what, task),
     );
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {

@@ -1,7 +1,8 @@
 /** One PushService over all apps: finds the service of an app, sends each phone one push per ring, and reports every outcome. Knows no provider. */
 import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../ports/clock.ts';
-import type { PushClass, PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
+import type { PushClass } from '../../core/push-class.ts';
+import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 
 export interface PushRoute {
   /** for metrics: `apns`, `fcm`, ... */

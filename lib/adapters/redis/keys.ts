@@ -12,6 +12,10 @@ export interface Keys {
   secret(user: string, realm: string): string;
   /** one part of the agenda, each in a hash slot of its own */
   agenda(shard: number): string;
+  /** messages that wait for one AOR */
+  mail(aor: Aor): string;
+  aorOfMail(key: string): Aor | undefined;
+  readonly everyMail: string;
   /** the channel with the news of one AOR */
   news(aor: Aor): string;
   /** nothing is published here: a subscriber asks for it to learn whether its connection lives */
@@ -20,17 +24,29 @@ export interface Keys {
 
 export function keysWith(prefix: string): Keys {
   const set = `${prefix}set:`;
+  const mail = `${prefix}mail:`;
   return {
     set: (aor) => `${set}{${escape(aor)}}`,
-    aorOfSet: (key) =>
-      key.startsWith(`${set}{`) && key.endsWith('}') ? unescape(key.slice(set.length + 1, -1)) : undefined,
-    everySet: `${set.replace(/[\\*?[\]^-]/g, '\\$&')}{*}`,
+    aorOfSet: (key) => aorIn(key, set),
+    everySet: every(set),
+    mail: (aor) => `${mail}{${escape(aor)}}`,
+    aorOfMail: (key) => aorIn(key, mail),
+    everyMail: every(mail),
     shared: (name) => `${prefix}shared:{${escape(name)}}`,
     secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
     agenda: (shard) => `${prefix}agenda:{${shard}}`,
     news: (aor) => `${prefix}news:{${escape(aor)}}`,
     lifeSign: `${prefix}life-sign`,
   };
+}
+
+function aorIn(key: string, kind: string): Aor | undefined {
+  return key.startsWith(`${kind}{`) && key.endsWith('}') ? unescape(key.slice(kind.length + 1, -1)) : undefined;
+}
+
+/** A glob pattern. */
+function every(kind: string): string {
+  return `${kind.replace(/[\\*?[\]^-]/g, '\\$&')}{*}`;
 }
 
 /** Braces end the hash tag too early; halves of surrogate pairs would all become the same octets on the wire. */

@@ -1,10 +1,12 @@
 /** The door of this adapter: a location store and a node bus on one Redis, for edges of several processes. */
 import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
+import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
 import { redisAgenda } from './agenda.ts';
 import { connectTo, endConnection } from './connection.ts';
 import { keysWith } from './keys.ts';
+import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
 
@@ -19,16 +21,20 @@ export interface RedisAddress {
  * Two connections: commands, and what is subscribed. Rejects with EDGE_STORE_UNAVAILABLE when Redis cannot be used within
  * 5 s, with EDGE_CONFIG_INVALID when the URL is none. Afterwards connections that end are opened again for ever.
  */
-export async function openRedis(
-  address: RedisAddress,
-): Promise<{ readonly store: LocationStore; readonly bus: NodeBus; readonly agenda: Agenda }> {
+export async function openRedis(address: RedisAddress): Promise<{
+  readonly store: LocationStore;
+  readonly bus: NodeBus;
+  readonly agenda: Agenda;
+  readonly mail: MailStore;
+}> {
   const keys = keysWith(address.keyPrefix);
   const commands = await connectTo(address.url, { enableAutoPipelining: true });
   try {
     const subscriber = await connectTo(address.url, { autoResubscribe: false });
     const store = new RedisLocationStore(commands, keys);
     const bus = new RedisNodeBus(subscriber.redis, commands.redis, keys);
-    return { store, bus, agenda: redisAgenda(commands.redis, commands.server, keys) };
+    const { redis, server } = commands;
+    return { store, bus, agenda: redisAgenda(redis, server, keys), mail: redisMail(redis, server, keys) };
   } catch (error) {
     await endConnection(commands.redis);
     throw error;

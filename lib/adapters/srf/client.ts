@@ -1,6 +1,8 @@
 /** Requests of ours outside dialogs other than INVITE (RFC 3261 17.1.2). The time limit is ours: drachtio knows only its 32 s. */
+import { tagOf } from '../../sip/name-addr.ts';
 import type { Client, ClientAnswer, ClientRequest } from '../../ports/client.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
+import { dialogOf, type SrfDialog } from './dialog.ts';
 import type { Exchange } from './exchange.ts';
 import { localResponse } from './local-response.ts';
 
@@ -27,7 +29,11 @@ export class SrfClient implements Client {
         over = true;
         stopTimer();
         resolve(answer);
+        // after whoever waits has the dialog and listens: what comes before is kept there
+        if (names !== undefined) exchange.subscribed(...names, answer.dialog as SrfDialog | undefined);
       };
+      const names = request.method === 'SUBSCRIBE' ? namesOf(request) : undefined;
+      if (names !== undefined) exchange.subscribing(...names);
       const stopTimer = exchange.surroundings.clock.after(request.timeoutMs, () => {
         if (txn !== undefined) exchange.forget(txn);
         end({ response: localResponse(408), local: true });
@@ -38,10 +44,19 @@ export class SrfClient implements Client {
           if (over) exchange.forget(id);
         },
         refused: () => end({ response: localResponse(exchange.alive ? 500 : 503), local: true }),
-        response: (response, local) => {
-          if (response.status >= 200) end({ response, local });
+        response: (response, local, dialogId) => {
+          if (response.status < 200) return;
+          const opened = names !== undefined && response.status < 300 && dialogId !== '' && !over;
+          end(opened ? { response, local, dialog: dialogOf(exchange, dialogId, response) } : { response, local });
         },
       });
     });
   }
+}
+
+/** What a NOTIFY will call a subscription of ours; both are the caller's to give, or the engine would choose them. */
+function namesOf({ headers }: ClientRequest): [callId: string, localTag: string] | undefined {
+  const callId = headers.get('call-id');
+  const tag = tagOf(headers.get('from') ?? '');
+  return callId === undefined || tag === undefined ? undefined : [callId, tag];
 }

@@ -6,7 +6,7 @@ import { EdgeError } from '../../errors.ts';
 import type { Client } from '../../ports/client.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Legs } from '../../ports/leg.ts';
-import type { InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
+import type { DialogTransaction, InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
 import { SrfClient } from './client.ts';
 import { Exchange, type Counts, type Surroundings } from './exchange.ts';
 import { readListeners } from './flow.ts';
@@ -45,8 +45,8 @@ export interface SrfOptions extends EngineAt {
   readonly remembersConnections?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
-  /** An INVITE is an InviteTransaction: `'accept' in transaction`. Must not throw. */
-  readonly onRequest: (transaction: ServerTransaction | InviteTransaction) => void;
+  /** An INVITE is an InviteTransaction (`'onCancel' in transaction`), a SUBSCRIBE a DialogTransaction (`'accept' in transaction`). Must not throw. */
+  readonly onRequest: (transaction: ServerTransaction | DialogTransaction | InviteTransaction) => void;
   /** the connection stands again; what was open before is gone */
   readonly onUp?: (hostports: readonly string[]) => void;
   /** the connection is lost; every dialog, leg and request on it has been told */

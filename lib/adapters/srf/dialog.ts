@@ -2,8 +2,9 @@
 import type { AckContent, Dialog, DialogAnswer, DialogRequest } from '../../ports/dialog.ts';
 import type { ServerTransaction } from '../../ports/server-transaction.ts';
 import { Headers } from '../../sip/headers.ts';
-import type { SipRequest } from '../../sip/message.ts';
-import { composeRequest } from './compose.ts';
+import { parseMessage, type SipRequest, type SipResponse } from '../../sip/message.ts';
+import { parseNameAddr, tagOf } from '../../sip/name-addr.ts';
+import { composeRequest, fitsMetaLine } from './compose.ts';
 import type { Exchange } from './exchange.ts';
 import { localResponse } from './local-response.ts';
 import { Pracks } from './pracks.ts';
@@ -20,18 +21,27 @@ export class SrfDialog implements Dialog {
   readonly #requests = new Listener<ServerTransaction>();
   readonly #acks = new Listener<SipRequest>();
   readonly #ends = new Listener<string>();
+  readonly #begun: () => DialogParts;
+  /** the newest request of ours inside it, as the engine sent it */
+  #lastSent: (() => string) | undefined;
+  /** Contact of the peer's newest target refresh (RFC 3261 12.2) */
+  #newTarget: string | undefined;
+  /** our requests go there by our own count: the engine cannot be told another way for a dialog */
+  #moved: { nextHop: string; parts: DialogParts } | undefined;
   #over = false;
 
   constructor(
     exchange: Exchange,
     id: string,
     names: { readonly callId: string; readonly localTag: string; readonly remoteTag: string },
+    begun: () => DialogParts,
   ) {
     this.#exchange = exchange;
     this.#id = id;
     this.callId = names.callId;
     this.localTag = names.localTag;
     this.remoteTag = names.remoteTag;
+    this.#begun = begun;
     exchange.dialogs.set(id, this);
   }
 
@@ -40,7 +50,11 @@ export class SrfDialog implements Dialog {
     if (text === undefined) return Promise.resolve({ response: localResponse(400), local: true });
     if (this.#over) return Promise.resolve({ response: localResponse(481), local: true });
     if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
-    return new Promise((resolve) => this.#send(request, text, resolve));
+    const moved = this.#wayOfItsOwn(request);
+    return new Promise((resolve) => {
+      if (moved === undefined) this.#send(request, text, resolve);
+      else this.#sendOutside(request, moved, resolve);
+    });
   }
 
   onRequest(listener: (transaction: ServerTransaction) => void): void {
@@ -61,6 +75,11 @@ export class SrfDialog implements Dialog {
   }
 
   requested(transaction: ServerTransaction): void {
+    const { method, headers } = transaction.request;
+    if (method === 'INVITE' || method === 'UPDATE' || method === 'SUBSCRIBE' || method === 'NOTIFY') {
+      const target = targetIn(headers);
+      if (target !== '') this.#newTarget = target;
+    }
     this.#requests.post(transaction);
   }
 
@@ -75,6 +94,50 @@ export class SrfDialog implements Dialog {
     this.#ends.post(why);
   }
 
+  #wayOfItsOwn({ method, nextHop }: DialogRequest): { nextHop: string; parts: DialogParts } | undefined {
+    if (method === 'INVITE' || method === 'SUBSCRIBE') return undefined;
+    if (nextHop === undefined || !fitsMetaLine(nextHop)) return this.#moved;
+    if (this.#moved !== undefined) this.#moved.nextHop = nextHop;
+    else this.#moved = { nextHop, parts: this.#lastSent === undefined ? this.#begun() : partsOf(this.#lastSent()) };
+    return this.#moved;
+  }
+
+  /**
+   * A request of this dialog (same Call-ID and tags, next CSeq) sent as one outside dialogs, the only way both engines offer to
+   * choose a next hop (drachtio-protocol A.2).
+   */
+  #sendOutside(
+    request: DialogRequest,
+    moved: { readonly nextHop: string; parts: DialogParts },
+    resolve: (answer: DialogAnswer) => void,
+  ): void {
+    const { local, remote, cseq } = moved.parts;
+    const target = this.#newTarget ?? moved.parts.target;
+    moved.parts = { ...moved.parts, cseq: cseq + 1 };
+    const headers = Headers.of([
+      ['From', local],
+      ['To', remote],
+      ['Call-ID', this.callId],
+      ['CSeq', `${cseq + 1} ${request.method}`],
+    ]);
+    for (const [name, value] of request.headers.entries()) headers.add(name, value);
+    const text = composeRequest(request.method, target, headers, request.body);
+    if (text === undefined) {
+      resolve({ response: localResponse(481), local: true });
+      return;
+    }
+    this.#exchange.request(`||${moved.nextHop}`, text, {
+      sent: () => undefined,
+      refused: () => resolve({ response: localResponse(this.#exchange.alive ? 500 : 503), local: true }),
+      response: (response, fromEngine) => {
+        if (response.status >= 200) resolve({ response, local: fromEngine });
+      },
+    });
+    // along its own way nobody will ever answer it, but the engine forgets the dialog
+    if (request.method === 'BYE')
+      this.#exchange.tell(`|${this.#id}`, composeRequest('BYE', placeholder, Headers.empty(), '') ?? '');
+  }
+
   #send(request: DialogRequest, text: string, resolve: (answer: DialogAnswer) => void): void {
     const pracks = new Pracks(this.#exchange);
     let txn: string | undefined;
@@ -87,8 +150,9 @@ export class SrfDialog implements Dialog {
       resolve(answer);
     };
     this.#exchange.request(`|${this.#id}`, text, {
-      sent: (id) => {
+      sent: (id, reply) => {
         txn = id;
+        this.#lastSent = reply.text;
         if (request.method !== 'INVITE' || request.cancel === undefined) return;
         if (request.cancel.aborted) cancel();
         else request.cancel.addEventListener('abort', cancel, { once: true });
@@ -105,6 +169,43 @@ export class SrfDialog implements Dialog {
       },
     });
   }
+}
+
+/** What a request inside a dialog needs to name it (RFC 3261 12.2.1.1). No route set: phones stand next to the edge. */
+export interface DialogParts {
+  /** request-URI: the peer's Contact */
+  readonly target: string;
+  /** From and To of our requests, with their tags */
+  readonly local: string;
+  readonly remote: string;
+  /** of our newest request */
+  readonly cseq: number;
+}
+
+/** The dialog that the 2xx to a request of ours has opened. */
+export function dialogOf(exchange: Exchange, dialogId: string, { headers }: SipResponse): SrfDialog {
+  const local = headers.get('from') ?? '';
+  const remote = headers.get('to') ?? '';
+  const names = { callId: headers.get('call-id') ?? '', localTag: tagOf(local) ?? '', remoteTag: tagOf(remote) ?? '' };
+  const cseq = Number.parseInt(headers.get('cseq') ?? '1', 10);
+  return new SrfDialog(exchange, dialogId, names, () => ({ target: targetIn(headers), local, remote, cseq }));
+}
+
+/** URI of the first Contact; '' when there is none. */
+export function targetIn(headers: Headers): string {
+  return parseNameAddr(headers.list('contact')[0] ?? '')?.uri ?? '';
+}
+
+function partsOf(sent: string): DialogParts {
+  const message = parseMessage(sent);
+  if (message.kind !== 'request') return { target: '', local: '', remote: '', cseq: 1 };
+  const { uri, headers } = message;
+  return {
+    target: uri,
+    local: headers.get('from') ?? '',
+    remote: headers.get('to') ?? '',
+    cseq: Number.parseInt(headers.get('cseq') ?? '1', 10),
+  };
 }
 
 /** The ACK to one 2xx: the first call sends it, any other does nothing (the engine repeats it by itself). */

@@ -13,7 +13,7 @@ import { readFlow, readReceivedOn, type Listeners } from './flow.ts';
 import { SrfInviteTransaction } from './invite-transaction.ts';
 import type { Line, Reply } from './link.ts';
 import { localResponse } from './local-response.ts';
-import { SrfServerTransaction } from './server-transaction.ts';
+import { SrfServerTransaction, SrfSubscribeTransaction } from './server-transaction.ts';
 
 /** Who waits for the responses to one request of ours. */
 export interface Outgoing {
@@ -55,6 +55,8 @@ export interface Counts {
 const parkedAtMost = 35_000;
 const sweepEvery = 10_000;
 const strayAtMost = 256;
+/** NOTIFYs that wait for the 2xx to their SUBSCRIBE, of each subscription */
+const earlyNotifiesAtMost = 4;
 
 export class Exchange {
   readonly line: Line;
@@ -67,6 +69,8 @@ export class Exchange {
   readonly #early = new Map<string, Set<EarlyParty>>();
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #stray = new Map<string, { tokens: readonly string[]; text: string }[]>();
+  /** our SUBSCRIBEs without a final answer, by Call-ID and our tag, with the NOTIFYs that came first (RFC 6665 4.1.2.4) */
+  readonly #subscribing = new Map<string, ServerTransaction[]>();
   #stopSweep: (() => void) | undefined;
 
   constructor(line: Line, hostports: Listeners, surroundings: Surroundings) {
@@ -154,6 +158,34 @@ export class Exchange {
     this.#stopSweep = undefined;
   }
 
+  /** From the SUBSCRIBE on its way until `subscribed`. */
+  subscribing(callId: string, localTag: string): void {
+    this.#subscribing.set(`${callId}\n${localTag}`, []);
+  }
+
+  /** The SUBSCRIBE has its answer: NOTIFYs that came before go to the dialog; without one they are refused. */
+  subscribed(callId: string, localTag: string, dialog: SrfDialog | undefined): void {
+    const key = `${callId}\n${localTag}`;
+    const early = this.#subscribing.get(key) ?? [];
+    this.#subscribing.delete(key);
+    for (const notify of early) {
+      const fits = dialog !== undefined && tagOf(notify.request.headers.get('from') ?? '') === dialog.remoteTag;
+      if (fits) dialog.requested(notify);
+      else void notify.respond({ status: 481 });
+    }
+  }
+
+  /** True when the request is a NOTIFY that has overtaken the 2xx to our SUBSCRIBE; it is kept or refused then. */
+  #isEarlyNotify(tokens: readonly string[], txn: string, message: SipRequest): boolean {
+    if (message.method !== 'NOTIFY' || this.#subscribing.size === 0) return false;
+    const tag = tagOf(message.headers.get('to') ?? '');
+    const early = this.#subscribing.get(`${message.headers.get('call-id') ?? ''}\n${tag ?? ''}`);
+    if (early === undefined) return false;
+    if (early.length >= earlyNotifiesAtMost) this.#refuse(txn, 500, Headers.of([['Retry-After', '1']]));
+    else early.push(this.#transaction(tokens, txn, message, undefined));
+    return true;
+  }
+
   /** One sweep for all held INVITEs: a timer and a frame for each would cost more than the few that live this long. */
   readonly #sweep = (): void => {
     this.#stopSweep = this.surroundings.clock.after(sweepEvery, this.#sweep);
@@ -184,6 +216,7 @@ export class Exchange {
   end(): readonly string[] {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
+    this.#subscribing.clear();
     const outgoing = [...this.#outgoing.values()];
     const dialogs = [...this.dialogs.values()];
     const invites = [...this.invites.values()];
@@ -261,7 +294,7 @@ export class Exchange {
         this.#refuse(txn, 400);
         return;
       }
-      onRequest(this.#transaction(tokens, txn, message, undefined));
+      if (!this.#isEarlyNotify(tokens, txn, message)) onRequest(this.#transaction(tokens, txn, message, undefined));
       return;
     }
     const dialog = this.dialogs.get(dialogId);
@@ -269,7 +302,7 @@ export class Exchange {
       this.#prack(txn, dialogId, dialog !== undefined, message);
     } else if (dialog !== undefined) {
       dialog.requested(this.#transaction(tokens, txn, message, dialog));
-    } else {
+    } else if (!this.#isEarlyNotify(tokens, txn, message)) {
       const parties = this.#early.get(dialogId);
       if (parties === undefined) this.#refuse(txn, 481);
       else this.#requestInEarlyDialog(txn, message, parties);
@@ -285,7 +318,9 @@ export class Exchange {
     const flow = readFlow(tokens, message.headers, this.#listeners, this.surroundings.engineId);
     if (message.method === 'INVITE')
       return new SrfInviteTransaction(this, txn, message, flow, readReceivedOn(tokens), dialog);
-    return new SrfServerTransaction(this, txn, message, flow, readReceivedOn(tokens));
+    const Kind =
+      message.method === 'SUBSCRIBE' && dialog === undefined ? SrfSubscribeTransaction : SrfServerTransaction;
+    return new Kind(this, txn, message, flow, readReceivedOn(tokens));
   }
 
   /** Reliable provisionals are acknowledged hop by hop (RFC 3262), so a PRACK never goes further than here. */

@@ -10,7 +10,7 @@ import { Headers } from '../../sip/headers.ts';
 import type { SipRequest } from '../../sip/message.ts';
 import { parseMessage } from '../../sip/message.ts';
 import { tagOf } from '../../sip/name-addr.ts';
-import { SrfDialog } from './dialog.ts';
+import { SrfDialog, targetIn } from './dialog.ts';
 import type { EarlyParty, Exchange } from './exchange.ts';
 import type { Reply } from './link.ts';
 import { responsePayload } from './server-transaction.ts';
@@ -207,11 +207,18 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     const sent = parseMessage(reply.text());
     const dialogId = reply.fields[8] ?? '';
     if (sent.kind !== 'response' || dialogId === '') return undefined;
-    return new SrfDialog(this.#exchange, dialogId, {
-      callId: this.request.headers.get('call-id') ?? '',
-      localTag: tagOf(sent.headers.get('to') ?? '') ?? '',
-      remoteTag: tagOf(this.request.headers.get('from') ?? '') ?? '',
-    });
+    const local = sent.headers.get('to') ?? '';
+    const remote = this.request.headers.get('from') ?? '';
+    return new SrfDialog(
+      this.#exchange,
+      dialogId,
+      {
+        callId: this.request.headers.get('call-id') ?? '',
+        localTag: tagOf(local) ?? '',
+        remoteTag: tagOf(remote) ?? '',
+      },
+      () => ({ target: targetIn(this.request.headers), local, remote, cseq: 1 }),
+    );
   }
 }
 

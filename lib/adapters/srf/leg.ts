@@ -3,9 +3,8 @@ import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest, SipResponse } from '../../sip/message.ts';
 import { parseMessage } from '../../sip/message.ts';
-import { tagOf } from '../../sip/name-addr.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
-import { ackOnce, placeholder, SrfDialog } from './dialog.ts';
+import { ackOnce, dialogOf, placeholder } from './dialog.ts';
 import type { EarlyParty, Exchange, Outgoing } from './exchange.ts';
 import { localResponse } from './local-response.ts';
 import type { Reply } from './link.ts';
@@ -87,11 +86,7 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
   #answered(response: SipResponse, dialogId: string): void {
     const exchange = this.#exchange as Exchange;
     this.#end();
-    const dialog = new SrfDialog(exchange, dialogId, {
-      callId: response.headers.get('call-id') ?? this.callId ?? '',
-      localTag: tagOf(response.headers.get('from') ?? '') ?? '',
-      remoteTag: tagOf(response.headers.get('to') ?? '') ?? '',
-    });
+    const dialog = dialogOf(exchange, dialogId, response);
     this.#events.answered(response, dialog, ackOnce(exchange, dialogId, placeholder));
   }
 

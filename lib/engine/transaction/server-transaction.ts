@@ -135,10 +135,18 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
     if (this.state !== 'accepted') {
       this.#host.wheel.cancel(this.#timer);
       this.#host.wheel.cancel(this.#copies);
-      this.#timer = status < 200 ? this.#host.wheel.schedule(longestRingMs, this, 'held') : undefined;
+      this.#timer = status < 200 ? this.#longest() : undefined;
     }
     this.#enter(taken);
     return true;
+  }
+
+  /** After a provisional answer: nobody rings for anything but an INVITE, and whoever sent it gives up after 64 T1. */
+  #longest(): Timer {
+    const { wheel, timers } = this.#host;
+    return this.method === 'INVITE'
+      ? wheel.schedule(longestRingMs, this, 'held')
+      : wheel.schedule(64 * timers.t1Ms, this, 'park');
   }
 
   /** Waits for the app, but not for ever. */

@@ -64,13 +64,14 @@ test.each(['INFO', 'UPDATE', 'REFER', 'NOTIFY', 'MESSAGE', 'OPTIONS', 'SUBSCRIBE
   },
 );
 
-test('a failure passes and the call goes on', async () => {
+test('[PN-PURR-13] a failure passes, of the engine as 500, and the call goes on', async () => {
   const transaction = await caller.sends('INFO');
   await callee.last('INFO').answer(415, { headers: [['Accept', 'a/b']] });
   expect(transaction.final).toMatchObject({ status: 415 });
   const local = await caller.sends('INFO');
   await callee.last('INFO').answer(410, { local: true });
-  expect(local.final).toMatchObject({ status: 480 });
+  expect(local.final).toMatchObject({ status: 500 });
+  expect(local.final?.headers?.get('Retry-After')).toBe('30');
   expect(overs).toBe(0);
 });
 
@@ -223,8 +224,8 @@ test.each([408, 481])('a side that answers %i is gone: the other is told, and no
 
 test.each([
   [481, 481],
-  [408, 480],
-])('a NOTIFY answered %i ends its subscription, not the call', async (status, passed) => {
+  [408, 500],
+])('[PN-PURR-13] a NOTIFY answered %i does not end the call', async (status, passed) => {
   const notify = await callee.sends('NOTIFY', {
     headers: [
       ['Event', 'refer'],

@@ -1,15 +1,8 @@
 /** Every order of everything: the held INVITE against a model of the world around it. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  type HeldInvite,
-  type HoldEffect,
-  type HoldEvent,
-  hold,
-  type Step,
-  step,
-  type Target,
-} from '../../../lib/core/held-invite.ts';
+import { type HeldInvite, hold, type Step, step } from '../../../lib/core/held-invite.ts';
+import type { HoldEffect, HoldEvent, Target } from '../../../lib/core/hold-words.ts';
 
 interface WorldLeg {
   readonly device: string;
@@ -40,8 +33,11 @@ class World {
   overs = 0;
   cancelledByCaller = false;
 
-  constructor(targets: readonly Target[], admitNewDevices: boolean) {
-    this.#apply(hold(targets, { admitNewDevices }), undefined);
+  readonly standalone: boolean;
+
+  constructor(targets: readonly Target[], admitNewDevices: boolean, standalone = false) {
+    this.standalone = standalone;
+    this.#apply(hold(targets, { admitNewDevices, standalone }), undefined);
   }
 
   send(event: HoldEvent): readonly HoldEffect[] {
@@ -52,6 +48,10 @@ class World {
       const leg = this.legs.get(event.leg) as WorldLeg;
       leg.ended = true;
       if (leg.cancelled) return this.#apply(step(this.held, event), event);
+      // the device has an older copy, which is waited for again
+      const older = [...this.legs.values()].find((one) => one.device === leg.device && one.cancelled && !one.ended);
+      const isMerged = event.is === 'failed' && event.status === 482 && !event.local;
+      if (this.standalone && isMerged && older !== undefined && this.held.at === 'open') older.cancelled = false;
       if (event.is === 'answered' || (!event.local && event.status !== 408 && event.status !== 430))
         this.reached.add(leg.device);
     }
@@ -99,7 +99,8 @@ class World {
       must(this.pushing.size === 0, 'every push is stopped or ended');
       must(!this.bucket, 'the bucket timer is stopped at the end');
       must(ringing.length === 0, 'nobody rings after the end');
-      must((held.at === 'over') === (this.live().length === 0), 'over when the last leg has ended');
+      if (this.standalone) must(held.at === 'over', 'over with the answer: nothing can be taken back');
+      else must((held.at === 'over') === (this.live().length === 0), 'over when the last leg has ended');
     }
     must(this.overs === (held.at === 'over' ? 1 : 0), 'over once');
     return effects;
@@ -188,6 +189,7 @@ const wish = fc.record({
     'answered',
     'declined',
     'busy',
+    'merged',
     'gone',
     'unavailable',
     'silence',
@@ -243,6 +245,8 @@ function eventOf(
       return { is: 'failed', leg, status: 603, local: false };
     case 'busy':
       return { is: 'failed', leg, status: 486, local: false };
+    case 'merged':
+      return { is: 'failed', leg, status: 482, local: false };
     case 'unavailable':
       return { is: 'failed', leg, status: 503, local: false };
     case 'gone':
@@ -281,6 +285,30 @@ describe('a held INVITE', () => {
       }),
       { numRuns: 10_000 },
     );
+  });
+
+  test('[PN-PROXY-03] any other request too: one answer, none to a device that has it, and an answer never comes too late', () => {
+    let late = 0;
+    fc.assert(
+      fc.property(targets, fc.boolean(), fc.array(wish, { maxLength: 40 }), (some, admit, wishes) => {
+        const world = new World(some, admit, true);
+        for (const one of wishes) {
+          const event = eventOf(world, one);
+          if (event === undefined) continue;
+          const open = world.held.at === 'open';
+          const wasCancelled = event.is === 'answered' && world.legs.get(event.leg)?.cancelled === true;
+          const effects = world.send(event);
+          if (event.is === 'answered' && open) expect(effects).toContainEqual({ do: 'relay-answer', leg: event.leg });
+          if (open && wasCancelled) late++;
+        }
+        runOut(world);
+        expect(world.answers.length).toBe(world.cancelledByCaller ? 0 : 1);
+        expect(world.overs).toBe(1);
+      }),
+      { numRuns: 5_000 },
+    );
+    // the rule was needed
+    expect(late).toBeGreaterThan(0);
   });
 
   test('tells the same story when it is told twice', () => {

@@ -38,6 +38,7 @@ const classifier: Classifier = {
     aDomain('example.com', 'mid-registrar', '192.0.2.10'),
     aDomain('reg.example.com', 'registrar', '192.0.2.20'),
   ],
+  purrKey: Buffer.alloc(32, 8),
   contactKey,
   flowKey: Buffer.alloc(32, 8),
   gruuKey: Buffer.alloc(32, 9),

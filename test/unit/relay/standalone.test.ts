@@ -5,14 +5,9 @@ import { Headers } from '../../../lib/sip/headers.ts';
 import { request, response } from '../../../lib/sip/message.ts';
 import { RecordedTransaction } from '../../support/fake-dialog.ts';
 
-const target = { uri: 'sip:bob@192.0.2.7;pn-prid=secret;x=1', nextHop: 'sip:192.0.2.7:5060;transport=tcp' };
+const pbx = { upstream: 'sip:192.0.2.7:5060;transport=tcp', registration: 'mid-registrar', realm: 'r' } as const;
 
-async function relay(
-  method: string,
-  answer: ClientAnswer,
-  headers: readonly (readonly [string, string])[] = [],
-  more: { readonly towards?: 'phone' } = {},
-) {
+async function relay(method: string, answer: ClientAnswer, headers: readonly (readonly [string, string])[] = []) {
   const sent: ClientRequest[] = [];
   const client: Client = {
     send: (one) => {
@@ -23,7 +18,7 @@ async function relay(
   const transaction = new RecordedTransaction(
     request(
       method,
-      'sip:bob@edge',
+      'sip:bob@edge;pn-prid=secret;x=1',
       Headers.of([
         ['From', '<sip:a@b>;tag=1'],
         ['To', '<sip:b@c>'],
@@ -35,7 +30,7 @@ async function relay(
       'hi',
     ),
   );
-  await relayStandalone(transaction, { ...target, ...more }, { client, timeoutMs: 1234, phoneTimeoutMs: 567 });
+  await relayStandalone(transaction, pbx, { client, timeoutMs: 1234 });
   return { transaction, sent };
 }
 
@@ -59,8 +54,8 @@ test('a MESSAGE passes with its names, headers and body; its answer passes back'
   ]);
   expect(sent[0]).toMatchObject({
     method: 'MESSAGE',
-    uri: 'sip:bob@192.0.2.7;x=1',
-    nextHop: target.nextHop,
+    uri: 'sip:bob@edge;x=1',
+    nextHop: pbx.upstream,
     body: 'hi',
     timeoutMs: 1234,
   });
@@ -92,53 +87,14 @@ test('a failure of the far end passes as it is', async () => {
   expect((await relay('PUBLISH', answered(489))).transaction.final).toMatchObject({ status: 489, reason: 'Words' });
 });
 
-test('what would begin a dialog is refused without a word to the next hop', async () => {
-  for (const [method, status] of [
-    ['SUBSCRIBE', 489],
-    ['REFER', 405],
-  ] as const) {
-    const { transaction, sent } = await relay(method, answered(200));
-    expect(transaction.final).toMatchObject({ status });
-    expect(sent).toEqual([]);
-  }
+test('REFER would begin a dialog and is refused without a word to the next hop', async () => {
+  const { transaction, sent } = await relay('REFER', answered(200));
+  expect(transaction.final).toMatchObject({ status: 405 });
+  expect(sent).toEqual([]);
 });
 
 test('[EDGE-PRX-01] no hops left: 483', async () => {
   const { transaction, sent } = await relay('MESSAGE', answered(200), [['Max-Forwards', '0']]);
   expect(transaction.final).toMatchObject({ status: 483 });
   expect(sent).toEqual([]);
-});
-
-test('[EDGE-PRX-16] what a phone says of its own identity in an answer is not believed either', async () => {
-  const transaction = new RecordedTransaction(
-    request(
-      'MESSAGE',
-      'sip:bob@edge',
-      Headers.of([
-        ['From', '<sip:a@b>;tag=1'],
-        ['To', '<sip:b@c>'],
-        ['Call-ID', 'c'],
-        ['CSeq', '3 MESSAGE'],
-      ]),
-    ),
-  );
-  const client: Client = {
-    send: () =>
-      Promise.resolve({
-        response: response(200, 'OK', Headers.of([['P-Asserted-Identity', '<sip:boss@c>']])),
-        local: false,
-      }),
-  };
-  await relayStandalone(
-    transaction,
-    { ...target, from: 'upstream', towards: 'phone' },
-    { client, timeoutMs: 1, phoneTimeoutMs: 1 },
-  );
-  expect(transaction.final?.headers?.has('P-Asserted-Identity')).toBe(false);
-});
-
-test('[PN-PROXY-13] a phone that gives no answer is away: 480 well before the sender gives up', async () => {
-  const { transaction, sent } = await relay('MESSAGE', answered(408, true), [], { towards: 'phone' });
-  expect(sent[0]?.timeoutMs).toBe(567);
-  expect(transaction.final).toMatchObject({ status: 480 });
 });

@@ -7,6 +7,7 @@ import { Calls } from '../../../lib/call/ledger.ts';
 import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
+import type { Called } from '../../../lib/wake/called.ts';
 import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
 import { Headers } from '../../../lib/sip/headers.ts';
 import { response } from '../../../lib/sip/message.ts';
@@ -69,6 +70,7 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
     },
     policy: {
       holdMs: 30_000,
+      requestHoldMs: 10_000,
       silentMs: 1500,
       ringMs: 190_000,
       udpAwakeMs: 0,
@@ -87,7 +89,7 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
   return { deps, clock, legs, bus, calls, pushes, register };
 }
 
-const called = { aor, bindingId: 'phone-1', from: 'upstream' } as const;
+const called: Called = { aor, bindingId: 'phone-1', from: 'upstream', flowGone: 480, wakeful: (dialog) => dialog };
 const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 };
@@ -303,7 +305,7 @@ describe('an INVITE for a phone', () => {
       push: { ...push, tokens: [{ kind: 'voip', token: 'cd' }] },
     });
     await edge.deps.store.swap(aor, 0, [dead, alive], dead.expiresAt);
-    await wake(new FakeInvite(), { aor, bindingId: undefined, from: 'upstream' }, edge.deps);
+    await wake(new FakeInvite(), { ...called, bindingId: undefined }, edge.deps);
     expect(edge.pushes).toEqual(['cd']);
   });
 

@@ -1,0 +1,17 @@
+/** Who is to be reached by a request. */
+import type { Aor } from '../core/binding.ts';
+import type { Side } from '../core/pass-headers.ts';
+import type { Dialog } from '../ports/dialog.ts';
+
+/** One phone (the PBX called its Contact, or somebody its GRUU) or every phone of the AOR (the edge is the registrar). */
+export interface Called {
+  readonly aor: Aor;
+  /** the id of a binding or the name of the instance it belongs to (binding-set answersTo) */
+  readonly bindingId: string | undefined;
+  /** what the sender hears when a phone that cannot be pushed has lost its flow */
+  readonly flowGone: 430 | 480;
+  /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
+  readonly from: Side;
+  /** the caller's dialog, made one that wakes him when he is a phone */
+  readonly wakeful: (caller: Dialog) => Dialog;
+}

@@ -1,0 +1,279 @@
+/**
+ * The phones one request is for, as far as they are known at each moment: listens for refreshes, then looks into the store
+ * (subscribe first, look second), tells core/held-invite which flows are worth trying, and pushes. Decides nothing.
+ */
+import type { Aor, Binding } from '../core/binding.ts';
+import { answersTo, liveBindings, phoneOf } from '../core/binding-set.ts';
+import type { HoldEvent, Target } from '../core/hold-words.ts';
+import { canPush, type PushClass } from '../core/push-class.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { LocationStore } from '../ports/location-store.ts';
+import type { Log } from '../ports/log.ts';
+import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
+import type { PushService } from '../ports/push-service.ts';
+import type { Telemetry } from '../ports/telemetry.ts';
+import type { SipRequest } from '../sip/message.ts';
+import { flowUri, type Flow } from '../sip/flow.ts';
+import { providerLabel } from '../telemetry/metrics.ts';
+import { pushDevice } from './push-device.ts';
+import { isWorthTrying, type ReachPolicy } from './reach.ts';
+
+export interface DevicesDeps {
+  readonly store: LocationStore;
+  readonly bus: NodeBus;
+  readonly push: PushService;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly telemetry: Telemetry;
+  /** milliseconds with fractions, for measuring; never set back */
+  readonly precise: () => number;
+  readonly policy: ReachPolicy & {
+    /** longest wait for the push service, ms */
+    readonly pushDeadlineMs: number;
+  };
+}
+
+export interface Wanted {
+  readonly aor: Aor;
+  /** undefined: every device of the AOR */
+  readonly bindingId: string | undefined;
+  /** what the push is about, and what it may say of the sender */
+  readonly request: SipRequest;
+  /** undefined: nobody is pushed for this request */
+  readonly pushClass: PushClass | undefined;
+  /** longest wait for the phone to register, ms */
+  readonly holdMs: number;
+}
+
+/** A flow on which a device may be reached, with the binding that brought it. */
+export interface KnownFlow {
+  readonly flow: Flow;
+  readonly binding: Binding;
+}
+
+const lookAgainMs = 300;
+
+export class Devices {
+  readonly #wanted: Wanted;
+  readonly #deps: DevicesDeps;
+  readonly #tell: (event: HoldEvent) => void;
+  readonly #callId: string;
+  readonly #startedAt: number;
+  /** ms since the epoch, to be compared with registeredAt */
+  readonly #arrivedAt: number;
+  /** by binding id; the newest we know */
+  readonly #bindings = new Map<string, Binding>();
+  /** device by binding id, as first seen: an app that was installed anew keeps its binding (same token) under a new instance-id */
+  readonly #devices = new Map<string, string>();
+  /** by the key that core/held-invite knows a flow by */
+  readonly #flows = new Map<string, KnownFlow>();
+  /** by device */
+  readonly #pushedAt = new Map<string, number>();
+  readonly #refreshedAt = new Map<string, number>();
+  #early: BindingNews[] | undefined = [];
+  #unsubscribe: (() => void) | undefined;
+  #over = false;
+
+  constructor(wanted: Wanted, deps: DevicesDeps, tell: (event: HoldEvent) => void) {
+    this.#wanted = wanted;
+    this.#deps = deps;
+    this.#tell = tell;
+    this.#callId = wanted.request.headers.get('Call-ID') ?? '';
+    this.#startedAt = deps.precise();
+    this.#arrivedAt = deps.clock.now();
+  }
+
+  /** Finds the devices; news is kept until `listen`. Rejects with EDGE_STORE_UNAVAILABLE, then nothing is left to close. */
+  async open(): Promise<readonly Target[]> {
+    this.#unsubscribe = await this.#deps.bus.subscribe(this.#wanted.aor, (news) => {
+      if (this.#early === undefined) void this.#hear(news);
+      else this.#early.push(news);
+    });
+    const found = await this.#look().catch((error: unknown) => {
+      this.close();
+      throw error;
+    });
+    for (const binding of found) this.#bindings.set(binding.id, binding);
+    return found.map((binding) => this.#target(binding));
+  }
+
+  /** From now on news is told, that which came before too. */
+  listen(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const news of early) void this.#hear(news);
+  }
+
+  close(): void {
+    this.#over = true;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+  }
+
+  /** ms since the request came */
+  get elapsed(): number {
+    return this.#deps.precise() - this.#startedAt;
+  }
+
+  /** The flow behind a key. */
+  known(key: string): KnownFlow | undefined {
+    return this.#flows.get(key);
+  }
+
+  /** The same, measured as the moment the request is released to the device. */
+  take(device: string, key: string): KnownFlow | undefined {
+    const known = this.#flows.get(key);
+    if (known === undefined) return undefined;
+    const refreshedAt = this.#refreshedAt.get(device);
+    if (refreshedAt !== undefined)
+      this.#deps.telemetry.observe('registerToInvite', (this.#deps.precise() - refreshedAt) / 1000);
+    return known;
+  }
+
+  /** Key and flow of the device's newest registration, worth trying or not. */
+  registered(device: string): { readonly key: string; readonly flow: Flow } | undefined {
+    const binding = this.#find(device, () => true);
+    return binding && { key: this.#keyOf(binding), flow: binding.flow };
+  }
+
+  async push(device: string, signal: AbortSignal): Promise<boolean> {
+    const { pushClass, request, holdMs } = this.#wanted;
+    const binding = this.#find(device, ({ push }) => canPush(push, pushClass));
+    if (binding?.push === undefined || pushClass === undefined) return this.#cannotPush(device);
+    const now = this.#deps.precise();
+    this.#pushedAt.set(device, now);
+    this.#deps.telemetry.observe('inviteToPush', (now - this.#startedAt) / 1000);
+    return pushDevice({ binding, push: binding.push, pushClass, request, holdMs }, this.#deps, signal);
+  }
+
+  #find(device: string, fits: (binding: Binding) => boolean): Binding | undefined {
+    return [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && fits(one));
+  }
+
+  /** The bindings this request is for. */
+  async #look(): Promise<readonly Binding[]> {
+    const { bindings } = await this.#deps.store.read(this.#wanted.aor);
+    const live = liveBindings(bindings, this.#deps.clock.now());
+    const { bindingId } = this.#wanted;
+    return bindingId === undefined ? live : live.filter((binding) => answersTo(binding, bindingId));
+  }
+
+  #deviceOf(binding: Binding): string {
+    const known = this.#devices.get(binding.id);
+    if (known !== undefined) return known;
+    const device = phoneOf(binding);
+    this.#devices.set(binding.id, device);
+    return device;
+  }
+
+  /** For a refresh that was heard: a store that does not answer at this moment must not cost the request. */
+  async #lookUntilFound(): Promise<readonly Binding[]> {
+    for (let attempt = 0; !this.#over; attempt++) {
+      try {
+        return await this.#look();
+      } catch (error) {
+        if (attempt === 0)
+          this.#deps.log.warn(
+            { callId: this.#callId, aor: this.#wanted.aor, err: error },
+            'a phone has registered, and the store does not say where',
+          );
+        await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
+      }
+    }
+    return [];
+  }
+
+  #target(binding: Binding): Target {
+    const { policy, clock } = this.#deps;
+    const { pushClass } = this.#wanted;
+    const pushable =
+      binding.push === undefined
+        ? // without credentials the push is refused, and log and metrics say why the phone was not woken
+          binding.unsupportedPush !== undefined && pushClass !== undefined
+        : canPush(binding.push, pushClass);
+    const { push } = binding;
+    // its tokens are for calls only: reached as a phone is that never asked for pushes
+    const asPlain = push !== undefined && push.deadSince === undefined && pushClass !== undefined && !pushable;
+    const worthTrying = isWorthTrying(asPlain ? withoutPush(binding) : binding, this.#arrivedAt, policy, clock.now());
+    return {
+      device: this.#deviceOf(binding),
+      flow: worthTrying ? this.#keyOf(binding) : undefined,
+      canPush: pushable,
+    };
+  }
+
+  #keyOf(binding: Binding): string {
+    const key = `${flowUri(binding.flow)}|${binding.flow.engine}`;
+    this.#flows.set(key, { flow: binding.flow, binding });
+    return key;
+  }
+
+  async #hear(news: BindingNews): Promise<void> {
+    switch (news.is) {
+      case 'removed':
+      case 'refresh-rejected': {
+        const lost = this.#bindings.get(news.bindingId);
+        if (lost === undefined) return;
+        if (news.is === 'removed') this.#bindings.delete(news.bindingId);
+        const device = this.#deviceOf(lost);
+        // another flow of the same phone still stands
+        if (news.is === 'removed' && this.#find(device, () => true) !== undefined) return;
+        this.#tell(
+          news.is === 'removed'
+            ? { is: 'binding-removed', device }
+            : { is: 'refresh-rejected', device, status: news.status },
+        );
+        return;
+      }
+      case 'refresh-accepted':
+      case 'gap':
+        // after a gap whatever is fresher than what we know counts as heard
+        for (const binding of await this.#lookUntilFound()) {
+          const isNews =
+            news.is === 'gap'
+              ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0)
+              : binding.id === news.bindingId;
+          if (isNews) this.#refreshed(binding);
+        }
+        return;
+      default:
+        news satisfies never;
+    }
+  }
+
+  #refreshed(binding: Binding): void {
+    const device = this.#deviceOf(binding);
+    const now = this.#deps.precise();
+    this.#bindings.set(binding.id, binding);
+    const pushed = this.#pushedAt.get(device);
+    if (pushed !== undefined && !this.#refreshedAt.has(device))
+      this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
+    this.#refreshedAt.set(device, now);
+    this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding) });
+  }
+
+  /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
+  #cannotPush(device: string): false {
+    const binding = this.#find(device, ({ unsupportedPush }) => unsupportedPush !== undefined);
+    if (binding?.unsupportedPush === undefined) return false;
+    const provider = binding.unsupportedPush;
+    this.#deps.telemetry.count('pushes', { provider: providerLabel(provider), outcome: 'config-error' });
+    this.#deps.log.warn(
+      {
+        callId: this.#callId,
+        aor: binding.aor,
+        bindingId: binding.id,
+        provider,
+        outcome: 'config-error',
+        reason: 'no push credentials for this phone',
+      },
+      'push refused',
+    );
+    return false;
+  }
+}
+
+function withoutPush(binding: Binding): Binding {
+  const { push: _, ...plain } = binding;
+  return plain;
+}

@@ -1,0 +1,28 @@
+/** Whether a phone can be reached now: over the flow it registered on, or by a push. */
+import type { Binding } from '../core/binding.ts';
+
+export interface ReachPolicy {
+  /** how long after its REGISTER a UDP flow of a pushable phone is tried before pushing, ms; 0: push at once */
+  readonly udpAwakeMs: number;
+  /** the engine run whose connections exist now */
+  readonly engineId: () => string;
+}
+
+/**
+ * Live flow first (PN-PROXY-30). A connection of this engine run may still stand, and if not the engine says so at once; of
+ * another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
+ */
+export function isWorthTrying(binding: Binding, arrivedAt: number, policy: ReachPolicy, now: number): boolean {
+  if (binding.push === undefined) return true;
+  if (binding.flow.engine !== policy.engineId()) return false;
+  // it has registered between the INVITE's arrival and our look: that is the refresh we would wait for
+  if (binding.registeredAt >= arrivedAt) return true;
+  if (binding.flow.transport !== 'udp') return true;
+  return now - binding.registeredAt < policy.udpAwakeMs;
+}
+
+/** Whether a call would have any way to this phone now: a flow to try or a token to push (PN-PROXY-33). */
+export function canBeReached(binding: Binding, policy: ReachPolicy, now: number): boolean {
+  if (binding.push !== undefined && binding.push.deadSince === undefined) return true;
+  return isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, now);
+}

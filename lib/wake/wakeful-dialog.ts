@@ -1,0 +1,203 @@
+/**
+ * The phone's side of a call or subscription, for a phone that may fall asleep in the middle of it (RFC 8599 6.2.3): a request for it
+ * is held, the phone pushed, and the request sent over the flow of its REGISTER. An INVITE goes the engine's way and is not held;
+ * ACK, CANCEL and PRACK never come here (PN-PURR-14).
+ */
+import type { Aor } from '../core/binding.ts';
+import type { Target } from '../core/hold-words.ts';
+import { pushClassOf } from '../core/push-class.ts';
+import type { CallLedger } from '../call/ledger.ts';
+import { RequestHold } from '../call/request-hold.ts';
+import type { Dialog, DialogAnswer, DialogRequest } from '../ports/dialog.ts';
+import type { InviteTransaction, ServerTransaction } from '../ports/server-transaction.ts';
+import { flowUri, type Flow } from '../sip/flow.ts';
+import { Headers } from '../sip/headers.ts';
+import { request as aRequest, response as aResponse, type SipRequest } from '../sip/message.ts';
+import { methodLabel } from '../telemetry/metrics.ts';
+import { Devices, type DevicesDeps } from './devices.ts';
+import { longestHoldMs } from './hold-request.ts';
+
+export interface WakefulDeps extends DevicesDeps {
+  readonly calls: CallLedger;
+  readonly policy: DevicesDeps['policy'] & { readonly requestHoldMs: number; readonly silentMs: number };
+}
+
+export interface PhoneOfDialog {
+  readonly aor: Aor;
+  readonly bindingId: string;
+  /** the flow the dialog began on */
+  readonly flow: Flow;
+  /** In a call the app runs, so its flow is tried first; a subscription says nothing about that. */
+  readonly kind: 'call' | 'subscription';
+}
+
+/** After a word of the phone in this dialog it is awake for so long. */
+const awakeAfterWordMs = 10_000;
+/** The key of the way the dialog goes by itself, in core/held-invite. */
+const along = 'along the dialog';
+/** One who has been silent for long enough is pushed at once. */
+const alreadySilentMs = 1;
+const retryAfterSeconds = '30';
+
+export class WakefulDialog implements Dialog {
+  readonly callId: string;
+  readonly localTag: string;
+  readonly remoteTag: string;
+  readonly #inner: Dialog;
+  readonly #phone: PhoneOfDialog;
+  readonly #deps: WakefulDeps;
+  /** where the engine sends by itself */
+  readonly #firstWay: string;
+  /** where the phone is, as far as we know */
+  #way: string;
+  #heardAt: number;
+
+  constructor(inner: Dialog, phone: PhoneOfDialog, deps: WakefulDeps) {
+    this.callId = inner.callId;
+    this.localTag = inner.localTag;
+    this.remoteTag = inner.remoteTag;
+    this.#inner = inner;
+    this.#phone = phone;
+    this.#deps = deps;
+    this.#firstWay = flowUri(phone.flow);
+    this.#way = this.#firstWay;
+    this.#heardAt = deps.clock.now();
+  }
+
+  async request(asked: DialogRequest): Promise<DialogAnswer> {
+    const request = aRequest(asked.method, 'sip:phone', asked.headers, asked.body);
+    const pushClass = pushClassOf(request);
+    // a heartbeat wakes nobody, as a qualify does not (PN-PROXY-33)
+    const isPing = asked.method === 'OPTIONS' && asked.body === '';
+    if (asked.method === 'INVITE' || pushClass === undefined || isPing) return this.#send(asked);
+    if (!this.#isAwake()) return this.#hold(asked, request, 'not tried');
+    const first = this.#send(asked);
+    const answer = await this.#unlessSilent(first);
+    if (answer !== undefined && !isLost(answer)) return answer;
+    return this.#hold(asked, request, answer === undefined ? first : 'failed');
+  }
+
+  onRequest(listener: (transaction: ServerTransaction | InviteTransaction) => void): void {
+    this.#inner.onRequest((transaction) => {
+      this.#heardAt = this.#deps.clock.now();
+      this.#way = flowUri(transaction.flow);
+      listener(transaction);
+    });
+  }
+
+  onAck(listener: (ack: SipRequest) => void): void {
+    this.#inner.onAck(listener);
+  }
+
+  onEnd(listener: (why: string) => void): void {
+    this.#inner.onEnd(listener);
+  }
+
+  close(): void {
+    this.#inner.close();
+  }
+
+  #isAwake(): boolean {
+    return this.#phone.kind === 'call' || this.#deps.clock.now() - this.#heardAt < awakeAfterWordMs;
+  }
+
+  async #send(asked: DialogRequest): Promise<DialogAnswer> {
+    const answer = await this.#inner.request(this.#way === this.#firstWay ? asked : { ...asked, nextHop: this.#way });
+    if (!answer.local) this.#heardAt = this.#deps.clock.now();
+    return answer;
+  }
+
+  #unlessSilent(answer: Promise<DialogAnswer>): Promise<DialogAnswer | undefined> {
+    return new Promise((resolve) => {
+      const stop = this.#deps.clock.after(this.#deps.policy.silentMs, () => resolve(undefined));
+      void answer.then((one) => {
+        stop();
+        resolve(one);
+      });
+    });
+  }
+
+  /** `first`: what has become of the request so far; a promise: it is out along the dialog, and nobody has answered yet. */
+  async #hold(
+    asked: DialogRequest,
+    request: SipRequest,
+    first: Promise<DialogAnswer> | 'failed' | 'not tried',
+  ): Promise<DialogAnswer> {
+    const { aor, bindingId } = this.#phone;
+    const { requestHoldMs: holdMs, silentMs } = this.#deps.policy;
+    const headers = Headers.of([...asked.headers.entries()].map(([name, value]) => [name, value] as const));
+    headers.set('Call-ID', this.callId);
+    const wanted = { aor, bindingId, request: { ...request, headers }, pushClass: pushClassOf(request), holdMs };
+    const devices: Devices = new Devices(wanted, this.#deps, (event) => held?.tell(event));
+    let held: RequestHold<DialogAnswer> | undefined;
+    const targets = await devices.open().catch((error: unknown) => {
+      this.#deps.log.warn({ callId: this.callId, aor, err: error }, 'nobody knows where the phone of a dialog is');
+      return [];
+    });
+    const [target] = targets;
+    const release =
+      target === undefined ? undefined : this.#deps.calls.hold([target.device], () => held?.tell({ is: 'drain' }));
+    if (target === undefined || release === undefined) {
+      devices.close();
+      // it has unregistered, or there is no room: what is out may still be answered, what is not goes the usual way
+      if (typeof first !== 'string') return first;
+      return target === undefined && first === 'not tried' ? this.#send(asked) : unavailable();
+    }
+    let pending = typeof first === 'string' ? undefined : first;
+    const times = { holdMs, silentMs: pending === undefined ? silentMs : alreadySilentMs, limitMs: longestHoldMs };
+    return new Promise((resolve) => {
+      held = new RequestHold<DialogAnswer>(
+        {
+          targets: [this.#target(target, devices, first)],
+          policy: { admitNewDevices: false },
+          times,
+          send: (device, key) => {
+            if (pending !== undefined) {
+              const out = pending;
+              pending = undefined;
+              return out;
+            }
+            const known = devices.take(device, key);
+            if (known === undefined) return undefined;
+            this.#way = flowUri(known.flow);
+            return this.#send(asked);
+          },
+          push: (device, signal) => devices.push(device, signal),
+          answer: (answer) => resolve('is' in answer ? unavailable() : answer),
+          onOver: ({ ending, fault }, story) => {
+            devices.close();
+            release();
+            const { method } = asked;
+            this.#deps.telemetry.count('heldRequests', { method: methodLabel(method), ending });
+            this.#deps.log[ending === 'answered' ? 'info' : 'warn'](
+              { callId: this.callId, aor, method, ending, fault, ms: Math.round(devices.elapsed), story },
+              'request in a dialog of a phone over',
+            );
+          },
+        },
+        this.#deps.clock,
+      );
+      held.start();
+      devices.listen();
+    });
+  }
+
+  /** What is out already is a leg that has begun; what failed a moment ago is not tried again. */
+  #target(target: Target, devices: Devices, first: Promise<DialogAnswer> | 'failed' | 'not tried'): Target {
+    const registered = devices.registered(target.device);
+    const sameWay = registered !== undefined && flowUri(registered.flow) === this.#way;
+    if (first === 'not tried') return target;
+    if (first === 'failed') return sameWay ? { ...target, flow: undefined } : target;
+    return { ...target, flow: sameWay ? registered.key : along };
+  }
+}
+
+/** Made up by the engine because nobody was reached. */
+function isLost({ response, local }: DialogAnswer): boolean {
+  return local && response.status !== 481 && response.status !== 400;
+}
+
+function unavailable(): DialogAnswer {
+  const headers = Headers.of([['Retry-After', retryAfterSeconds]]);
+  return { response: aResponse(500, 'Server Internal Error', headers), local: true };
+}

@@ -1,0 +1,75 @@
+/** MESSAGE store and forward (RFC 3428 7, AMB-20) against the running edge. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fromPbx, fromTrunk } from '../support/requests.ts';
+import { Bed, homeDomain } from '../support/test-bed.ts';
+
+let bed: Bed;
+beforeAll(async () => {
+  bed = await Bed.open({
+    config: {
+      wake: { request_hold_seconds: 4, silent_flow_ms: 500 },
+      messages: { store: true, lifetime_hours: 1, max_per_user: 3, max_octets: 2000 },
+    },
+  });
+});
+afterAll(() => bed.close());
+
+const say = (body: string, more: readonly (readonly [string, string])[] = []) => ({
+  headers: [['Content-Type', 'text/plain'], ...more] as const,
+  body,
+});
+const counted = (outcome: string) => bed.metric(`reveille_messages_total{outcome="${outcome}"}`);
+
+test('[PN-PROXY-13] a phone that does not come in time gets its messages, in order, after its REGISTER; their senders 202', async () => {
+  const phone = await bed.sleeper('late', { alerts: true });
+  const first = fromPbx(bed, 'MESSAGE', 'late', say('one'));
+  expect((await first.answer()).status).toBe(202);
+  // those behind do not wait, and do not overtake
+  for (const text of ['two', 'three'])
+    expect((await fromPbx(bed, 'MESSAGE', 'late', say(text)).answer(3000)).status).toBe(202);
+  expect((await fromPbx(bed, 'MESSAGE', 'late', say('four')).answer(3000)).status).toBe(480);
+  await phone.wake();
+  for (const text of ['one', 'two', 'three']) {
+    const arrived = await phone.ua.next('MESSAGE');
+    expect([arrived.request.body, arrived.request.headers.has('Date')]).toEqual([text, true]);
+    arrived.respond(200);
+  }
+  await expect.poll(() => counted('delivered'), { timeout: 3000 }).toBe(3);
+  await phone.wake();
+  await pause(300);
+  expect(phone.seen('in', 'MESSAGE')).toHaveLength(3);
+  const direct = fromPbx(bed, 'MESSAGE', 'late', say('five'));
+  bed.wakesOnPush(phone);
+  await expect.poll(() => phone.seen('in', 'MESSAGE').length, { timeout: 5000 }).toBe(4);
+  (await phone.ua.next('MESSAGE')).respond(200);
+  expect((await direct.answer()).status).toBe(200);
+});
+
+test('what fails is delivered at the next REGISTER; what the phone refuses is not', async () => {
+  const phone = await bed.sleeper('anna', { alerts: true, domain: homeDomain });
+  for (const text of ['one', 'two'])
+    expect((await fromTrunk(bed, 'MESSAGE', 'anna', say(text)).answer()).status).toBe(202);
+  await phone.wake();
+  (await phone.ua.next('MESSAGE')).respond(503);
+  await expect.poll(() => counted('retried'), { timeout: 3000 }).toBe(1);
+  await phone.wake();
+  const again = await phone.ua.next('MESSAGE');
+  expect(again.request.body).toBe('one');
+  again.respond(415);
+  const second = await phone.ua.next('MESSAGE');
+  expect(second.request.body).toBe('two');
+  second.respond(200);
+  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(1);
+});
+
+test('Expires bounds the life of a message, Expires: 0 is for now or never, and long ones are not taken', async () => {
+  const phone = await bed.sleeper('brief', { alerts: true });
+  expect((await fromPbx(bed, 'MESSAGE', 'brief', say('now', [['Expires', '0']])).answer()).status).toBe(480);
+  expect((await fromPbx(bed, 'MESSAGE', 'brief', say('x'.repeat(2001))).answer()).status).toBe(480);
+  expect((await fromPbx(bed, 'MESSAGE', 'brief', say('soon', [['Expires', '1']])).answer()).status).toBe(202);
+  await pause(1100);
+  await phone.wake();
+  await expect.poll(() => counted('expired'), { timeout: 3000 }).toBe(1);
+  expect(phone.seen('in', 'MESSAGE')).toHaveLength(0);
+});
