@@ -15,6 +15,7 @@ const rooms = {
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
   adapters: [/^(\.\.\/)+adapters\//, 'only apps/edge/wiring.ts knows which adapter stands behind a port'],
   engine: [/^(\.\.\/)+engine\//, 'the engine is reached over the control protocol alone, so that it can be swapped'],
+  delivery: [/^(\.\.\/)+delivery\//, 'only adapters of push services send over it'],
   config: [/^(\.\.\/)+config\//, 'a room is told what it needs; only apps read the config, and adapters its types'],
   telemetry: [/^(\.\.\/)+telemetry\//, 'this room has nothing to count or to log; whoever calls it does'],
   errors: [/^(\.\.\/)+errors\.ts$/, 'this room reports by values; whoever calls it knows whether one is a surprise'],
@@ -33,7 +34,7 @@ function room(files, may, outside, because, also = []) {
 
 /** An adapter has its own driver, and no other adapter. */
 function adapter(name, drivers) {
-  const may = ['sip', 'core', 'ports', 'config', 'telemetry', 'errors'];
+  const may = ['sip', 'core', 'ports', 'delivery', 'config', 'telemetry', 'errors'];
   const because = `adapters/${name} may use ${['node', ...drivers].join(' and ')}; each other driver has its own adapter`;
   const stranger = (regex) => [
     { regex, message: 'adapters do not know each other; what two share belongs in a port or the core' },
@@ -131,11 +132,15 @@ export default {
         ],
       },
     },
+    room(['lib/delivery/**'], ['core', 'ports', 'delivery'], ['node:*'], 'one way to deliver over HTTP/2, which knows no service'),
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
     ...adapter('redis', ['ioredis']),
     ...adapter('apns', ['apns2']),
+    ...adapter('fcm', ['google-auth-library', 'gaxios', 'undici']),
+    ...adapter('webpush', ['undici']),
+    ...adapter('webhook', ['undici']),
     ...adapter('srf', ['drachtio-srf']),
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),

@@ -5,17 +5,22 @@ export interface MatchableApp {
   readonly provider: string;
   /** exact pn-param values, or `TEAM.bundle` without the service that iOS phones add */
   readonly match: readonly string[];
+  /** why it does not push to this token; undefined: it does */
+  readonly refuses?: (token: string) => string | undefined;
 }
 
 /** What the register use-case asks: the name of the app for this phone, undefined when none is configured. */
 export function appFinder(
   apps: readonly MatchableApp[],
-): (provider: string, param: string | undefined) => string | undefined {
-  return (provider, param) => {
-    const candidates = apps.filter((app) => app.provider === provider);
+): (provider: string, param: string | undefined, tokens: readonly { readonly token: string }[]) => string | undefined {
+  return (provider, param, tokens) => {
+    const candidates = apps.filter(
+      (app) => app.provider === provider && !tokens.some(({ token }) => app.refuses?.(token) !== undefined),
+    );
     const found =
       param === undefined ? undefined : candidates.find(({ match }) => match.some((value) => matches(value, param)));
-    return (found ?? (param === undefined && candidates.length === 1 ? candidates[0] : undefined))?.name;
+    const open = candidates.find(({ match }) => match.length === 0);
+    return (found ?? open ?? (param === undefined && candidates.length === 1 ? candidates[0] : undefined))?.name;
   };
 }
 

@@ -8,7 +8,6 @@ import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
-import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
@@ -27,10 +26,8 @@ import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
-import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
-import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
 import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
@@ -42,7 +39,7 @@ import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
-import { appFinder } from './push-apps.ts';
+import { openPushServices } from './push-services.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -96,10 +93,14 @@ async function assemble(
   const purrKey = keyFor('purr');
   const purrMs = config.registration.purrHours * 3_600_000;
 
-  const push = await openPush(config, log, telemetry);
+  const pushes = await openPushServices(config.push, log, telemetry);
+  const { push } = pushes;
   closers.push(() => push.close());
-  if (config.push.apps.length === 0)
-    log.warn({ reason: 'push.apps is empty' }, 'no push credentials: sleeping phones cannot be woken');
+  if (pushes.providers.length === 0)
+    log.warn(
+      { reason: 'push has no apps, no webpush and no webhooks' },
+      'no push credentials: sleeping phones cannot be woken',
+    );
 
   const engine = await openEngine(config);
   if (engine.handle !== undefined) closers.push(engine.handle.close);
@@ -190,8 +191,9 @@ async function assemble(
       edgeSecret: secret,
       policy: {
         refresh,
-        supports: appFinder(config.push.apps),
-        providers: [...new Set(config.push.apps.map(({ provider }) => provider))],
+        supports: pushes.supports,
+        providers: pushes.providers,
+        vapid: pushes.vapid,
         unsupportedPush: config.registration.unsupportedPush,
         dialects: config.registration.pushDialects,
         minExpires: config.registration.minExpires,
@@ -344,46 +346,6 @@ function frameLimits({ engine }: Config): { readonly maxFrame?: number; readonly
   if (engine.kind === 'embedded') return { maxFrame: 1_000_000, maxHead: 1_000_000 };
   const { maxFrameOctets: maxFrame } = engine;
   return maxFrame > 12_200 ? { maxFrame, maxHead: maxFrame } : { maxFrame };
-}
-
-async function openPush(config: Config, log: Log, telemetry: Telemetry): Promise<PushService> {
-  const apns = config.push.apps.filter(({ provider }) => provider === 'apns');
-  const routes = new Map<string, PushRoute>();
-  if (apns.length > 0) {
-    // its notification model costs 22 MB, which an edge without Apple credentials need not have
-    const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
-    const service = openApns(
-      {
-        apps: apns.map((app) => ({
-          name: app.name,
-          teamId: app.teamId,
-          keyId: app.keyId,
-          privateKey: app.key.reveal(),
-          // an app bound to one environment has one endpoint, whatever the phone says
-          endpoint: {
-            production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
-            sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
-          },
-          ...(app.ca === undefined ? {} : { ca: app.ca }),
-          profile: app.profile,
-          privacy: app.privacy,
-          callExpiration: app.callExpiration,
-        })),
-      },
-      systemClock,
-      {
-        connection: (endpoint, what, reason) =>
-          log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
-        clockAlarm: (keyId) =>
-          log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
-        failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
-      },
-    );
-    for (const app of apns) routes.set(app.name, { provider: 'apns', service });
-  }
-  return routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
-    telemetry.count('pushes', { provider: providerLabel(provider), outcome: outcome.is }),
-  );
 }
 
 function openMailbox({ messages, wake }: Config, deps: MailboxDeps): Mailbox | undefined {

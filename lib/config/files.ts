@@ -6,7 +6,7 @@ import { Secret } from './secret.ts';
 /** Says what was expected and what was found instead. */
 export type Tell = (expected: string, found: string) => void;
 
-/** The .p8 of an APNs key. */
+/** The .p8 of an APNs key, or the key of VAPID. */
 export function readSigningKey(
   from: { readonly path: string } | { readonly text: string },
   tell: Tell,
@@ -30,6 +30,43 @@ export function readSigningKey(
     return undefined;
   }
   return new Secret(text);
+}
+
+/** What the edge needs of a service account. */
+export interface ServiceAccountFile {
+  readonly clientEmail: string;
+  /** RSA private key in PEM */
+  readonly privateKey: Secret;
+  readonly projectId: string;
+  readonly tokenUri: string;
+}
+
+/** The JSON that the Firebase console gives out. */
+export function readServiceAccount(path: string, tell: Tell): ServiceAccountFile | undefined {
+  const text = readText(path, tell);
+  if (text === undefined) return undefined;
+  const expected = 'the JSON of a service account, with client_email, private_key and project_id';
+  let json: Readonly<Record<string, unknown>>;
+  let key: KeyObject;
+  try {
+    json = JSON.parse(text) as typeof json;
+    key = createPrivateKey(String(json['private_key']));
+  } catch {
+    // neither JSON nor OpenSSL may quote what they found
+    tell(expected, 'JSON that is none, or its key cannot be read');
+    return undefined;
+  }
+  const { client_email: clientEmail, project_id: projectId, token_uri: tokenUri } = json;
+  if (typeof clientEmail !== 'string' || typeof projectId !== 'string' || key.asymmetricKeyType !== 'rsa') {
+    tell(expected, 'something else');
+    return undefined;
+  }
+  const uri = typeof tokenUri === 'string' ? tokenUri : 'https://oauth2.googleapis.com/token';
+  if (!URL.canParse(uri) || new URL(uri).protocol !== 'https:') {
+    tell('a token_uri with https', 'another one');
+    return undefined;
+  }
+  return { clientEmail, projectId, privateKey: new Secret(String(json['private_key'])), tokenUri: uri };
 }
 
 /** One or more certificates, as text for tls.connect. */

@@ -4,17 +4,16 @@
  */
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { EdgeError } from '../errors.ts';
 import { assembleSip, readTlsFiles, type SipConfig, type TlsFiles } from './engine-options.ts';
 import type { EngineSections } from './engine-sections.ts';
-import { readCertificates, readSigningKey } from './files.ts';
+import { readCertificates } from './files.ts';
+import { assemblePush, type PushConfig, type PushFiles, readPushFiles } from './push-config.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
 import {
   type Camel,
   type Environment,
   freeze,
-  isMapping,
   nonEmpty,
   readConfig,
   type Reading,
@@ -29,14 +28,6 @@ export type UserConfig = DomainConfig['users'][number];
 export type RegistrationConfig = Raw['registration'];
 export type WakeConfig = Raw['wake'];
 export type LogLevel = Raw['log']['level'];
-
-/** One app of a push service, its files already read. */
-export type PushAppConfig = Omit<Raw['push']['apps'][number], 'key' | 'keyFile' | 'caFile'> & {
-  /** EC P-256 private key in PEM */
-  readonly key: Secret;
-  /** PEM certificates to trust instead of Node's own list */
-  readonly ca?: string;
-};
 
 export type EngineConfig =
   | ({ readonly kind: 'embedded' } & EngineSections)
@@ -64,7 +55,7 @@ export interface Config {
   readonly domains: readonly DomainConfig[];
   readonly registration: RegistrationConfig;
   readonly wake: WakeConfig;
-  readonly push: { readonly apps: readonly PushAppConfig[]; readonly deadlineMs: number };
+  readonly push: PushConfig;
   readonly calls: Raw['calls'];
   readonly messages: Raw['messages'];
   readonly shutdown: Raw['shutdown'];
@@ -84,16 +75,15 @@ export function load({ file, env = process.env }: LoadOptions = {}): Config {
   return freeze(assemble(raw, source.folder, files));
 }
 
-type AppFiles = ReadonlyMap<number, { readonly key?: Secret; readonly ca?: string }>;
 interface Files {
-  readonly apps: AppFiles;
+  readonly push: PushFiles;
   readonly tls: TlsFiles;
   /** certificates to trust at the control port of a drachtio-server */
   readonly engineCa: string | undefined;
 }
 
 const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tellAt) => ({
-  apps: readAppFiles(tree, folder, tellAt),
+  push: readPushFiles(tree, folder, tellAt),
   tls: readTlsFiles(['sip', 'tls'], tree, folder, tellAt),
   engineCa: readEngineCa(tree, folder, tellAt),
 });
@@ -106,33 +96,6 @@ const readEngineCa: ReadSome<string | undefined> = (tree, folder, tellAt) => {
   if (typeof file !== 'string' || file === '' || valueAt(tree, ['engine', 'drachtio', 'transport']) !== 'tls')
     return undefined;
   return readCertificates(resolve(folder, file), (expected, found) => tellAt(at, expected, found));
-};
-
-/** Signing keys and certificates by app. */
-const readAppFiles: ReadSome<AppFiles> = (tree, folder, tellAt) => {
-  const found = new Map<number, { key?: Secret; ca?: string }>();
-  const apps = valueAt(tree, ['push', 'apps']);
-  if (!Array.isArray(apps)) return found;
-  apps.forEach((app: unknown, index) => {
-    if (!isMapping(app)) return;
-    const tell = (name: string) => (expected: string, what: string) =>
-      tellAt(['push', 'apps', index, name], expected, what);
-    const { key, key_file: keyFile, ca_file: caFile } = app;
-    const read: { key?: Secret; ca?: string } = {};
-    if (typeof keyFile === 'string' && keyFile !== '') {
-      const secret = readSigningKey({ path: resolve(folder, keyFile) }, tell('key_file'));
-      if (secret !== undefined) read.key = secret;
-    } else if (typeof key === 'string' && key !== '') {
-      const secret = readSigningKey({ text: key }, tell('key'));
-      if (secret !== undefined) read.key = secret;
-    }
-    if (typeof caFile === 'string' && caFile !== '') {
-      const ca = readCertificates(resolve(folder, caFile), tell('ca_file'));
-      if (ca !== undefined) read.ca = ca;
-    }
-    found.set(index, read);
-  });
-  return found;
 };
 
 function assembleEngine({ kind, drachtio, limits, timers }: Raw['engine'], ca: string | undefined): EngineConfig {
@@ -148,14 +111,7 @@ function assemble(raw: Raw, folder: string, files: Files): Config {
     sip: assembleSip(raw.sip, files.tls),
     engine: assembleEngine(raw.engine, files.engineCa),
     store: assembleStore(raw.store, folder),
-    push: {
-      ...raw.push,
-      apps: raw.push.apps.map(({ key: _, keyFile: _file, caFile: _ca, ...app }, index) => {
-        const { key, ca } = files.apps.get(index) ?? {};
-        if (key === undefined) throw new EdgeError('EDGE_INTERNAL', `app ${app.name} passed the checks without a key`);
-        return { ...app, key, ...(ca === undefined ? {} : { ca }) };
-      }),
-    },
+    push: assemblePush(raw.push, files.push),
   };
 }
 

@@ -17,6 +17,8 @@ export interface Indicated {
 type Policy = Pick<RegisterPolicy, 'minExpires' | 'pushLeadSeconds' | 'slackSeconds'> & {
   /** value of sip.pnsreg, seconds */
   readonly pnsreg: number;
+  /** VAPID public key by provider, for services that use it (PN-REG-11, -12) */
+  readonly vapid: ReadonlyMap<string, string>;
 };
 
 /** For the REGISTER to the PBX (PN-REG-08, PN-QRY-02, -06). */
@@ -29,15 +31,21 @@ export function indicatedInAnswer(granted: readonly Indicated[], policy: Policy)
   return unique(
     granted.flatMap(({ decision, expires, purr }): readonly PushFeatures[] => {
       if (expires <= 0) return [];
-      if (decision.is !== 'push') return typesOf(decision);
+      const types = typesOf(decision).map((type) => withVapid(type, policy));
+      if (decision.is !== 'push') return types;
       if (!canBePushed(expires, policy)) return [];
-      return typesOf(decision).map((type) => ({
+      return types.map((type) => ({
         ...type,
         ...(decision.pnsreg ? { pnsreg: policy.pnsreg } : {}),
         ...(purr === undefined ? {} : { pnspurr: purr }),
       }));
     }),
   );
+}
+
+function withVapid(type: PushFeatures, { vapid }: Policy): PushFeatures {
+  const key = vapid.get(type.pns.toLowerCase());
+  return key === undefined ? type : { ...type, vapid: key };
 }
 
 function typesOf(decision: Indicated['decision']): readonly PushFeatures[] {

@@ -37,9 +37,16 @@ export function isRefreshDue(binding: Binding, now: number, policy: RefreshPolic
   return now >= firstRefresh(binding, end, policy) && now <= end - lastSeconds * 1000;
 }
 
-/** A VoIP token is no way: iOS shows a call for each of its pushes, so it is left in peace (PN-EXP-08, AMB-12). */
+/**
+ * A VoIP token is no way: iOS shows a call for each of its pushes (PN-EXP-08, AMB-12). Nor is a browser, which must show
+ * something for each of them.
+ */
 export function canBeRefreshed({ push }: Binding): boolean {
-  return push !== undefined && push.deadSince === undefined && push.tokens.some(({ kind }) => kind !== 'voip');
+  return (
+    push !== undefined &&
+    push.deadSince === undefined &&
+    push.tokens.some(({ kind }) => kind !== 'voip' && kind !== 'webpush')
+  );
 }
 
 /** Whether this binding is the one of its push resource that is pushed: one push wakes the whole app (PN-EXP-06, PN-UA-09). */

@@ -5,8 +5,12 @@
 import type { PushAsk } from '../sip/push-params.ts';
 
 export interface RegisterPolicy {
-  /** name of the configured app that can push this provider and pn-param; undefined: none */
-  readonly supports: (provider: string, param: string | undefined) => string | undefined;
+  /** name of the configured app that can push this provider, pn-param and tokens; undefined: none */
+  readonly supports: (
+    provider: string,
+    param: string | undefined,
+    tokens: readonly { readonly token: string }[],
+  ) => string | undefined;
   /** every provider with a configured app, as announced to a query for all */
   readonly providers: readonly string[];
   /** reject: 555, only when no other proxy could support the type (PN-555-03) */
@@ -61,7 +65,7 @@ export function decideRegister(
     case 'push': {
       // somebody nearer to the phone pushes it (row 10)
       if (indicated.length > 0) return plainWithin(expires, policy);
-      const app = policy.supports(ask.provider, ask.param);
+      const app = policy.supports(ask.provider, ask.param, ask.tokens);
       if (app === undefined) return unsupported(expires, policy);
       if (expires < shortestPushed(policy)) {
         const short = expires < 3600 && policy.tooShort !== 'accept-plain';

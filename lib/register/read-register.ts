@@ -57,6 +57,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly maxBindings: number;
   /** when sleeping phones are pushed to refresh; undefined: never */
   readonly refresh: RefreshPolicy | undefined;
+  /** VAPID public key by provider, for sip.vapid (PN-REG-11) */
+  readonly vapid: ReadonlyMap<string, string>;
   /** value of sip.pnsreg, seconds, above 120 (PN-REG-13) */
   readonly pnsreg: number;
   /** what is understood beside RFC 8599 */

@@ -11,6 +11,7 @@ import {
 } from '../../lib/adapters/apns/apns-push-service.ts';
 import type { Clock } from '../../lib/ports/clock.ts';
 import type { PushOutcome } from '../../lib/ports/push-service.ts';
+import { aClock } from '../support/hand-moved-day.ts';
 import { aCall, anApp, aToken, noSignal } from '../support/push-request.ts';
 
 const cleanups: (() => Promise<void>)[] = [];
@@ -36,21 +37,6 @@ async function aPair(
 ): Promise<{ lab: ApnsLab; apns: ApnsService }> {
   const lab = await aLab(options);
   return { lab, apns: aService(lab, config) };
-}
-
-/** Real timers, a hand-moved time of day. */
-function aClock(): Clock & { move(ms: number): void } {
-  let offset = 0;
-  return {
-    now: () => Date.now() + offset,
-    after(ms, task) {
-      const timer = setTimeout(task, ms);
-      return () => clearTimeout(timer);
-    },
-    move(ms) {
-      offset += ms;
-    },
-  };
 }
 
 /** `total` pushes with `width` on their way at any time; `at` is told how many are done. */

@@ -1,18 +1,18 @@
 /** PushService for APNs (RFC 8599 10): configured apps, one pool per host and key, our own connection under apns2's notification model. */
 import { createHash, randomUUID } from 'node:crypto';
 import type { OutgoingHttpHeaders } from 'node:http2';
+import { deliver } from '../../delivery/delivery.ts';
+import { type PoolEvents, SessionPool } from '../../delivery/session-pool.ts';
+import type { Urgency } from '../../delivery/waiting-line.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushClass } from '../../core/push-class.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 import { topicOf } from '../../sip/push-params.ts';
-import { deliver } from './delivery.ts';
 import { encodeNotification, notificationFor, type PayloadPolicy, planPush } from './payload.ts';
+import { judge } from './outcome.ts';
 import { ProviderTokenSource } from './provider-token.ts';
-import { type PoolEvents, SessionPool } from './session-pool.ts';
 import { Suspects } from './suspects.ts';
-
-import type { Urgency } from './waiting-line.ts';
 
 export interface ApnsApp extends PayloadPolicy {
   readonly name: string;
@@ -217,7 +217,11 @@ class ApnsPushService implements PushService {
       {
         clockAlarm: () => this.#events.clockAlarm?.(app.keyId),
         suspect: () => this.#suspects.report(plan.token, request.callId),
-        accepted: () => this.#suspects.clear(plan.token),
+        judge,
+        accepted: (answer) => {
+          this.#suspects.clear(plan.token);
+          return { id: answer.headers['apns-id'] ?? id };
+        },
       },
     );
   }

@@ -1,27 +1,7 @@
 /** What each answer of APNs means to us: one table from reason to verdict. Decides no retry. */
 import { Errors } from 'apns2';
-import type { Answer } from './session.ts';
-
-export type Verdict =
-  | 'accepted'
-  /** the token is gone */
-  | 'dead'
-  /** the token is wrong here: often the other environment, so one such answer proves little */
-  | 'suspect'
-  /** this device gets too many */
-  | 'throttled'
-  /** the operator must act */
-  | 'config'
-  /** may be tried again, best on another session */
-  | 'transient'
-  /** may be tried again with a fresh provider token */
-  | 'renew-token'
-  /** may be tried again with the provider token from before */
-  | 'older-token'
-  /** may be tried once more on another session */
-  | 'other-session'
-  /** may be tried once more with less in it */
-  | 'shrink';
+import type { Answer } from '../../delivery/session.ts';
+import { type Judged, retryAfterMs, type Verdict } from '../../delivery/verdict.ts';
 
 /** Names APNs has added since apns2 wrote its list. */
 const newer = {
@@ -66,16 +46,6 @@ export const verdicts: Readonly<Record<string, Verdict>> = {
   [Errors.shutdown]: 'transient',
 };
 
-export interface Judged {
-  readonly verdict: Verdict;
-  /** a reason of the table, or `status NNN` */
-  readonly reason: string;
-  /** 410: when APNs learned that the token is gone, ms since the epoch */
-  readonly since?: number;
-  /** ms from now */
-  readonly retryAfterMs?: number;
-}
-
 /** For a body that tells nothing: a middlebox may have written it. */
 function verdictOfStatus(status: number): Verdict {
   if (status === 200) return 'accepted';
@@ -95,14 +65,6 @@ function bodyOf(text: string): { readonly reason: string | undefined; readonly t
   } catch {
     return { reason: undefined, timestamp: undefined };
   }
-}
-
-/** Seconds or a date (RFC 9110 10.2.3), as ms from now. */
-export function retryAfterMs(value: string | undefined, now: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
-  const at = Date.parse(value);
-  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
 }
 
 export function judge(answer: Answer, now: number): Judged {

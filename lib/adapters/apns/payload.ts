@@ -3,12 +3,11 @@ import { createHash } from 'node:crypto';
 import { Notification, type NotificationOptions, Priority, PushType } from 'apns2';
 import type { PushToken } from '../../core/binding.ts';
 import type { PushClass } from '../../core/push-class.ts';
+import { callerFor, genericKeys, type Keys, type Privacy } from '../../delivery/content.ts';
 import type { PushRequest } from '../../ports/push-service.ts';
 
 /** What the app reads: our own keys, Linphone's, or nothing at all (PJSIP's CallKit sample and its relatives). */
 export type Profile = 'generic' | 'linphone' | 'pjsip';
-/** What Apple may see of the caller: URI and name, the name, or neither. */
-export type Privacy = 'full' | 'name' | 'none';
 /** How long APNs keeps a call's push: until the phone need not be woken any more, or seconds; 0 is one attempt. */
 export type CallExpiration = 'window' | number;
 
@@ -30,8 +29,6 @@ export interface PushPlan {
   readonly priority: Priority;
 }
 
-const longestName = 128;
-const longestUri = 512;
 const longestKeptSeconds = 30;
 /** APNs limits, in octets */
 const largest = { voip: 5120, alert: 4096 } as const;
@@ -56,58 +53,6 @@ export function planPush(pushClass: PushClass, tokens: readonly PushToken[]): Pu
     default:
       return pushClass satisfies never;
   }
-}
-
-/** Namespace of our call UUIDs; phones and servers that compute them must use the same. */
-export const callUuidNamespace = '6f3f2f0a-5c0b-4d0e-9a37-c1b6d5e0a8f4';
-const namespaceOctets = Buffer.from(callUuidNamespace.replaceAll('-', ''), 'hex');
-
-/** UUID version 5 (RFC 9562 5.5) of a Call-ID: what CallKit knows the call by, the same for every repeated push. */
-export function callUuid(callId: string): string {
-  const hash = createHash('sha1').update(namespaceOctets).update(callId).digest().subarray(0, 16);
-  hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x50;
-  hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
-  const hex = hash.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
-
-interface Caller {
-  readonly uri: string | undefined;
-  readonly name: string | undefined;
-}
-
-function callerFor(request: PushRequest, privacy: Privacy): Caller {
-  const name = request.from.display?.slice(0, longestName);
-  switch (privacy) {
-    case 'full':
-      return { uri: request.from.uri.slice(0, longestUri), name };
-    case 'name':
-      return { uri: undefined, name };
-    case 'none':
-      return { uri: undefined, name: undefined };
-    default:
-      return privacy satisfies never;
-  }
-}
-
-type Keys = Readonly<Record<string, unknown>>;
-
-function genericKeys(request: PushRequest, privacy: Privacy, now: number): Keys {
-  const caller = callerFor(request, privacy);
-  const isCall = request.class === 'call';
-  // JSON leaves out what is undefined
-  return {
-    v: '1',
-    type: request.class,
-    'call-id': request.callId,
-    'call-uuid': isCall ? callUuid(request.callId) : undefined,
-    'has-video': isCall ? String(request.hasVideo) : undefined,
-    'from-uri': caller.uri,
-    'display-name': caller.name,
-    'to-uri': privacy === 'full' ? request.to.slice(0, longestUri) : undefined,
-    'sent-at': String(now),
-    'expires-at': String(request.wakeUntil),
-  };
 }
 
 const utc = (ms: number): string => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');

@@ -84,11 +84,11 @@ export class ProviderTokenSource {
     return token === undefined || isRenewalDue(token, now, this.#quietUntil) ? this.#renew(now) : token;
   }
 
-  /** APNs called the token of this generation expired; after `clock-wrong` another try is useless. */
-  expired(generation: number, now: number): 'retry' | 'clock-wrong' {
+  /** APNs called the token of this generation expired; `useless`: it is our clock that is wrong. */
+  expired(generation: number, now: number): 'retry' | 'useless' {
     const verdict = onExpired(this.current(now), generation, now);
     if (verdict === 'renew') this.#renew(now);
-    return verdict === 'clock-wrong' ? 'clock-wrong' : 'retry';
+    return verdict === 'clock-wrong' ? 'useless' : 'retry';
   }
 
   /** APNs saw too many new tokens: back to the one before, if it still lives, and no new one for a while. */

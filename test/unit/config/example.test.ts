@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,8 @@ const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
 beforeAll(() => {
   mkdirSync(join(folder, 'keys'));
   writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
+  writeFileSync(join(folder, 'keys/vapid.pem'), aSigningKey());
+  writeFileSync(join(folder, 'keys/my-app-1a2b.json'), aServiceAccount());
   writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
   for (const name of ['edge', 'engine']) {
     const { certificate: cert, key, ca } = makeServerIdentity({ hosts: [`${name}.example.com`], addresses: [] });
@@ -30,6 +33,12 @@ beforeAll(() => {
   for (const name of ['reveille.example.yaml', 'engine.example.yaml']) writeFileSync(join(folder, name), textOf(name));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+
+function aServiceAccount(): string {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  return JSON.stringify({ project_id: 'my-app-1a2b', client_email: 'a@example.com', private_key: key });
+}
 
 /** Every path in a tree, lists as `[]`. */
 function paths(value: unknown, prefix = ''): string[] {
@@ -63,7 +72,15 @@ describe.each(examples)('%s', (name, keys) => {
     // the key as text can only stand there as a comment, beside key_file
     const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
     expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
-    const lists = ['sip.dns_servers', 'domains[].trusted', 'domains[].proxies', 'domains[].registration'];
+    // shown by an example, because their default is an empty list
+    const lists = [
+      'push.webpush.allow_ports',
+      'push.webhooks[].match',
+      'sip.dns_servers',
+      'domains[].trusted',
+      'domains[].proxies',
+      'domains[].registration',
+    ];
     for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
       const value = path.split('.').reduce<unknown>((at, step) => {
         const next = (at as Record<string, unknown>)[step.replace('[]', '')];

@@ -182,7 +182,7 @@ describe('the app that pushes a phone', () => {
     ['TEAM.com.example.other', undefined],
     ['TEAM.com.example.phone.evil', undefined],
     ['OTHER.com.example.phone.voip', undefined],
-  ])('of %s is %s', (param, app) => expect(find('apns', param)).toBe(app));
+  ])('of %s is %s', (param, app) => expect(find('apns', param, [])).toBe(app));
 
-  it('is none of another service', () => expect(find('fcm', 'TEAM.com.example.phone.voip')).toBeUndefined());
+  it('is none of another service', () => expect(find('fcm', 'TEAM.com.example.phone.voip', [])).toBeUndefined());
 });

@@ -63,6 +63,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
       maxExpires: 86_400,
       maxBindings: 10,
       refresh: undefined,
+      vapid: new Map(),
       pnsreg: 180,
       upstreamTimeoutMs: 1000,
     },

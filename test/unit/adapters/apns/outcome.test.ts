@@ -1,7 +1,8 @@
 import { Errors } from 'apns2';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { judge, retryAfterMs, verdicts } from '../../../../lib/adapters/apns/outcome.ts';
+import { judge, verdicts } from '../../../../lib/adapters/apns/outcome.ts';
+import { retryAfterMs } from '../../../../lib/delivery/verdict.ts';
 
 const now = Date.parse('2026-01-01T00:00:00Z');
 const answer = (status: number, body: unknown, headers: Record<string, string> = {}) => ({

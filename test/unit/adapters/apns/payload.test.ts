@@ -1,8 +1,8 @@
 import { PushType } from 'apns2';
+import { callUuid } from '../../../../lib/core/call-uuid.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  callUuid,
   defaultPrivacy,
   encodeNotification,
   expirationOf,

@@ -1,4 +1,4 @@
-/** One HTTP/2 connection to APNs (RFC 9113): its stream limit, its PING watchdog, its end. Knows no push and no retry. */
+/** One HTTP/2 connection to a push service (RFC 9113): its stream limit, its PING watchdog, its end. Knows no push and no retry. */
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -7,7 +7,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import type { Clock } from '../../ports/clock.ts';
+import type { Clock } from '../ports/clock.ts';
 
 export interface SessionTimers {
   /** TCP, TLS and the peer's SETTINGS together */

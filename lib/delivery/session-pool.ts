@@ -1,6 +1,6 @@
-/** The connections to one APNs host for one team and key: chooses the least loaded, replaces what ends, lets pushes wait while no stream is free. Knows no JWT and no retry. */
+/** The connections to one host for one credential: chooses the least loaded, replaces what ends, lets pushes wait while no stream is free. Knows no credential and no retry. */
 import type { OutgoingHttpHeaders } from 'node:http2';
-import type { Clock } from '../../ports/clock.ts';
+import type { Clock } from '../ports/clock.ts';
 import { type Exchanged, Session, type SessionTimers } from './session.ts';
 import { type Urgency, WaitingLine } from './waiting-line.ts';
 

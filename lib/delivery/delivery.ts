@@ -1,21 +1,36 @@
 /** One push on its way: attempts within a deadline, what may be tried again and when. Settles once, not later than the deadline, never throws. */
 import { setMaxListeners } from 'node:events';
 import type { OutgoingHttpHeaders } from 'node:http2';
-import type { Clock } from '../../ports/clock.ts';
-import type { PushOutcome } from '../../ports/push-service.ts';
-import { judge } from './outcome.ts';
-import type { ProviderToken, ProviderTokenSource } from './provider-token.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { PushOutcome } from '../ports/push-service.ts';
 import type { Answer, Exchanged, Session } from './session.ts';
 import type { SessionPool } from './session-pool.ts';
+import type { Judged } from './verdict.ts';
 import type { Urgency } from './waiting-line.ts';
 
+/** What proves to the service who we are; it wears out. */
+export interface Credential {
+  /** another number for every new one */
+  readonly generation: number;
+  readonly text: string;
+}
+
+export interface CredentialSource {
+  /** The one to use now. */
+  current(now: number): Credential;
+  /** The service called the one of this generation expired. After `useless` another try is of no use. */
+  expired(generation: number, now: number): 'retry' | 'useless' | Promise<'retry' | 'useless'>;
+  /** The service saw too many new ones. */
+  tooMany(generation: number, now: number): void;
+}
+
 export interface Parcel {
-  /** the request's headers, signed with this provider token */
-  headers(providerToken: string): OutgoingHttpHeaders;
+  /** the request's headers with this credential */
+  headers(credential: string): OutgoingHttpHeaders;
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
-  /** the device token, for an outcome that condemns it */
+  /** the token of the device, for an outcome that condemns it */
   readonly token: string;
   readonly id: string;
   readonly urgency: Urgency;
@@ -31,9 +46,13 @@ export interface DeliveryTerms {
 }
 
 export interface DeliveryHooks {
-  accepted(): void;
+  /** what the answer says about this push */
+  judge(answer: Answer, now: number): Judged;
+  /** `id`: the name the service gave to the push */
+  accepted(answer: Answer): { readonly id: string };
+  /** the service called a young credential expired */
   clockAlarm(): void;
-  /** APNs says that it does not know the token: true when that has been said often enough to believe it */
+  /** the service does not know the token: true when that has been said often enough to believe it */
   suspect(): boolean;
 }
 
@@ -44,7 +63,7 @@ const firstPause = 50;
 
 class Delivery {
   readonly #pool: SessionPool;
-  readonly #tokens: ProviderTokenSource;
+  readonly #credentials: CredentialSource;
   readonly #clock: Clock;
   readonly #parcel: Parcel;
   readonly #terms: DeliveryTerms;
@@ -61,14 +80,14 @@ class Delivery {
   #shrunk = false;
   #last = 'no connection';
   #session: Session | undefined;
-  #token: ProviderToken | undefined;
+  #credential: Credential | undefined;
   #takeBack: (() => void) | undefined;
   #stopDeadline: (() => void) | undefined;
   #stopTimer: (() => void) | undefined;
 
   constructor(
     pool: SessionPool,
-    tokens: ProviderTokenSource,
+    credentials: CredentialSource,
     clock: Clock,
     parcel: Parcel,
     terms: DeliveryTerms,
@@ -77,7 +96,7 @@ class Delivery {
     settle: (outcome: PushOutcome) => void,
   ) {
     this.#pool = pool;
-    this.#tokens = tokens;
+    this.#credentials = credentials;
     this.#clock = clock;
     this.#parcel = parcel;
     this.#body = parcel.body;
@@ -113,9 +132,8 @@ class Delivery {
         urgency: this.#parcel.urgency,
         body: this.#body,
         headers: () => {
-          const token = this.#tokens.current(this.#clock.now());
-          this.#token = token;
-          return this.#parcel.headers(token.text);
+          this.#credential = this.#credentials.current(this.#clock.now());
+          return this.#parcel.headers(this.#credential.text);
         },
         started: (session) => {
           this.#session = session;
@@ -180,11 +198,10 @@ class Delivery {
 
   #answered(answer: Answer): void {
     const now = this.#clock.now();
-    const { verdict, reason, since, retryAfterMs } = judge(answer, now);
+    const { verdict, reason, since, retryAfterMs } = this.#hooks.judge(answer, now);
     switch (verdict) {
       case 'accepted':
-        this.#hooks.accepted();
-        this.#end({ is: 'accepted', id: answer.headers['apns-id'] ?? this.#parcel.id });
+        this.#end({ is: 'accepted', ...this.#hooks.accepted(answer) });
         return;
       case 'dead':
         this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
@@ -206,10 +223,10 @@ class Delivery {
         this.#transient(reason, retryAfterMs);
         return;
       case 'renew-token':
-        this.#renew(reason, now);
+        void this.#renew(reason, now);
         return;
       case 'older-token':
-        if (this.#token !== undefined) this.#tokens.tooMany(this.#token.generation, now);
+        if (this.#credential !== undefined) this.#credentials.tooMany(this.#credential.generation, now);
         this.#transient(reason);
         return;
       case 'other-session':
@@ -230,10 +247,13 @@ class Delivery {
     }
   }
 
-  #renew(reason: string, now: number): void {
-    const verdict = this.#token === undefined ? 'retry' : this.#tokens.expired(this.#token.generation, now);
-    if (verdict === 'clock-wrong') this.#hooks.clockAlarm();
-    if (verdict === 'clock-wrong' || this.#renewed) {
+  async #renew(reason: string, now: number): Promise<void> {
+    const generation = this.#credential?.generation;
+    const pending = generation === undefined ? 'retry' : this.#credentials.expired(generation, now);
+    const verdict = typeof pending === 'string' ? pending : await pending;
+    if (this.#settled) return;
+    if (verdict === 'useless') this.#hooks.clockAlarm();
+    if (verdict === 'useless' || this.#renewed) {
       this.#end({ is: 'config-error', reason });
       return;
     }
@@ -278,12 +298,12 @@ class Delivery {
 
 export function deliver(
   pool: SessionPool,
-  tokens: ProviderTokenSource,
+  credentials: CredentialSource,
   clock: Clock,
   parcel: Parcel,
   terms: DeliveryTerms,
   signal: AbortSignal,
   hooks: DeliveryHooks,
 ): Promise<PushOutcome> {
-  return new Promise((settle) => new Delivery(pool, tokens, clock, parcel, terms, signal, hooks, settle).start());
+  return new Promise((settle) => new Delivery(pool, credentials, clock, parcel, terms, signal, hooks, settle).start());
 }

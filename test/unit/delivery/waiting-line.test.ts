@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Urgency, WaitingLine } from '../../../../lib/adapters/apns/waiting-line.ts';
+import { type Urgency, WaitingLine } from '../../../lib/delivery/waiting-line.ts';
 
 describe('waiting line', () => {
   it('gives out by urgency, then by age', () => {

@@ -1,0 +1,131 @@
+/**
+ * PushService for Web Push (RFC 8599 12, RFC 8030, RFC 8292): an empty POST to the subscription the phone named, signed with our
+ * VAPID key. No payload: RFC 8599 carries no keys to encrypt one with.
+ */
+import { createHash } from 'node:crypto';
+import { Agent, request as send } from 'undici';
+import { attempt } from '../../delivery/attempts.ts';
+import { type Judged, retryAfterMs, type Verdict } from '../../delivery/verdict.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
+import { guardedLookup, type GuardPolicy, refusal } from './guard.ts';
+import { Vapid } from './vapid.ts';
+
+export interface WebPushConfig extends GuardPolicy {
+  /** EC P-256 private key in PEM */
+  readonly privateKey: string;
+  /** `mailto:` or `https:`; Apple refuses any other, and localhost */
+  readonly subject: string;
+  /** PEM text, for stand-ins; the public CAs when absent */
+  readonly ca?: string;
+}
+
+export interface WebPushService extends PushService {
+  /** what pages give to `pushManager.subscribe` as applicationServerKey, and sip.vapid says (PN-REG-11) */
+  readonly publicKey: string;
+  /** why a push resource is not accepted; undefined when it is (PN-SEC-10) */
+  refuses(url: string): string | undefined;
+}
+
+/** ms */
+const attemptMs = 4000;
+const longestAnswer = 2048;
+/** The most a push service keeps a push for us, seconds. */
+const longestTtl = 86_400;
+
+class WebPush implements WebPushService {
+  readonly publicKey: string;
+  readonly #config: WebPushConfig;
+  readonly #vapid: Vapid;
+  readonly #agent: Agent;
+  readonly #clock: Clock;
+
+  constructor(config: WebPushConfig, clock: Clock) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#vapid = new Vapid(config.privateKey, config.subject);
+    this.publicKey = this.#vapid.publicKey;
+    this.#agent = new Agent({
+      connect: {
+        timeout: 3000,
+        lookup: guardedLookup(config),
+        ...(config.ca === undefined ? {} : { ca: config.ca }),
+      },
+      connections: 32,
+      keepAliveTimeout: 60_000,
+      headersTimeout: attemptMs,
+      bodyTimeout: attemptMs,
+    });
+  }
+
+  refuses(url: string): string | undefined {
+    return refusal(url, this.#config);
+  }
+
+  async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
+    // browsers take the subscription away from who pushes without showing something
+    if (request.class === 'refresh')
+      return { is: 'not-applicable', reason: 'a browser must show something for each push' };
+    const token = request.tokens.find(({ kind }) => kind === 'webpush')?.token;
+    if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
+    const why = this.refuses(token);
+    if (why !== undefined) return { is: 'config-error', reason: why };
+    return attempt(
+      {
+        token,
+        attemptMs,
+        deadline: request.deadline,
+        send: (limit) => this.#send(new URL(token), request, limit),
+      },
+      this.#clock,
+      signal,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #send(url: URL, request: PushRequest, signal: AbortSignal): Promise<Judged & { readonly id?: string }> {
+    const now = this.#clock.now();
+    const ttl = Math.min(longestTtl, Math.max(0, Math.ceil((request.wakeUntil - now) / 1000)));
+    const { statusCode, headers, body } = await send(url, {
+      dispatcher: this.#agent,
+      method: 'POST',
+      signal,
+      headers: {
+        ttl: String(ttl),
+        urgency: request.class === 'notify' ? 'normal' : 'high',
+        // a newer push of the same topic takes the place of one that was not delivered yet (RFC 8030 5.4)
+        topic: createHash('sha256').update(request.callId).digest('base64url').slice(0, 32),
+        authorization: this.#vapid.authorization(url.origin, now),
+        'content-length': '0',
+      },
+    });
+    await body.dump({ limit: longestAnswer });
+    const wait = retryAfterMs(single(headers['retry-after']), now);
+    const location = single(headers['location']);
+    return {
+      verdict: verdictOf(statusCode),
+      reason: `status ${statusCode}`,
+      ...(wait === undefined ? {} : { retryAfterMs: wait }),
+      // the last part names the message; the rest would name the phone
+      ...(location === undefined ? {} : { id: location.slice(location.lastIndexOf('/') + 1).slice(0, 64) }),
+    };
+  }
+}
+
+function verdictOf(status: number): Verdict {
+  if (status >= 200 && status < 300) return 'accepted';
+  if (status === 404 || status === 410) return 'dead';
+  if (status === 429) return 'throttled';
+  return status >= 500 || status === 408 ? 'transient' : 'config';
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}
+
+export function openWebPush(config: WebPushConfig, clock: Clock): WebPushService {
+  return new WebPush(config, clock);
+}

@@ -1,0 +1,67 @@
+/** One push over HTTP/1.1, for services of many hosts: attempts within a deadline, pauses between them, taken back by a signal. */
+import { setMaxListeners } from 'node:events';
+import type { Clock } from '../ports/clock.ts';
+import type { PushOutcome } from '../ports/push-service.ts';
+import type { Judged } from './verdict.ts';
+
+export interface Attempt {
+  /** Sends it once; rejects when no answer came. `signal` ends it: too late, or nobody wants it. */
+  send(signal: AbortSignal): Promise<Judged & { readonly id?: string }>;
+  /** the token of the device, for an outcome that condemns it */
+  readonly token: string;
+  /** ms for one attempt */
+  readonly attemptMs: number;
+  /** ms since the epoch */
+  readonly deadline: number;
+}
+
+const mostAttempts = 3;
+const firstPause = 50;
+
+/** Settles not later than the deadline; never rejects. Never tries 429 again. */
+export async function attempt(one: Attempt, clock: Clock, signal: AbortSignal): Promise<PushOutcome> {
+  // all phones of a call may share one signal
+  setMaxListeners(0, signal);
+  let last = 'no answer';
+  for (let count = 1; ; count++) {
+    if (signal.aborted) return { is: 'cancelled' };
+    const left = one.deadline - clock.now();
+    if (left <= 0) return { is: 'unreachable', reason: `deadline passed, ${last}` };
+    const judged = await sendOnce(one, Math.min(one.attemptMs, left), signal);
+    if (signal.aborted && judged.verdict !== 'accepted') return { is: 'cancelled' };
+    const { verdict, reason, since, retryAfterMs: wait } = judged;
+    if (verdict === 'accepted') return { is: 'accepted', id: judged.id ?? '' };
+    if (verdict === 'dead')
+      return { is: 'token-dead', token: one.token, reason, ...(since === undefined ? {} : { since }) };
+    if (verdict === 'throttled')
+      return { is: 'throttled', reason, ...(wait === undefined ? {} : { retryAfterMs: wait }) };
+    if (verdict !== 'transient') return { is: 'config-error', reason };
+    last = reason;
+    const pause = Math.max(wait ?? 0, Math.random() * firstPause * 2 ** count);
+    if (count >= mostAttempts || pause >= one.deadline - clock.now()) return { is: 'unreachable', reason };
+    await paused(pause, clock, signal);
+  }
+}
+
+async function sendOnce(one: Attempt, ms: number, signal: AbortSignal): Promise<Judged & { readonly id?: string }> {
+  const limit = AbortSignal.timeout(Math.max(1, Math.ceil(ms)));
+  try {
+    return await one.send(AbortSignal.any([signal, limit]));
+  } catch (error) {
+    // names of errors only: their texts may quote the address, which is a secret
+    const code = (error as NodeJS.ErrnoException | undefined)?.code;
+    return { verdict: 'transient', reason: limit.aborted ? 'no answer' : (code ?? 'connection failed') };
+  }
+}
+
+function paused(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      stop();
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const stop = clock.after(ms, end);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}

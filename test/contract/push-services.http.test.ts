@@ -1,0 +1,281 @@
+/** FCM, Web Push and webhooks over real HTTP and TLS against the lab. What is asserted is counts and outcomes. */
+import { generateKeyPairSync } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type HttpLab, type HttpLabOptions, startHttpLab } from '../../apps/push-lab/http-lab.ts';
+import { parseRule } from '../../apps/push-lab/rules.ts';
+import { type FcmApp, openFcm } from '../../lib/adapters/fcm/fcm-push-service.ts';
+import { openWebhooks } from '../../lib/adapters/webhook/webhook-push-service.ts';
+import {
+  openWebPush,
+  type WebPushConfig,
+  type WebPushService,
+} from '../../lib/adapters/webpush/webpush-push-service.ts';
+import type { PushRequest, PushService } from '../../lib/ports/push-service.ts';
+import { aClock } from '../support/hand-moved-day.ts';
+import { aCall, noSignal } from '../support/push-request.ts';
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of cleanups.splice(0).reverse()) await close();
+});
+
+async function aLab(options: HttpLabOptions = {}): Promise<HttpLab> {
+  const lab = await startHttpLab(options);
+  cleanups.push(() => lab.close());
+  return lab;
+}
+
+const registration = `dQw4w9WgXcQ:${'A1b2_-'.repeat(20)}`;
+const fcmCall = (changes: Partial<PushRequest> = {}): PushRequest =>
+  aCall({ app: 'android', tokens: [{ kind: 'fcm', token: registration }], ...changes });
+
+interface Fcm {
+  readonly lab: HttpLab;
+  readonly fcm: PushService;
+  readonly troubles: string[];
+}
+
+async function anFcm(options: HttpLabOptions = {}, changes: Partial<FcmApp> = {}, clock = aClock()): Promise<Fcm> {
+  const lab = await aLab(options);
+  const account = JSON.parse(lab.serviceAccount) as Readonly<Record<string, string>>;
+  const troubles: string[] = [];
+  const app: FcmApp = {
+    name: 'android',
+    profile: 'generic',
+    privacy: 'full',
+    endpoint: lab.endpoint,
+    ca: lab.ca,
+    account: {
+      clientEmail: account['client_email'] ?? '',
+      privateKey: account['private_key'] ?? '',
+      projectId: account['project_id'] ?? '',
+      tokenUri: account['token_uri'] ?? '',
+    },
+    ...changes,
+  };
+  const fcm = openFcm([app], clock, { tokenTrouble: (_, reason) => troubles.push(reason) });
+  cleanups.push(() => fcm.close());
+  return { lab, fcm, troubles };
+}
+
+const fault = (service: string, what: Readonly<Record<string, unknown>>): ReturnType<typeof parseRule> =>
+  parseRule({ topic: service, ...what });
+
+describe('FCM', () => {
+  it('sends a data message of texts, with high priority for a call and the time that is left', async () => {
+    const { lab, fcm } = await anFcm();
+    expect(await fcm.push(fcmCall({ wakeUntil: Date.now() + 20_000 }), noSignal)).toMatchObject({ is: 'accepted' });
+    const [push] = lab.pushes();
+    expect(push?.token).toBe(registration);
+    expect(push?.content).toMatchObject({ android: { priority: 'HIGH', ttl: '20s' }, data: { type: 'call' } });
+    await fcm.push(fcmCall({ class: 'refresh' }), noSignal);
+    expect(lab.pushes()[1]?.content).toMatchObject({ android: { priority: 'NORMAL', collapse_key: 'refresh' } });
+  });
+
+  it('gets one access token for many pushes at once', async () => {
+    const { lab, fcm } = await anFcm();
+    const outcomes = await Promise.all(Array.from({ length: 200 }, () => fcm.push(fcmCall(), noSignal)));
+    expect(outcomes.filter(({ is }) => is !== 'accepted')).toEqual([]);
+    expect(lab.accessTokens).toBe(1);
+    expect(lab.pushes()).toHaveLength(200);
+  });
+
+  it.each([
+    [404, 'UNREGISTERED', 'token-dead'],
+    [403, 'SENDER_ID_MISMATCH', 'token-dead'],
+    [400, 'INVALID_ARGUMENT', 'config-error'],
+    [403, 'PERMISSION_DENIED', 'config-error'],
+    [401, 'THIRD_PARTY_AUTH_ERROR', 'config-error'],
+    [429, 'QUOTA_EXCEEDED', 'throttled'],
+  ])('takes %d %s for %s, at the first answer', async (status, reason, is) => {
+    const { lab, fcm } = await anFcm();
+    lab.rules.add(fault('fcm', { do: 'answer', status, reason }));
+    expect(await fcm.push(fcmCall(), noSignal)).toMatchObject({ is, reason });
+    expect(lab.pushes()).toHaveLength(0);
+  });
+
+  it.each([
+    ['a 503', { do: 'answer', status: 503, reason: 'UNAVAILABLE' }],
+    ['a page of some middlebox', { do: 'answer', status: 502, html: true }],
+    ['a cut connection', { do: 'drop' }],
+    ['GOAWAY', { do: 'goaway' }],
+  ])('gets over %s', async (_, what) => {
+    const { lab, fcm } = await anFcm();
+    await fcm.push(fcmCall(), noSignal);
+    lab.rules.add(fault('fcm', { ...what, times: 1 }));
+    expect(await fcm.push(fcmCall(), noSignal)).toMatchObject({ is: 'accepted' });
+    expect(await fcm.push(fcmCall(), noSignal)).toMatchObject({ is: 'accepted' });
+    expect(lab.pushes()).toHaveLength(3);
+  });
+
+  it('fetches one new access token when the old one is refused, and no push is lost', async () => {
+    const { lab, fcm } = await anFcm();
+    await fcm.push(fcmCall(), noSignal);
+    lab.expireAccessTokens();
+    const outcomes = await Promise.all(Array.from({ length: 32 }, () => fcm.push(fcmCall(), noSignal)));
+    expect(outcomes.filter(({ is }) => is !== 'accepted')).toEqual([]);
+    expect(lab.accessTokens).toBe(2);
+  });
+
+  it('keeps using a good token while the token endpoint is out, and says so when there is none', async () => {
+    const clock = aClock();
+    const { lab, fcm } = await anFcm({}, {}, clock);
+    await fcm.push(fcmCall(), noSignal);
+    lab.rules.add(fault('fcm-token', { do: 'answer', status: 503 }));
+    clock.move(50 * 60_000); // past the time of the refresh, before the end
+    for (let count = 0; count < 20; count++)
+      expect(await fcm.push(fcmCall({ deadline: clock.now() + 5000 }), noSignal), `push ${count}`).toMatchObject({
+        is: 'accepted',
+      });
+    clock.move(11 * 60_000);
+    expect(await fcm.push(fcmCall({ deadline: clock.now() + 5000 }), noSignal)).toMatchObject({
+      is: 'unreachable',
+      reason: 'token endpoint answered 503',
+    });
+    lab.rules.clear();
+    clock.move(61_000);
+    expect(await fcm.push(fcmCall({ deadline: clock.now() + 5000 }), noSignal)).toMatchObject({ is: 'accepted' });
+  });
+
+  it('ends by the deadline when the token endpoint or the service hangs, and at once when it is taken back', async () => {
+    const { lab, fcm } = await anFcm();
+    lab.rules.add(fault('fcm', { do: 'hang' }));
+    expect(await fcm.push(fcmCall({ deadline: Date.now() + 600 }), noSignal)).toMatchObject({ is: 'unreachable' });
+    const stop = new AbortController();
+    const pending = fcm.push(fcmCall(), stop.signal);
+    stop.abort();
+    expect(await pending).toEqual({ is: 'cancelled' });
+    const other = await anFcm();
+    other.lab.rules.add(fault('fcm-token', { do: 'hang' }));
+    expect(await other.fcm.push(fcmCall({ deadline: Date.now() + 300 }), noSignal)).toMatchObject({
+      is: 'unreachable',
+    });
+  });
+
+  it('shows no more of the caller than privacy allows, and writes what Linphone reads', async () => {
+    const { lab, fcm } = await anFcm({}, { profile: 'linphone', privacy: 'none' });
+    await fcm.push(fcmCall({ callId: 'abc@pbx' }), noSignal);
+    const data = (lab.pushes()[0]?.content as { data: Record<string, string> }).data;
+    expect(data).toMatchObject({ 'call-id': 'abc@pbx', 'loc-key': 'IC_MSG' });
+    expect(JSON.stringify(data)).not.toMatch(/sip:|Bob/);
+  });
+});
+
+function aVapidKey(): string {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    .privateKey.export({ type: 'pkcs8', format: 'pem' })
+    .toString();
+}
+
+async function aBrowser(
+  changes: Partial<WebPushConfig> = {},
+): Promise<{ readonly lab: HttpLab; readonly webpush: WebPushService; readonly call: (url?: string) => PushRequest }> {
+  const lab = await aLab();
+  const webpush = openWebPush(
+    {
+      privateKey: aVapidKey(),
+      subject: 'mailto:ops@example.com',
+      allowHosts: ['127.0.0.1'],
+      allowPorts: [Number(new URL(lab.endpoint).port)],
+      allowPrivate: true,
+      ca: lab.ca,
+      ...changes,
+    },
+    aClock(),
+  );
+  cleanups.push(() => webpush.close());
+  const call = (url = lab.subscription()): PushRequest =>
+    aCall({ app: 'webpush', param: undefined, tokens: [{ kind: 'webpush', token: url }] });
+  return { lab, webpush, call };
+}
+
+describe('Web Push', () => {
+  it('[PN-WP-03] posts nothing, with TTL, urgency, topic and a VAPID token of the announced key', async () => {
+    const { lab, webpush, call } = await aBrowser();
+    expect(webpush.publicKey).toMatch(/^B[A-Za-z0-9_-]{86}$/);
+    const url = lab.subscription();
+    expect(await webpush.push(call(url), noSignal)).toMatchObject({ is: 'accepted' });
+    const [push] = lab.pushes();
+    expect(url.endsWith(push?.token ?? 'none')).toBe(true);
+    expect(push?.headers).toMatchObject({ urgency: 'high', 'content-length': '0' });
+    expect(push?.headers['authorization']).toContain(`k=${webpush.publicKey}`);
+  });
+
+  it.each([
+    [404, 'token-dead'],
+    [410, 'token-dead'],
+    [429, 'throttled'],
+    [401, 'config-error'],
+    [413, 'config-error'],
+  ])('takes %d for %s', async (status, is) => {
+    const { lab, webpush, call } = await aBrowser();
+    lab.rules.add(fault('webpush', { do: 'answer', status }));
+    expect(await webpush.push(call(), noSignal)).toMatchObject({ is });
+  });
+
+  it('tries again after a 500 and a cut connection, and gives up at the deadline', async () => {
+    const { lab, webpush, call } = await aBrowser();
+    lab.rules.add(fault('webpush', { do: 'answer', status: 500, times: 1 }));
+    lab.rules.add(fault('webpush', { do: 'drop', times: 1 }));
+    expect(await webpush.push(call(), noSignal)).toMatchObject({ is: 'accepted' });
+    lab.rules.add(fault('webpush', { do: 'hang' }));
+    expect(await webpush.push({ ...call(), deadline: Date.now() + 400 }, noSignal)).toMatchObject({
+      is: 'unreachable',
+    });
+  });
+
+  it('never asks a browser to refresh: it would have to show something', async () => {
+    const { webpush, call } = await aBrowser();
+    expect(await webpush.push({ ...call(), class: 'refresh' }, noSignal)).toMatchObject({ is: 'not-applicable' });
+  });
+
+  it('[PN-SEC-10] sends nothing to where it is not allowed, whatever the phone names', async () => {
+    const { lab, webpush, call } = await aBrowser({ allowPrivate: false, allowHosts: ['localhost', '127.0.0.1'] });
+    const { port } = new URL(lab.endpoint);
+    for (const url of [
+      lab.subscription(),
+      `https://localhost:${port}/wp/x`,
+      `http://localhost:${port}/wp/x`,
+      `https://user:pass@localhost:${port}/wp/x`,
+      'https://169.254.169.254/latest/meta-data',
+      `https://[::ffff:127.0.0.1]:${port}/wp/x`,
+      `https://0x7f.1:${port}/wp/x`,
+      'https://push.example.org/x',
+    ])
+      expect(await webpush.push(call(url), noSignal), url).not.toMatchObject({ is: 'accepted' });
+    expect(lab.pushes()).toHaveLength(0);
+  });
+});
+
+describe('webhook', () => {
+  async function aHook() {
+    const lab = await aLab();
+    const app = { name: 'acme', provider: 'acme', url: `${lab.endpoint}/hook`, secret: lab.webhookSecret };
+    const hooks = openWebhooks([{ ...app, privacy: 'full', ca: lab.ca }], aClock());
+    cleanups.push(() => hooks.close());
+    const call = (): PushRequest =>
+      aCall({ app: 'acme', param: 'tenant-7', tokens: [{ kind: 'webhook', token: 'device-7' }] });
+    return { lab, hooks, call };
+  }
+
+  it('posts the request as JSON, signed, and again with the same id after a failure', async () => {
+    const { lab, hooks, call } = await aHook();
+    lab.rules.add(fault('webhook', { do: 'answer', status: 503, times: 1 }));
+    lab.rules.add(fault('webhook', { do: 'drop', when: 'after', times: 1 }));
+    expect(await hooks.push(call(), noSignal)).toMatchObject({ is: 'accepted' });
+    const pushes = lab.pushes();
+    expect(pushes).toHaveLength(2);
+    expect(new Set(pushes.map(({ content }) => content['id'])).size).toBe(1);
+    expect(pushes[0]?.content).toMatchObject({ token: 'device-7', param: 'tenant-7', provider: 'acme', type: 'call' });
+  });
+
+  it.each([
+    [410, 'token-dead'],
+    [429, 'throttled'],
+    [403, 'config-error'],
+  ])('takes %d for %s', async (status, is) => {
+    const { lab, hooks, call } = await aHook();
+    lab.rules.add(fault('webhook', { do: 'answer', status }));
+    expect(await hooks.push(call(), noSignal)).toMatchObject({ is });
+  });
+});
