@@ -138,9 +138,9 @@ export const controlBeginnings: readonly string[] = [
   '\0\0',
 ];
 
-/** Where the engine within this edge takes its app: an abstract socket (`unix(7)`), whose name the system tells everybody. */
+/** Where the engine within this edge takes its app: an abstract socket (`unix(7)`), whose name the system tells everybody, padded. */
 export function controlSocketOf(pid: number): string {
-  const found = new RegExp(`@(reveille-${pid}-\\S+)`).exec(readFileSync('/proc/net/unix', 'latin1'));
+  const found = new RegExp(`@(reveille-${pid}-[0-9a-f]+)`).exec(readFileSync('/proc/net/unix', 'latin1'));
   if (found === null) throw new Error('this edge has no control socket');
   return `\0${found[1]}`;
 }
