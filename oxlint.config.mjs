@@ -132,7 +132,12 @@ export default {
         ],
       },
     },
-    room(['lib/delivery/**'], ['core', 'ports', 'delivery'], ['node:*'], 'one way to deliver over HTTP/2, which knows no service'),
+    room(
+      ['lib/delivery/**'],
+      ['core', 'ports', 'delivery'],
+      ['node:*'],
+      'one way to deliver over HTTP/2, which knows no service',
+    ),
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
