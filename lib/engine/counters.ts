@@ -4,7 +4,7 @@ export interface Counters {
   /** SIP messages read from the network, well formed or not */
   received: number;
   sent: number;
-  /** refused with 400, 505 or by closing the connection */
+  /** refused with 400, 505, 513 or by closing the connection */
   malformed: number;
   /** dropped without an answer: stray responses and ACKs, noise */
   dropped: number;

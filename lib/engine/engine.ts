@@ -87,6 +87,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     const found = read(text, flow, settings.limits.headers);
     switch (found.is) {
       case 'request':
+        if (found.headBytes > settings.limits.headBytes) {
+          counters.malformed++;
+          const { method, headers } = found;
+          uas?.refuse({ is: 'refused', status: 513, reason: 'Message Too Large', method, headers }, flow);
+          return;
+        }
         transports.noteSource(flow);
         uas?.onRequest(found);
         return;

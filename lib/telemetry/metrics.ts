@@ -93,6 +93,23 @@ export const metrics = {
       'failed',
     ],
   }),
+  refusals: counter('reveille_refusals_total', 'Requests that were refused at the door, by why.', {
+    reason: [
+      'malformed',
+      'hops',
+      'extension',
+      'uri-scheme',
+      'no-such-domain',
+      'domain-removed',
+      'not-from-pbx',
+      'unknown-contact',
+      'unknown-gruu',
+      'bad-flow-token',
+      'foreign-flow-token',
+      'not-registered',
+      'draining',
+    ],
+  }),
   bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {
     state: ['awake', 'asleep', 'plain', 'unpushable'],
   }),
