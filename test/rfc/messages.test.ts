@@ -1,6 +1,7 @@
 /** MESSAGE store and forward (RFC 3428 7, AMB-20) against the running edge. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Headers } from '../../lib/sip/headers.ts';
 import { fromPbx, fromTrunk } from '../support/requests.ts';
 import { Bed, homeDomain } from '../support/test-bed.ts';
 
@@ -72,4 +73,21 @@ test('Expires bounds the life of a message, Expires: 0 is for now or never, and 
   await phone.wake();
   await expect.poll(() => counted('expired'), { timeout: 3000 }).toBe(1);
   expect(phone.seen('in', 'MESSAGE')).toHaveLength(0);
+});
+
+test('[PN-INT-03] a phone with Outbound, whom the PBX knows by its instance, gets what was kept; what it will never take keeps nothing back', async () => {
+  const phone = bed.phone('outbound', { alerts: true });
+  const register = async () =>
+    phone.register({ contact: phone.contact(await phone.open(), ';reg-id=1'), headers: Headers.of([['Supported', 'outbound']]) });
+  expect((await register()).status).toBe(200);
+  await phone.sleep();
+  for (const text of ['one', 'two'])
+    expect((await fromPbx(bed, 'MESSAGE', 'outbound', say(text)).answer()).status).toBe(202);
+  expect((await register()).status).toBe(200);
+  const first = await phone.ua.next('MESSAGE');
+  expect(first.request.body).toBe('one');
+  first.respond(501);
+  const second = await phone.ua.next('MESSAGE');
+  expect(second.request.body).toBe('two');
+  second.respond(200);
 });
