@@ -71,8 +71,7 @@ export class Mailbox {
     const now = this.#deps.clock.now();
     return (await this.#deps.mail.waiting(aor)).some(
       (one) =>
-        one.expiresAt > now &&
-        (one.bindingId === undefined || bindingId === undefined || one.bindingId === bindingId),
+        one.expiresAt > now && (one.bindingId === undefined || bindingId === undefined || one.bindingId === bindingId),
     );
   }
 

@@ -78,7 +78,10 @@ test('Expires bounds the life of a message, Expires: 0 is for now or never, and 
 test('[PN-INT-03] a phone with Outbound, whom the PBX knows by its instance, gets what was kept; what it will never take keeps nothing back', async () => {
   const phone = bed.phone('outbound', { alerts: true });
   const register = async () =>
-    phone.register({ contact: phone.contact(await phone.open(), ';reg-id=1'), headers: Headers.of([['Supported', 'outbound']]) });
+    phone.register({
+      contact: phone.contact(await phone.open(), ';reg-id=1'),
+      headers: Headers.of([['Supported', 'outbound']]),
+    });
   expect((await register()).status).toBe(200);
   await phone.sleep();
   for (const text of ['one', 'two'])
