@@ -47,6 +47,17 @@ test('[PN-PROXY-13] a phone that does not come in time gets its messages, in ord
   expect((await direct.answer()).status).toBe(200);
 });
 
+test('[PN-SEC-11] what people write stands in no log line, whatever becomes of it', async () => {
+  const text = 'nobody else is to read this';
+  bed.secrets.set(text, 'the body of a message');
+  const phone = await bed.sleeper('private', { alerts: true });
+  expect((await fromPbx(bed, 'MESSAGE', 'private', say(text)).answer()).status).toBe(202);
+  await phone.wake();
+  (await phone.ua.next('MESSAGE')).respond(400);
+  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(1);
+  expect(await bed.leaks()).toEqual([]);
+});
+
 test('what fails is delivered at the next REGISTER; what the phone refuses is not', async () => {
   const phone = await bed.sleeper('anna', { alerts: true, domain: homeDomain });
   for (const text of ['one', 'two'])
@@ -61,7 +72,7 @@ test('what fails is delivered at the next REGISTER; what the phone refuses is no
   const second = await phone.ua.next('MESSAGE');
   expect(second.request.body).toBe('two');
   second.respond(200);
-  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(1);
+  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(2);
 });
 
 test('Expires bounds the life of a message, Expires: 0 is for now or never, and long ones are not taken', async () => {
