@@ -19,7 +19,8 @@ COPY package.json ./
 RUN mkdir -p /var/lib/reveille && chown node:node /var/lib/reveille
 USER node
 VOLUME /var/lib/reveille
-EXPOSE 5060/udp 5060/tcp 9090/tcp
+# 5061 and 443 when the config has listeners for TLS and browsers
+EXPOSE 5060/udp 5060/tcp 5061/tcp 443/tcp 9090/tcp
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9090/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "--single-threaded-gc", "--enable-source-maps", "dist/apps/edge/main.js"]

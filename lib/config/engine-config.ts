@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { assembleSip, readTlsFiles, type SipConfig, type TlsFiles } from './engine-options.ts';
 import { type EngineSections, limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, optional, required, type KeyRow } from './keys.ts';
-import { hostPort, integer, secretText, text } from './kinds.ts';
+import { controlSecret, hostPort, integer, text } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { logSection } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -23,7 +23,7 @@ const control = z
       doc: 'Where edges connect. Elsewhere than on loopback only with a secret of at least 16 characters, and better over TLS only.',
       env: 'REVEILLE_CONTROL_LISTEN',
     }),
-    secret: required(secretText('the secret edges must show, as text'), {
+    secret: required(controlSecret('the secret edges must show,'), {
       doc: 'What edges must show: their engine.drachtio.secret.',
       env: 'DRACHTIO_SECRET',
     }),
@@ -46,7 +46,10 @@ const control = z
     stall_seconds: fallback(integer(1, 3600, 'seconds'), 30, { doc: 'An edge that is behind for so long is cut off.' }),
   })
   .check((context) => {
-    const { listen, secret } = context.value;
+    const { listen, secret, tls_port: tlsPort, pause_octets: pause, backlog_octets: backlog } = context.value;
+    if (tlsPort !== undefined && tlsPort !== 0 && tlsPort === listen.port)
+      mistake(context, ['tls_port'], 'another port than that of listen', `${tlsPort}`);
+    if (pause >= backlog) mistake(context, ['pause_octets'], `less than backlog_octets (${backlog})`, `${pause}`);
     if (!isLoopback(listen.address) && isWeak(secret.reveal()))
       mistake(context, ['secret'], 'at least 16 characters, because listen is not on loopback', 'a shorter one');
   });

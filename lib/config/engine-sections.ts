@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fallback } from './keys.ts';
 import { integer } from './kinds.ts';
+import { mistake } from './mistake.ts';
 import type { Camel } from './tree.ts';
 
 const mebi = 1_048_576;
@@ -27,15 +28,20 @@ export const limitsSection = z.strictObject({
   }),
 });
 
-export const timersSection = z.strictObject({
-  t1_ms: fallback(integer(50, 5000, 'milliseconds'), 500, { doc: 'T1 of RFC 3261, the round trip estimate.' }),
-  t2_ms: fallback(integer(500, 60_000, 'milliseconds'), 4000, {
-    doc: 'T2: longest pause between two copies of a request that is no INVITE, or of a 2xx.',
-  }),
-  t4_ms: fallback(integer(500, 60_000, 'milliseconds'), 5000, {
-    doc: 'T4: how long a message can stay in the network.',
-  }),
-});
+export const timersSection = z
+  .strictObject({
+    t1_ms: fallback(integer(50, 5000, 'milliseconds'), 500, { doc: 'T1 of RFC 3261, the round trip estimate.' }),
+    t2_ms: fallback(integer(500, 60_000, 'milliseconds'), 4000, {
+      doc: 'T2: longest pause between two copies of a request that is no INVITE, or of a 2xx.',
+    }),
+    t4_ms: fallback(integer(500, 60_000, 'milliseconds'), 5000, {
+      doc: 'T4: how long a message can stay in the network.',
+    }),
+  })
+  .check((context) => {
+    const { t1_ms: t1, t2_ms: t2 } = context.value;
+    if (t1 > t2) mistake(context, ['t1_ms'], `no more than t2_ms (${t2})`, `${t1}`);
+  });
 
 export interface EngineSections {
   readonly limits: Camel<z.output<typeof limitsSection>>;

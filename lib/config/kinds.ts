@@ -75,6 +75,11 @@ export function secretText(expected: string, pattern: RegExp = /^[^\0\r\n]{1,409
   };
 }
 
+/** It travels in one short frame whose parts are divided by `|`. */
+export function controlSecret(whose: string) {
+  return secretText(`${whose} as text, at most 1024 characters and no vertical bar`, /^[^\0\r\n|]{1,1024}$/);
+}
+
 export function listOf<T extends z.ZodType>(kind: Kind<T>, expected: string, min = 0) {
   return { schema: z.array(kind.schema).min(min), expected, entry: kind.expected };
 }

@@ -13,6 +13,7 @@ import {
   listOf,
   oneOf,
   parsed,
+  controlSecret,
   secretText,
   sipPeer,
   subnet,
@@ -42,7 +43,7 @@ const engine = z
           env: 'DRACHTIO_HOST',
         }),
         port: fallback(integer(1, 65_535), 9022, { doc: 'Its control port.', env: 'DRACHTIO_PORT' }),
-        secret: optional(secretText('the secret of the drachtio-server as text'), {
+        secret: optional(controlSecret('the secret of the drachtio-server'), {
           doc: 'Its shared secret; required when engine.kind is drachtio.',
           env: 'DRACHTIO_SECRET',
         }),

@@ -111,6 +111,10 @@ export const sip = z
           `ws at ${one.address}`,
         );
     });
+    listen.forEach((one, at) => {
+      const first = listen.findIndex((other) => isSamePlace(one, other));
+      if (first >= 0 && first < at) mistake(context, ['listen', at], 'a place of its own', `that of listen[${first}]`);
+    });
     if (most.connections_per_address > most.connections)
       mistake(
         context,
@@ -135,4 +139,14 @@ privateNetworks.addSubnet('fe80::', 10, 'ipv6');
 
 function isPrivate({ address }: SipListener): boolean {
   return privateNetworks.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** UDP has ports of its own, the others share those of TCP; the system finds a free one for each 0. */
+function isSamePlace(one: SipListener, other: SipListener): boolean {
+  return (
+    one.port !== 0 &&
+    one.port === other.port &&
+    one.address === other.address &&
+    (one.transport === 'udp') === (other.transport === 'udp')
+  );
 }

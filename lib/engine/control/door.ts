@@ -3,6 +3,8 @@
  * are few for each address and few in all; each wrong secret of an address makes the next answer slower. The right secret is
  * never made to wait. No clock: times are told, in milliseconds of one clock that does not go back.
  */
+import { placeOf } from '../transport/admission.ts';
+import { plainAddress } from '../transport/flow.ts';
 
 export interface DoorLimits {
   /** connections without a secret yet, of one address */
@@ -33,7 +35,7 @@ export class Door {
 
   /** False when this address, or the door, is full; else `leave` must follow once. */
   enter(address: string): boolean {
-    const place = placeOf(address);
+    const place = placeOf(plainAddress(address));
     const standing = this.#waiting.get(place) ?? 0;
     if (standing >= this.#limits.perAddress || this.#inAll >= this.#limits.inAll) return false;
     this.#waiting.set(place, standing + 1);
@@ -43,7 +45,7 @@ export class Door {
 
   /** It has shown the secret, or is gone. */
   leave(address: string): void {
-    const place = placeOf(address);
+    const place = placeOf(plainAddress(address));
     const left = (this.#waiting.get(place) ?? 0) - 1;
     if (left > 0) this.#waiting.set(place, left);
     else this.#waiting.delete(place);
@@ -52,7 +54,7 @@ export class Door {
 
   /** A wrong secret came from there: how long to wait before saying so. */
   wrong(address: string, now: number): number {
-    const place = placeOf(address);
+    const place = placeOf(plainAddress(address));
     const known = this.#mistakes.get(place);
     const count = known === undefined || now - known.last > forgivenAfterMs ? 1 : known.count + 1;
     // the one that was heard of longest ago comes first
@@ -68,22 +70,4 @@ export class Door {
   get waiting(): number {
     return this.#inAll;
   }
-}
-
-/** Whoever has one IPv6 address has the 2^64 around it. */
-function placeOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!address.includes(':')) return address;
-  const [head = '', tail] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  if (tail !== undefined) {
-    const behind = tail === '' ? [] : tail.split(':');
-    while (groups.length + behind.length < 8) groups.push('0');
-    groups.push(...behind);
-  }
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
 }

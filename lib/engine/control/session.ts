@@ -75,7 +75,7 @@ export class Session {
   #work(): void {
     const begun = this.#budget;
     try {
-      while (this.#budget > 0) {
+      while (this.#budget > 0 && this.app.keepsUp) {
         const payload = this.#reader.next();
         if (payload === undefined) break;
         if (this.#budget-- === framesPerTurn) setImmediate(this.#nextTurn);
@@ -110,7 +110,13 @@ export class Session {
       // what it had no chance to send is not late
       if (this.#halfSince > 0) this.#halfSince = performance.now();
       this.#socket.resume();
+      // what had come before the pause: no octet may follow that would have us look at it
+      if (this.#reader.partial) setImmediate(this.#goOn);
     }
+  };
+
+  readonly #goOn = (): void => {
+    if (this.app.open && !this.#punished) this.#work();
   };
 
   #authenticate(payload: string): void {

@@ -38,7 +38,9 @@ describe('the config of the engine process', () => {
     expect(config.appLimits).toMatchObject({ apps: 64, frameBytes: 1_048_576, appStallMs: 30_000 });
     expect(config.engine.timers).toEqual({ t1Ms: 500, t2Ms: 4000, t4Ms: 5000 });
     expect(config.warnings).toEqual([]);
-    expect(() => run([], {})).toThrow('control.secret: expected the secret edges must show, as text, found nothing');
+    expect(() => run([], {})).toThrow(
+      'control.secret: expected the secret edges must show, as text, at most 1024 characters and no vertical bar, found nothing',
+    );
   });
 
   it('refuses a control port for others with a secret that can be guessed, and warns of one without TLS', () => {
@@ -49,6 +51,30 @@ describe('the config of the engine process', () => {
     expect(warnings).toEqual([expect.stringContaining('not only on loopback')]);
     const near = written('near.yaml', 'control: { secret: cymru }');
     expect(run(['--config', near]).config.warnings).toEqual([expect.stringContaining('short or well known')]);
+  });
+
+  it('refuses what could never work: a secret that cannot be shown, one port twice, a pause above the end, T1 above T2', () => {
+    const wrong = (control: string, rest = ''): string => {
+      const text = `{ control: { ${control} }${rest} }`;
+      try {
+        run(['--config', written('never.yaml', text)], { DRACHTIO_SECRET: long });
+      } catch (error) {
+        return String(error);
+      }
+      return '';
+    };
+    for (const secret of ['a|bar-in-a-long-secret', 'x'.repeat(1025)])
+      expect(() => run([], { DRACHTIO_SECRET: secret })).toThrow('no vertical bar, found text (not shown)');
+    expect(wrong('listen: "127.0.0.1:9022", tls_port: 9022')).toContain(
+      'control.tls_port: expected another port than that of listen, found 9022',
+    );
+    expect(wrong('pause_octets: 70000, backlog_octets: 70000')).toContain(
+      'control.pause_octets: expected less than backlog_octets (70000), found 70000',
+    );
+    expect(wrong('max_apps: 2', ', engine: { timers: { t1_ms: 4000, t2_ms: 500 } }')).toContain(
+      'engine.timers.t1_ms: expected no more than t2_ms (500), found 4000',
+    );
+    expect(wrong('max_apps: 2')).toBe('');
   });
 
   it('reads certificate and key of the TLS port, by default those of SIP, and says which is wrong', () => {
@@ -183,7 +209,10 @@ describe('drachtio.conf.xml', () => {
   it.each([
     ['<admin port="90220" secret="x">127.0.0.1</admin>', '<admin> in line 1: expected address:port'],
     ['<admin tls-port="x" secret="x">127.0.0.1</admin>', '<admin tls-port="...">: expected a whole number'],
-    ['<admin>127.0.0.1</admin>', '<admin secret="...">: expected the secret edges must show, as text, found nothing'],
+    [
+      '<admin>127.0.0.1</admin>',
+      '<admin secret="...">: expected the secret edges must show, as text, at most 1024 characters and no vertical bar, found nothing',
+    ],
     ['<admin secret="cymru"/>', '<admin secret="...">: expected at least 16 characters'],
     ['<sip><contacts><contact>nonsense</contact></contacts></sip>', '<contact> in line 1: expected sip:address'],
     ['<sip><contacts><contact>sip:a.b;transport=udp</contact></contacts></sip>', '<contact> in line 1: expected'],

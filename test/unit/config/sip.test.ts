@@ -101,6 +101,16 @@ describe('sip.listen', () => {
   });
 });
 
+describe('two listeners', () => {
+  it('have two places; UDP and TCP share a port, TLS and TCP do not, and 0 is any', () => {
+    expect(mistakesOf({ listen: ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060', 'ws://127.0.0.1:5060'] })).toEqual([
+      'sip.listen[2]: expected a place of its own, found that of listen[1]',
+    ]);
+    const good = ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060', 'udp://127.0.0.2:5060', 'udp://127.0.0.1:0'];
+    expect(loaded({ listen: [...good, 'udp://127.0.0.1:0'] }).sip.listen).toHaveLength(5);
+  });
+});
+
 describe('sip.tls', () => {
   it('is needed for tls and wss, both files of it', () => {
     for (const transport of ['tls', 'wss'])
