@@ -69,7 +69,7 @@ class Runner implements BridgedCall {
   readonly #dialogs: Readonly<Record<End, Dialog>>;
   readonly #options: BridgeOptions;
   readonly #forget: (() => void) | undefined;
-  readonly #stopWatching: readonly (() => void)[];
+  #stopWatching: readonly (() => void)[] = [];
   #bridge: Bridge = talking;
   readonly #queue: { readonly event: BridgeEvent; readonly transaction: ServerTransaction | undefined }[] = [];
   #busy = false;
@@ -89,13 +89,12 @@ class Runner implements BridgedCall {
       });
     }
     const { heartbeat } = options;
-    this.#stopWatching =
-      heartbeat === undefined
-        ? []
-        : (['caller', 'callee'] as const).map((side) =>
-            watch(this.#dialogs[side], heartbeat, () => this.#tell({ is: 'lost', side })),
-          );
-    // an end above may have come already; requests then get their answer all the same
+    // an end above may have come already, and then nobody is left to be watched
+    if (heartbeat !== undefined && this.#bridge.at === 'talking')
+      this.#stopWatching = (['caller', 'callee'] as const).map((side) =>
+        watch(this.#dialogs[side], heartbeat, () => this.#tell({ is: 'lost', side })),
+      );
+    // also when it is over already: requests then get their answer all the same
     for (const end of ['caller', 'callee'] as const)
       this.#dialogs[end].onRequest((transaction) => this.#requested(end, transaction));
   }
