@@ -72,6 +72,7 @@ export async function route(
     const refusal = screen(transaction);
     if (refusal !== undefined) return void (await transaction.respond(refusal));
     if (method === 'REGISTER') return await onRegister(transaction, deps);
+    deps.wake.awake.heard(transaction.flow);
     const found = classify(transaction, deps.classifier);
     const classified =
       found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;

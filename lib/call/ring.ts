@@ -2,7 +2,7 @@
  * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
-import type { HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
+import type { CancelReason, HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { hold, type Step } from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -10,8 +10,9 @@ import type { AckContent, Dialog } from '../ports/dialog.ts';
 import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
 import type { Log } from '../ports/log.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
-import { Headers } from '../sip/headers.ts';
+import type { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
+import { hangUp } from './hang-up.ts';
 import { type HoldTimes, HoldRunner, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
@@ -30,6 +31,11 @@ export interface RingPlan {
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** exactly once, when caller and winner both have their dialogs */
   onAnswered(caller: Dialog, callee: Dialog, by: { readonly device: string; readonly flow: string }): void;
+  /**
+   * The call is over for these devices, which were pushed and have not come; `reason` is what a CANCEL would tell them. At most once,
+   * before `onOver`. The function is called with each device that turns out to have the INVITE, and so hears of its end anyway.
+   */
+  onLate?(devices: readonly string[], because: CancelReason, reason: string | undefined): (device: string) => void;
   /** exactly once */
   onOver(ending: Extract<HoldEffect, { do: 'over' }>, story: readonly StoryLine[]): void;
 }
@@ -64,6 +70,7 @@ export class Ring {
   readonly #legs = new Map<string, RunningLeg>();
   #earlyMediaLeg: string | undefined;
   #answering: Promise<void> | undefined;
+  #reached: ((device: string) => void) | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
 
@@ -110,9 +117,10 @@ export class Ring {
       case 'start-leg':
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
-        this.#legs
-          .get(effect.leg)
-          ?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
+        this.#legs.get(effect.leg)?.leg.cancel(this.#reasonOf(effect.because));
+        return;
+      case 'remember-late':
+        this.#reached = this.#plan.onLate?.(effect.devices, effect.because, this.#reasonOf(effect.because));
         return;
       case 'relay-progress':
         return this.#relayProgress(effect.leg);
@@ -138,6 +146,10 @@ export class Ring {
     }
   }
 
+  #reasonOf(because: CancelReason): string | undefined {
+    return because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[because];
+  }
+
   #startLeg(id: string, device: string, flow: string): void {
     const request = this.#plan.legRequest(device, flow);
     if (request === undefined) {
@@ -147,13 +159,18 @@ export class Ring {
     const leg = this.#deps.legs.start(request, {
       progress: (response, reliable) =>
         this.#onResponse(id, response, (running) => {
+          this.#reached?.(device);
           if (reliable && response.body !== '') running.described = response;
           return { is: 'progress', leg: id, status: response.status };
         }),
       failed: (response, local) =>
-        this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+        this.#onResponse(id, response, () => {
+          if (!local) this.#reached?.(device);
+          return { is: 'failed', leg: id, status: response.status, local };
+        }),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
+          this.#reached?.(device);
           running.dialog = dialog;
           running.ack = ack;
           return { is: 'answered', leg: id };
@@ -202,7 +219,7 @@ export class Ring {
     if (caller === undefined) {
       // the caller went away in the same moment: nobody is there to talk to
       if (lateOffer) ack?.();
-      this.#bye(callee, 'SIP;cause=487;text="Request Terminated"');
+      hangUp(callee, 'SIP;cause=487;text="Request Terminated"');
       return;
     }
     if (lateOffer) {
@@ -217,17 +234,7 @@ export class Ring {
     const running = this.#legs.get(id);
     if (running?.dialog === undefined) return;
     running.ack?.();
-    this.#bye(running.dialog, reason);
-  }
-
-  #bye(dialog: Dialog, reason: string): void {
-    // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
-    dialog.onRequest(
-      (transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }),
-    );
-    void dialog
-      .request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' })
-      .then(() => dialog.close());
+    hangUp(running.dialog, reason);
   }
 
   #relayFailure(id: string): void {
@@ -253,9 +260,10 @@ function withDescription(answer: SipResponse, described: SipResponse | undefined
 }
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
-const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {
+const cancelReasons: Readonly<Record<CancelReason, string | undefined>> = {
   'answered-elsewhere': 'SIP;cause=200;text="Call completed elsewhere"',
   'refused-elsewhere': 'SIP;cause=603;text="Declined"',
+  'busy-elsewhere': 'SIP;cause=486;text="Busy Here"',
   'caller-cancelled': undefined,
   moved: undefined,
   timeout: undefined,
