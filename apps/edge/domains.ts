@@ -51,7 +51,7 @@ export async function openDomains(config: Config, hostports: readonly string[], 
       get trusted() {
         return upstream.trusted;
       },
-      proxies: listOf(domain.proxies),
+      proxies: domain.proxies.length === 0 ? undefined : listOf(domain.proxies),
       isUpstream: (address, port) => upstream.isAt(address, port),
     };
   });

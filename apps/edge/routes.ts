@@ -140,7 +140,7 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
     if (sender !== 'passed')
       return deps.telemetry.count('registrations', { result: sender === 'challenged' ? 'challenged' : 'rejected' });
   }
-  const fromProxy = isFrom(known.proxies, transaction.flow.address);
+  const fromProxy = known.proxies !== undefined && isFrom(known.proxies, transaction.flow.address);
   const asked = await readRegister({ transaction, domain, aor, fromProxy }, deps.register);
   if (asked === undefined) return;
   await (isRegistrar(domain) ? registerHere(asked, deps.register) : registerUpstream(asked, deps.register));

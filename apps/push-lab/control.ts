@@ -2,6 +2,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ApnsLab } from './apns-lab.ts';
+import { followed } from './follow.ts';
+import type { HttpRoutes } from './http-control.ts';
 import { fieldsOf, goawayModes, parseRule } from './rules.ts';
 
 export interface Control {
@@ -69,30 +71,27 @@ const routes: Readonly<Record<string, Route>> = {
     return { sessions: lab.setStreamLimit(limit) };
   },
   'POST /expire-tokens': (lab) => ({ providerTokens: lab.expireProviderTokens() }),
-  'GET /events': (lab, _, response) => {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
-    response.flushHeaders();
-    const stop = lab.onPush((push) => {
-      // a reader that does not read is cut off rather than collected for
-      if (response.writableLength > 8_000_000) response.destroy();
-      else response.write(`${JSON.stringify(push)}\n`);
-    });
-    response.on('close', stop);
-    return undefined;
-  },
+  'GET /events': (lab, _, response) => followed(response, (listener) => lab.onPush(listener)),
 };
 
-async function answer(lab: ApnsLab, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  lab: ApnsLab,
+  http: HttpRoutes,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const path = (request.url ?? '/').split('?')[0] ?? '/';
-  const route = routes[`${request.method} ${path}`];
+  const name = `${request.method} ${path}`;
   let status = 200;
   let result: unknown;
-  if (route === undefined) {
+  if (!Object.hasOwn(routes, name) && !Object.hasOwn(http, name)) {
     status = 404;
-    result = { error: 'no such route', routes: Object.keys(routes) };
+    result = { error: 'no such route', routes: [...Object.keys(routes), ...Object.keys(http)] };
   } else {
     try {
-      result = route(lab, await bodyOf(request), response);
+      const body = await bodyOf(request);
+      const own = routes[name];
+      result = own === undefined ? http[name]?.(body, response) : own(lab, body, response);
     } catch (cause) {
       status = 400;
       result = { error: cause instanceof Error ? cause.message : String(cause) };
@@ -103,9 +102,10 @@ async function answer(lab: ApnsLab, request: IncomingMessage, response: ServerRe
   response.end(`${JSON.stringify(result)}\n`);
 }
 
-export async function startControl(lab: ApnsLab, host: string, port: number): Promise<Control> {
+/** `http`: routes of the other stand-ins, where they run. */
+export async function startControl(lab: ApnsLab, host: string, port: number, http: HttpRoutes = {}): Promise<Control> {
   const server = createServer((request, response) => {
-    answer(lab, request, response).catch(() => response.destroy());
+    answer(lab, http, request, response).catch(() => response.destroy());
   });
   await new Promise<void>((done, fail) => {
     server.once('error', fail).listen(port, host, () => {

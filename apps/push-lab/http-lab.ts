@@ -42,6 +42,8 @@ export interface HttpLab {
   readonly serviceAccount: string;
   readonly webhookSecret: string;
   pushes(): readonly HttpPush[];
+  /** Forgets what was accepted. */
+  clear(): void;
   /** access tokens given out so far */
   readonly accessTokens: number;
   /** Called for each accepted push; the returned function ends it. */
@@ -168,6 +170,9 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
       token_uri: `${endpoint()}/token`,
     }),
     pushes: () => pushes,
+    clear: () => {
+      pushes = [];
+    },
     get accessTokens() {
       return accessTokens;
     },

@@ -13,6 +13,7 @@ import {
   talking,
 } from '../core/bridge-state.ts';
 import { passAck, passAnswer, type PassOptions, passProgress, passRequest, type Side } from '../core/pass-headers.ts';
+import { oneOfEachProtocol } from '../core/reasons.ts';
 import type { Dialog, DialogAnswer } from '../ports/dialog.ts';
 import type { Log } from '../ports/log.ts';
 import type { InviteTransaction, ServerTransaction } from '../ports/server-transaction.ts';
@@ -306,7 +307,7 @@ function refusal(status: 491 | 500 | 481): { readonly status: number; readonly h
 }
 
 function reasonsOf(headers: Headers): Headers {
-  return Headers.of(headers.lines('reason').map((value): [string, string] => ['Reason', value]));
+  return Headers.of(oneOfEachProtocol(headers.list('reason')).map((value): [string, string] => ['Reason', value]));
 }
 
 function quotable(text: string): string {

@@ -2,6 +2,7 @@
  * Runs one request that is no INVITE over all its targets, or to the phone of one dialog (RFC 8599 5.6.2, 6.2.3): the same rules as
  * for an INVITE (core/held-invite), but a leg is one client transaction that cannot be taken back.
  */
+import { withAllChallenges } from '../core/best-response.ts';
 import type { FailedEnd, HoldEvent, HoldPolicy, OverEffect, Target } from '../core/hold-words.ts';
 import { hold } from '../core/held-invite.ts';
 import type { ClientAnswer } from '../ports/client.ts';
@@ -55,11 +56,16 @@ export class RequestHold<Answer extends ClientAnswer> {
     switch (effect.do) {
       case 'start-leg':
         return this.#startLeg(effect.leg, effect.device, effect.flow);
-      case 'relay-answer':
-      case 'relay-failure': {
+      case 'relay-answer': {
         const answer = this.#answers.get(effect.leg);
         if (answer !== undefined) this.#plan.answer(answer);
         return;
+      }
+      case 'relay-failure': {
+        const answer = this.#answers.get(effect.leg);
+        if (answer === undefined) return;
+        const all = [...this.#answers.values()].map(({ response }) => response);
+        return this.#plan.answer({ ...answer, response: withAllChallenges(answer.response, all) });
       }
       case 'refuse':
         return this.#plan.answer({ is: 'refused', status: effect.status });

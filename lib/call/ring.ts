@@ -3,7 +3,9 @@
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
 import type { CancelReason, HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
+import { withAllChallenges } from '../core/best-response.ts';
 import { hold, type Step } from '../core/held-invite.ts';
+import { oneOfEachProtocol } from '../core/reasons.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog, EarlyDialog } from '../ports/dialog.ts';
@@ -100,7 +102,7 @@ export class Ring {
   start(): void {
     let cancelled = false;
     this.#plan.transaction.onCancel((cancel) => {
-      const reasons = cancel.headers.list('Reason');
+      const reasons = oneOfEachProtocol(cancel.headers.list('Reason'));
       if (reasons.length > 0) this.#cancelReason = reasons.join(', ');
       cancelled = true;
       this.tell({ is: 'cancelled' });
@@ -268,8 +270,12 @@ export class Ring {
   }
 
   #relayFailure(id: string): void {
-    const response = this.#legs.get(id)?.last;
-    if (response === undefined) return;
+    const best = this.#legs.get(id)?.last;
+    if (best === undefined) return;
+    const response = withAllChallenges(
+      best,
+      [...this.#legs.values()].flatMap(({ last }) => last ?? []),
+    );
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,

@@ -28,7 +28,8 @@ export class Subscriptions {
   /** Enters one; the function takes it out. `end` is called at a stop. */
   add(end: () => void): () => void {
     this.#ends.add(end);
-    if (this.#closed) end();
+    // not at once: whoever enters it has not finished making it
+    if (this.#closed) queueMicrotask(end);
     return () => this.#ends.delete(end);
   }
 

@@ -49,10 +49,19 @@ export function canBeRefreshed({ push }: Binding): boolean {
   );
 }
 
-/** Whether this binding is the one of its push resource that is pushed: one push wakes the whole app (PN-EXP-06, PN-UA-09). */
+/**
+ * Whether this binding is the one of its push resource that is pushed: one push wakes the whole app (PN-EXP-06, PN-UA-09). It is the
+ * one that ends first, or it would end while another, which has time, speaks for it.
+ */
 export function speaksForItsResource(binding: Binding, bindings: readonly Binding[]): boolean {
   const own = resourceOf(binding);
-  return !bindings.some((other) => other.id < binding.id && canBeRefreshed(other) && resourceOf(other) === own);
+  const end = endOf(binding);
+  return !bindings.some(
+    (other) =>
+      (endOf(other) < end || (endOf(other) === end && other.id < binding.id)) &&
+      canBeRefreshed(other) &&
+      resourceOf(other) === own,
+  );
 }
 
 function resourceOf({ push }: Binding): string {

@@ -11,7 +11,10 @@ export interface ClaimedTask {
 }
 
 export interface Agenda {
-  /** Sets the time of a task (ms since the epoch), whatever it was, also when somebody has claimed it. Rejects with EDGE_STORE_UNAVAILABLE. */
+  /**
+   * Sets the time of a task (ms since the epoch), also when somebody has claimed it; one that nobody has and that comes up sooner may
+   * keep its time. Rejects with EDGE_STORE_UNAVAILABLE.
+   */
   put(task: string, at: number): Promise<void>;
   /** At most `limit` tasks whose time has come at `now`, the oldest first; they are ours until `until`, then anybody's again. */
   claim(now: number, until: number, limit: number): Promise<readonly ClaimedTask[]>;

@@ -6,7 +6,7 @@ export interface StoredMessage {
   /** the same for every copy of one request */
   readonly id: string;
   readonly aor: Aor;
-  /** only for this device; when left out for the first of the AOR that comes */
+  /** only for this phone (the id of a binding, or the name of its instance); when left out for the first of the AOR that comes */
   readonly bindingId?: string;
   readonly uri: string;
   readonly headers: readonly (readonly [name: string, value: string])[];

@@ -51,7 +51,11 @@ export async function holdRequest(
     {
       ...(takes
         ? {
-            refused: async (status) => (status === 480 && (await mailbox.keep(request, called)) ? accepted : undefined),
+            refused: async (status) => {
+              if (status !== 480 || !(await mailbox.keep(request, called))) return undefined;
+              void mailbox.afterCrossing(called);
+              return accepted;
+            },
           }
         : {}),
       send: (known, timeoutMs) => {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Aor, Binding } from '../core/binding.ts';
-import { liveBindings } from '../core/binding-set.ts';
+import { answersTo, liveBindings } from '../core/binding-set.ts';
 import { passStandalone } from '../core/pass-headers.ts';
 import { pushClassOf } from '../core/push-class.ts';
 import { expiresOf } from '../call/subscription.ts';
@@ -38,6 +38,8 @@ export interface MailboxPolicy {
   readonly answerMs: number;
 }
 
+/** A REGISTER so long before a message was kept may have looked for messages too early. */
+const crossedMs = 2000;
 const sweepEveryMs = 600_000;
 const pageSize = 100;
 
@@ -67,7 +69,10 @@ export class Mailbox {
   /** Whether messages wait that must not be overtaken. Rejects with EDGE_STORE_UNAVAILABLE. */
   async hasMailFor({ aor, bindingId }: Called): Promise<boolean> {
     const now = this.#deps.clock.now();
-    return (await this.#deps.mail.waiting(aor)).some((one) => one.expiresAt > now && isFor(one, bindingId));
+    return (await this.#deps.mail.waiting(aor)).some(
+      (one) =>
+        one.expiresAt > now && (one.bindingId === undefined || bindingId === undefined || one.bindingId === bindingId),
+    );
   }
 
   /** Takes a message over; false when there is no room or the store is not there. */
@@ -126,19 +131,37 @@ export class Mailbox {
     }
   }
 
+  /** For a message kept a moment ago: a REGISTER that crossed it has not seen it, and the next one may be an hour away. Never rejects. */
+  async afterCrossing({ aor, bindingId }: Called): Promise<void> {
+    const { store, clock, log } = this.#deps;
+    const now = clock.now();
+    try {
+      const { bindings } = await store.read(aor);
+      const fresh = liveBindings(bindings, now).filter(
+        (binding) =>
+          binding.registeredAt >= now - crossedMs && (bindingId === undefined || answersTo(binding, bindingId)),
+      );
+      await Promise.all(fresh.map(({ id }) => this.deliver(aor, id)));
+    } catch (err) {
+      log.warn({ aor, err }, 'stored messages not delivered');
+    }
+  }
+
   close(): void {
     this.#stopSweep();
   }
 
   async #deliverAll(aor: Aor, bindingId: string): Promise<void> {
     const { mail, store, clock } = this.#deps;
-    const waiting = (await mail.waiting(aor)).filter((one) => isFor(one, bindingId));
+    const waiting = await mail.waiting(aor);
     if (waiting.length === 0) return;
     const live = liveBindings((await store.read(aor)).bindings, clock.now());
     const binding = live.find(({ id }) => id === bindingId);
+    if (binding === undefined) return;
     for (const message of waiting) {
+      if (!isFor(message, binding)) continue;
       if (message.expiresAt <= clock.now()) await this.#dropOne(message, 'expired');
-      else if (binding === undefined || !(await this.#send(message, binding))) return;
+      else if (!(await this.#send(message, binding))) return;
     }
   }
 
@@ -157,8 +180,7 @@ export class Mailbox {
     });
     const { status } = response;
     // 482: it has had a copy (RFC 3261 8.2.2.2). Asleep again, overloaded or unable just now: at its next REGISTER
-    const again = local || status === 408 || status === 430 || status === 480 || (status >= 500 && status < 600);
-    if (again) {
+    if (local || mayTakeItLater(status)) {
       this.#count('retried');
       return false;
     }
@@ -204,6 +226,13 @@ export class Mailbox {
   }
 }
 
-function isFor(message: StoredMessage, bindingId: string | undefined): boolean {
-  return message.bindingId === undefined || bindingId === undefined || message.bindingId === bindingId;
+/** A phone that will never take a message must not keep those behind it waiting. */
+function mayTakeItLater(status: number): boolean {
+  const never = status === 501 || status === 505 || status === 513 || status === 555;
+  return status === 408 || status === 430 || status === 480 || (status >= 500 && status < 600 && !never);
+}
+
+/** What is kept may name the phone by its instance (binding-set answersTo). */
+function isFor({ bindingId }: StoredMessage, binding: Binding): boolean {
+  return bindingId === undefined || answersTo(binding, bindingId);
 }

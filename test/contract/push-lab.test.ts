@@ -10,6 +10,8 @@ import { type ApnsLab, makeLabCredentials, startApnsLab } from '../../apps/push-
 import { startControl } from '../../apps/push-lab/control.ts';
 import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
 import { signProviderToken } from '../../lib/adapters/apns/provider-token.ts';
+import { systemClock } from '../../lib/adapters/system/clock.ts';
+import { openWebhooks } from '../../lib/adapters/webhook/webhook-push-service.ts';
 import { compiled } from '../support/compiled.ts';
 import { aCall, anApp, aToken, noSignal } from '../support/push-request.ts';
 
@@ -233,13 +235,16 @@ describe('push lab: command line', () => {
   it('says where it is, serves, and ends on SIGTERM', async () => {
     const main = compiled('apps/push-lab/main.ts');
     cleanups.push(async () => main.remove());
-    const child: ChildProcess = spawn(process.execPath, [main.path, '--apns-port', '0', '--control-port', '0'], {
+    const ports = ['--apns-port', '0', '--http-port', '0', '--control-port', '0'];
+    const child: ChildProcess = spawn(process.execPath, [main.path, ...ports], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ended = once(child, 'exit');
     if (child.stdout === null) throw new Error('no output');
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
-    const at = JSON.parse(line) as Record<'endpoint' | 'teamId' | 'keyId' | 'key' | 'ca', string>;
+    const at = JSON.parse(line) as Record<'endpoint' | 'teamId' | 'keyId' | 'key' | 'ca' | 'control', string> & {
+      readonly http: Record<'endpoint' | 'ca' | 'serviceAccount' | 'webhook' | 'webhookSecret', string>;
+    };
     const apns = openApns({
       apps: [
         {
@@ -258,6 +263,17 @@ describe('push lab: command line', () => {
     expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted' });
     expect(statSync(at.key).mode & 0o077).toBe(0);
     await apns.close();
+    const { http } = at;
+    const hook = { name: 'acme', provider: 'acme', url: http.webhook, secret: http.webhookSecret };
+    const hooks = openWebhooks([{ ...hook, privacy: 'none', ca: readFileSync(http.ca, 'utf8') }], systemClock);
+    const viaHook = { ...aCall(), app: 'acme', tokens: [{ kind: 'webhook' as const, token: 'device-1' }] };
+    expect(await hooks.push(viaHook, noSignal)).toMatchObject({ is: 'accepted' });
+    expect(await (await fetch(`${at.control}/http/pushes`)).json()).toMatchObject([{ service: 'webhook' }]);
+    const rule = JSON.stringify({ topic: 'webhook', do: 'answer', status: 410 });
+    expect((await fetch(`${at.control}/http/rules`, { method: 'POST', body: rule })).status).toBe(200);
+    expect(await hooks.push(viaHook, noSignal)).toMatchObject({ is: 'token-dead' });
+    await hooks.close();
+    expect(statSync(http.serviceAccount).mode & 0o077).toBe(0);
     child.kill('SIGTERM');
     expect(await ended).toEqual([0, null]);
   });

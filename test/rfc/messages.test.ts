@@ -1,6 +1,7 @@
 /** MESSAGE store and forward (RFC 3428 7, AMB-20) against the running edge. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Headers } from '../../lib/sip/headers.ts';
 import { fromPbx, fromTrunk } from '../support/requests.ts';
 import { Bed, homeDomain } from '../support/test-bed.ts';
 
@@ -46,6 +47,17 @@ test('[PN-PROXY-13] a phone that does not come in time gets its messages, in ord
   expect((await direct.answer()).status).toBe(200);
 });
 
+test('[PN-SEC-11] what people write stands in no log line, whatever becomes of it', async () => {
+  const text = 'nobody else is to read this';
+  bed.secrets.set(text, 'the body of a message');
+  const phone = await bed.sleeper('private', { alerts: true });
+  expect((await fromPbx(bed, 'MESSAGE', 'private', say(text)).answer()).status).toBe(202);
+  await phone.wake();
+  (await phone.ua.next('MESSAGE')).respond(400);
+  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(1);
+  expect(await bed.leaks()).toEqual([]);
+});
+
 test('what fails is delivered at the next REGISTER; what the phone refuses is not', async () => {
   const phone = await bed.sleeper('anna', { alerts: true, domain: homeDomain });
   for (const text of ['one', 'two'])
@@ -60,7 +72,7 @@ test('what fails is delivered at the next REGISTER; what the phone refuses is no
   const second = await phone.ua.next('MESSAGE');
   expect(second.request.body).toBe('two');
   second.respond(200);
-  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(1);
+  await expect.poll(() => counted('refused'), { timeout: 3000 }).toBe(2);
 });
 
 test('Expires bounds the life of a message, Expires: 0 is for now or never, and long ones are not taken', async () => {
@@ -72,4 +84,24 @@ test('Expires bounds the life of a message, Expires: 0 is for now or never, and 
   await phone.wake();
   await expect.poll(() => counted('expired'), { timeout: 3000 }).toBe(1);
   expect(phone.seen('in', 'MESSAGE')).toHaveLength(0);
+});
+
+test('[PN-INT-03] a phone with Outbound, whom the PBX knows by its instance, gets what was kept; what it will never take keeps nothing back', async () => {
+  const phone = bed.phone('outbound', { alerts: true });
+  const register = async () =>
+    phone.register({
+      contact: phone.contact(await phone.open(), ';reg-id=1'),
+      headers: Headers.of([['Supported', 'outbound']]),
+    });
+  expect((await register()).status).toBe(200);
+  await phone.sleep();
+  for (const text of ['one', 'two'])
+    expect((await fromPbx(bed, 'MESSAGE', 'outbound', say(text)).answer()).status).toBe(202);
+  expect((await register()).status).toBe(200);
+  const first = await phone.ua.next('MESSAGE');
+  expect(first.request.body).toBe('one');
+  first.respond(501);
+  const second = await phone.ua.next('MESSAGE');
+  expect(second.request.body).toBe('two');
+  second.respond(200);
 });

@@ -22,6 +22,7 @@ beforeAll(async () => {
   const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
   writeFileSync(join(folder, 'vapid.pem'), key);
   writeFileSync(join(folder, 'account.json'), lab.serviceAccount);
+  const account = JSON.parse(lab.serviceAccount) as { readonly private_key: string };
   writeFileSync(join(folder, 'ca.pem'), lab.ca);
   const ca = join(folder, 'ca.pem');
   bed = await Bed.open({
@@ -52,6 +53,7 @@ beforeAll(async () => {
     },
   });
   bed.secrets.set(registration, 'the registration token').set(lab.webhookSecret, 'the webhook secret');
+  bed.secrets.set(lineOf(String(key)), 'the VAPID key').set(lineOf(account.private_key), 'the key of the account');
 });
 afterAll(async () => {
   await bed.close();
@@ -59,6 +61,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+/** A line from the middle of a PEM text. */
+const lineOf = (pem: string): string => pem.split('\n')[1] ?? '';
 const aPhone = (user: string, push: PushIdentity): Phone => bed.phone(user, { domain: homeDomain, push });
 /** As a URI parameter (PN-PARAM-06). */
 const asText = (url: string): string => url.replace(/[=?@,;%#]/g, encodeURIComponent);
@@ -177,4 +181,37 @@ describe('a query', () => {
     ]);
     await phone.register({ contact: '*', expires: 0 });
   });
+});
+
+describe('a service in trouble', () => {
+  it.each([
+    ['fcm', 'lab-project', `fPq3-x9_kLm:${'APA91c'.repeat(20)}`],
+    ['webpush', 'x', ''],
+    ['acme', 'tenant-7', 'device-8-of-carl'],
+  ])(
+    '[PN-SEC-11] %s: no token and no key reaches a log line or a metric, whatever goes wrong',
+    async (provider, param, text) => {
+      const prid = text === '' ? asText(lab.subscription()) : text;
+      const phone = aPhone('carl', { provider, param, prid });
+      bed.secrets.set(prid, `the token of ${provider}`).set(decodeURIComponent(prid), `the URL of ${provider}`);
+      expect((await phone.register()).status).toBe(200);
+      await phone.sleep();
+      for (const fault of [
+        { do: 'answer', status: 500, html: true },
+        { do: 'answer', status: 400, reason: `INVALID ${decodeURIComponent(prid)}` },
+        { do: 'answer', status: 401, reason: 'UNAUTHENTICATED' },
+        { do: 'drop', when: 'before' },
+        { do: 'hang' },
+        { do: 'answer', status: 410, reason: 'UNREGISTERED' },
+      ] as const) {
+        lab.rules.add({ fault });
+        const call = bed.pbx.dial(`sip:carl@${homeDomain}`, { body: anOffer(), remote: bed.edge.at('udp') });
+        expect((await call.answer(9000)).status, JSON.stringify(fault)).toBe(480);
+        lab.rules.clear();
+      }
+      await phone.register({ contact: '*', expires: 0 });
+      expect(await bed.leaks()).toEqual([]);
+    },
+    60_000,
+  );
 });

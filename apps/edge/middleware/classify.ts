@@ -44,8 +44,8 @@ export interface KnownDomain {
   readonly domain: Domain;
   /** addresses the PBX sends from */
   readonly trusted: BlockList;
-  /** proxies between phones and edge that are believed */
-  readonly proxies: BlockList;
+  /** proxies between phones and edge that are believed; undefined: there are none, and asking an empty list costs each REGISTER */
+  readonly proxies: BlockList | undefined;
   /** one of the servers of the PBX itself: never send back to where a request came from */
   readonly isUpstream: (address: string, port: number) => boolean;
 }

@@ -14,6 +14,10 @@ export interface GuardPolicy {
   readonly allowPrivate: boolean;
 }
 
+/** All of IPv6 that is given out to the Internet; what maps or translates an IPv4 address stands elsewhere, or is excepted below. */
+const global6 = new BlockList();
+global6.addSubnet('2000::', 3, 'ipv6');
+
 /** Everything that is not the public Internet: RFC 6890 and its kin. */
 const inside = new BlockList();
 for (const [net, prefix] of [
@@ -34,17 +38,10 @@ for (const [net, prefix] of [
 ] as const)
   inside.addSubnet(net, prefix, 'ipv4');
 for (const [net, prefix] of [
-  ['::', 128],
-  ['::1', 128],
-  ['64:ff9b::', 96],
-  ['64:ff9b:1::', 48],
-  ['100::', 64],
   ['2001::', 23],
   ['2001:db8::', 32],
   ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['ff00::', 8],
+  ['3fff::', 20],
 ] as const)
   inside.addSubnet(net, prefix, 'ipv6');
 
@@ -75,7 +72,7 @@ export function isPublic(address: string): boolean {
   // the one inside counts, or a private address could be dressed up
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return !inside.check(mapped, 'ipv4');
-  return !inside.check(address, 'ipv6');
+  return global6.check(address, 'ipv6') && !inside.check(address, 'ipv6');
 }
 
 /** A look-up for connects that fails at the first address that is not public, so that no name leads inside. */

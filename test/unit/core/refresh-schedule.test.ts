@@ -120,6 +120,12 @@ describe('refresh pushes', () => {
     expect(set.map((binding) => speaksForItsResource(binding, set))).toEqual([false, true, true]);
   });
 
+  it('[PN-EXP-06] of two that end at different times the one that ends first speaks, or nobody would be pushed for it', () => {
+    const [later, sooner] = [asleep({ id: 'a', seconds: 7200 }), asleep({ id: 'b', seconds: 3600 })];
+    const set = [later, sooner];
+    expect(set.map((binding) => speaksForItsResource(binding, set))).toEqual([false, true]);
+  });
+
   it('a task names its binding, however odd the user is called', () => {
     for (const aor of ['alice@example.com', 'a b\n c@example.com'])
       expect(readRefreshTask(refreshTask(aor, 'f00'))).toEqual({ aor, bindingId: 'f00' });

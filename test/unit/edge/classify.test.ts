@@ -28,7 +28,7 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
       users: new Map(),
     },
     trusted,
-    proxies: new BlockList(),
+    proxies: undefined,
     isUpstream: (address, port) => address === pbx && port === 5060,
   };
 }
