@@ -472,14 +472,14 @@ describe('what one phone says', () => {
 });
 
 describe('a phone that comes too late', () => {
-  test('[AMB-24] is remembered when it was pushed and the caller gives up', () => {
+  test('[PN-PROXY-20] is remembered when it was pushed and the caller gives up', () => {
     const call = new Call([asleep('m')]);
     call.pushEnded('m', true);
     call.on({ is: 'cancelled' });
     expect(call.late).toEqual(['m caller-cancelled']);
   });
 
-  test('[AMB-24] is remembered when another one answers, after its bucket timer too', () => {
+  test('[PN-PROXY-20] is remembered when another one answers, after its bucket timer too', () => {
     const call = new Call([asleep('m'), desk('d')]);
     call.pushEnded('m', true);
     call.on({ is: 'bucket-timer' });
@@ -487,7 +487,7 @@ describe('a phone that comes too late', () => {
     expect(call.late).toEqual(['m answered-elsewhere']);
   });
 
-  test('[AMB-24] is not remembered when it has the INVITE, or no push reached it', () => {
+  test('[PN-PROXY-20] is not remembered when it has the INVITE, or no push reached it', () => {
     const rings = new Call([asleep('m')]);
     rings.refresh('m');
     rings.on({ is: 'cancelled' });

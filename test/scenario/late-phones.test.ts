@@ -17,7 +17,7 @@ describe('late_phone: cancelled_invite', () => {
   });
   afterAll(() => bed.close());
 
-  it('[AMB-24] a phone that comes after the CANCEL gets INVITE and CANCEL with the Reason of the caller, once', async () => {
+  it('[PN-PROXY-20] a phone that comes after the CANCEL gets INVITE and CANCEL with the Reason of the caller, once', async () => {
     const phone = await bed.sleeper('alice');
     const call = bed.pbx.call('alice', { body: anOffer() });
     await bed.nextPush(phone);
@@ -36,7 +36,7 @@ describe('late_phone: cancelled_invite', () => {
     expect(incoming.request.headers.get('From')).toContain('sip:');
   });
 
-  it('[AMB-24] a phone that comes after the bucket timer is told too, without a Reason', async () => {
+  it('[PN-PROXY-20] a phone that comes after the bucket timer is told too, without a Reason', async () => {
     const phone = await bed.sleeper('berta');
     const call = bed.pbx.call('berta', { body: anOffer() });
     expect((await call.answer()).status).toBe(480);
@@ -46,7 +46,7 @@ describe('late_phone: cancelled_invite', () => {
     expect((await incoming.transaction.cancel()).headers.get('Reason')).toBeUndefined();
   });
 
-  it('[AMB-24] a phone that answers faster than the CANCEL is hung up', async () => {
+  it('[PN-PROXY-20] a phone that answers faster than the CANCEL is hung up', async () => {
     const phone = await bed.sleeper('cora');
     const call = bed.pbx.call('cora', { body: anOffer() });
     await bed.nextPush(phone);
@@ -59,7 +59,7 @@ describe('late_phone: cancelled_invite', () => {
     expect((await incoming.dialog.ended)?.method).toBe('BYE');
   });
 
-  it('[AMB-24] [EDGE-RSN-01] a phone that comes after another one has answered hears that there is no missed call', async () => {
+  it('[PN-PROXY-20] [EDGE-RSN-01] a phone that comes after another one has answered hears that there is no missed call', async () => {
     const desk = bed.phone('anna', { domain: homeDomain, plain: true });
     await desk.register();
     const mobile = await bed.sleeper('anna', { domain: homeDomain });
@@ -115,7 +115,7 @@ describe('late_phone: end_push', () => {
   });
   afterAll(() => bed.close());
 
-  it('[AMB-24] a phone with a token for alerts gets one when its call ends, and no INVITE', async () => {
+  it('[PN-PROXY-20] a phone with a token for alerts gets one when its call ends, and no INVITE', async () => {
     const phone = await bed.sleeper('alice', { alerts: true });
     const call = bed.pbx.call('alice', { body: anOffer() });
     await bed.nextPush(phone);
@@ -158,7 +158,7 @@ describe('a phone that sends no REGISTER on a push', () => {
   });
   afterAll(() => bed.close());
 
-  it('[AMB-14] is awake when it sends any request over the flow it is bound to', async () => {
+  it('[PN-PROXY-30] is awake when it sends any request over the flow it is bound to', async () => {
     const phone = bed.phone('alice');
     await phone.register();
     const call = bed.pbx.call('alice', { body: anOffer() });

@@ -331,7 +331,7 @@ function runOut(world: World): void {
 }
 
 describe('a held INVITE', () => {
-  test('[AMB-24] keeps its promises under any sequence of events', () => {
+  test('[PN-PROXY-20] keeps its promises under any sequence of events', () => {
     let late = 0;
     fc.assert(
       fc.property(targets, fc.boolean(), words, fc.array(wish, { maxLength: 40 }), (some, admit, said, wishes) => {

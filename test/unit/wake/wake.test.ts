@@ -286,7 +286,7 @@ describe('an INVITE for a phone', () => {
     expect(edge.clock.waiting).toBe(0);
   });
 
-  it('[AMB-14] goes to a phone that sends anything over the flow it is bound to, and waits on when that flow is dead', async () => {
+  it('[PN-PROXY-30] goes to a phone that sends anything over the flow it is bound to, and waits on when that flow is dead', async () => {
     const edge = anEdge(openMemoryStore());
     const asleep = aPhone(1000, edge.clock.now() - 60_000);
     await edge.register(asleep);
@@ -308,7 +308,7 @@ describe('an INVITE for a phone', () => {
     expect([edge.deps.awake.size, edge.clock.waiting]).toEqual([0, 0]);
   });
 
-  it('[AMB-14] does not take the proxy of many phones for one of them', async () => {
+  it('[PN-PROXY-30] does not take the proxy of many phones for one of them', async () => {
     const edge = anEdge(openMemoryStore());
     const behind = aPhone(1000, edge.clock.now() - 60_000, { path: ['<sip:proxy.example.com;lr>'] });
     await edge.register(behind);
@@ -317,7 +317,7 @@ describe('an INVITE for a phone', () => {
     expect(edge.legs.started).toHaveLength(0);
   });
 
-  describe('[AMB-24] that ended before its phone came', () => {
+  describe('[PN-PROXY-20] that ended before its phone came', () => {
     const told = { latePhone: 'cancelled_invite' } as const;
     const ended = async () => {
       const edge = anEdge(openMemoryStore(), undefined, told);
