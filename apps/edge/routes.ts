@@ -90,6 +90,7 @@ export async function route(
       return void (await transaction.respond(refusal.answer));
     }
     if (method === 'REGISTER') return await onRegister(transaction, deps);
+    deps.wake.awake.heard(transaction.flow);
     const found = classify(transaction, deps.classifier);
     const classified =
       found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;

@@ -28,6 +28,8 @@ import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
+import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
+import { LatePhones } from '../../lib/wake/late-phones.ts';
 import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
 import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
@@ -160,6 +162,8 @@ async function assemble(
   const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
   const bus = mailbox === undefined ? news : delivering(news, mailbox);
+  const late = new LatePhones(systemClock, config.wake.maxHeld, times.holdMs + longestPushMs(config));
+  closers.push(async () => late.close());
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
@@ -209,6 +213,8 @@ async function assemble(
     wake: {
       ...shared,
       push,
+      awake: new AwakeFlows(),
+      late,
       precise: () => performance.now(),
       policy: {
         ...times,
@@ -216,6 +222,10 @@ async function assemble(
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
         engineId: () => engine.id,
+        latePhone: config.wake.latePhone,
+        callUuid: config.wake.callUuid,
+        busy: config.calls.busy,
+        decline: config.calls.decline,
       },
     },
     placeCall: { ...shared, times },
@@ -346,6 +356,14 @@ function frameLimits({ engine }: Config): { readonly maxFrame?: number; readonly
   if (engine.kind === 'embedded') return { maxFrame: 1_000_000, maxHead: 1_000_000 };
   const { maxFrameOctets: maxFrame } = engine;
   return maxFrame > 12_200 ? { maxFrame, maxHead: maxFrame } : { maxFrame };
+}
+
+/** How long a push service may keep the push of a call before it delivers it. */
+function longestPushMs({ wake, push }: Config): number {
+  const seconds = push.apps.map((app) =>
+    app.provider === 'apns' && app.callExpiration !== 'window' ? app.callExpiration : 0,
+  );
+  return Math.max(wake.holdSeconds, ...seconds) * 1000;
 }
 
 function openMailbox({ messages, wake }: Config, deps: MailboxDeps): Mailbox | undefined {

@@ -141,6 +141,7 @@ export class HoldRunner {
       case 'relay-progress':
       case 'relay-answer':
       case 'hang-up':
+      case 'remember-late':
       case 'relay-failure':
       case 'refuse':
         return this.#plan.perform(effect);

@@ -76,8 +76,9 @@ export class RequestHold<Answer extends ClientAnswer> {
       }
       case 'over':
         return this.#plan.onOver(effect, this.#runner.story);
-      // nothing can be taken back, and there are no provisional answers
+      // nothing can be taken back, there are no provisional answers, and who comes late has lost nothing but the request
       case 'cancel-leg':
+      case 'remember-late':
       case 'relay-progress':
         return;
       default:

@@ -2,8 +2,8 @@
  * Runs one incoming INVITE over all its targets: feeds events to core/held-invite and does what it says, one line an effect.
  * It decides nothing; which target has a flow, how a leg's INVITE looks and how a device is pushed is told by the caller.
  */
+import type { CancelReason, HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { withAllChallenges } from '../core/best-response.ts';
-import type { HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { hold, type Step } from '../core/held-invite.ts';
 import { oneOfEachProtocol } from '../core/reasons.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
@@ -12,11 +12,12 @@ import type { AckContent, Dialog, EarlyDialog } from '../ports/dialog.ts';
 import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
 import type { Log } from '../ports/log.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
-import { Headers } from '../sip/headers.ts';
+import type { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
 import { tagOf } from '../sip/name-addr.ts';
 import { withDescription } from './description.ts';
 import { EarlyDialogs } from './early-dialogs.ts';
+import { hangUp } from './hang-up.ts';
 import { type HoldTimes, HoldRunner, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
@@ -35,6 +36,11 @@ export interface RingPlan {
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** exactly once, when caller and winner both have their dialogs */
   onAnswered(caller: Dialog, callee: Dialog, by: { readonly device: string; readonly flow: string }): void;
+  /**
+   * The call is over for these devices, which were pushed and have not come; `reason` is what a CANCEL would tell them. At most once,
+   * before `onOver`. The function is called with each device that turns out to have the INVITE, and so hears of its end anyway.
+   */
+  onLate?(devices: readonly string[], because: CancelReason, reason: string | undefined): (device: string) => void;
   /** exactly once */
   onOver(ending: Extract<HoldEffect, { do: 'over' }>, story: readonly StoryLine[]): void;
 }
@@ -74,6 +80,7 @@ export class Ring {
   #earlyMedia: string | undefined;
   readonly #early: EarlyDialogs;
   #answering: Promise<void> | undefined;
+  #reached: ((device: string) => void) | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
 
@@ -121,9 +128,10 @@ export class Ring {
       case 'start-leg':
         return this.#startLeg(effect.leg, effect.device, effect.flow);
       case 'cancel-leg':
-        this.#legs
-          .get(effect.leg)
-          ?.leg.cancel(effect.because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[effect.because]);
+        this.#legs.get(effect.leg)?.leg.cancel(this.#reasonOf(effect.because));
+        return;
+      case 'remember-late':
+        this.#reached = this.#plan.onLate?.(effect.devices, effect.because, this.#reasonOf(effect.because));
         return;
       case 'relay-progress':
         return this.#relayProgress(effect.leg);
@@ -149,6 +157,10 @@ export class Ring {
     }
   }
 
+  #reasonOf(because: CancelReason): string | undefined {
+    return because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[because];
+  }
+
   #startLeg(id: string, device: string, flow: string): void {
     const request = this.#plan.legRequest(device, flow);
     if (request === undefined) {
@@ -158,6 +170,7 @@ export class Ring {
     const leg = this.#deps.legs.start(request, {
       progress: (response, reliable, early) =>
         this.#onResponse(id, response, (running) => {
+          this.#reached?.(device);
           running.early = early;
           running.reliable = reliable;
           if (reliable && response.body !== '') running.described = response;
@@ -165,11 +178,13 @@ export class Ring {
         }),
       failed: (response, local) =>
         this.#onResponse(id, response, () => {
+          if (!local) this.#reached?.(device);
           this.#early.stop(`${id} `);
           return { is: 'failed', leg: id, status: response.status, local };
         }),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
+          this.#reached?.(device);
           running.dialog = dialog;
           running.ack = ack;
           return { is: 'answered', leg: id };
@@ -236,7 +251,7 @@ export class Ring {
     if (caller === undefined) {
       // the caller went away in the same moment: nobody is there to talk to
       if (lateOffer) ack?.();
-      this.#bye(callee, 'SIP;cause=487;text="Request Terminated"');
+      hangUp(callee, 'SIP;cause=487;text="Request Terminated"');
       return;
     }
     if (lateOffer) {
@@ -251,17 +266,7 @@ export class Ring {
     const running = this.#legs.get(id);
     if (running?.dialog === undefined) return;
     running.ack?.();
-    this.#bye(running.dialog, reason);
-  }
-
-  #bye(dialog: Dialog, reason: string): void {
-    // the peer may hang up in the same moment (RFC 3261 15.1.2), and nobody else listens
-    dialog.onRequest(
-      (transaction) => void transaction.respond({ status: transaction.request.method === 'BYE' ? 200 : 481 }),
-    );
-    void dialog
-      .request({ method: 'BYE', headers: Headers.of([['Reason', reason]]), body: '' })
-      .then(() => dialog.close());
+    hangUp(running.dialog, reason);
   }
 
   #relayFailure(id: string): void {
@@ -281,9 +286,10 @@ export class Ring {
 }
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */
-const cancelReasons: Readonly<Record<Extract<HoldEffect, { do: 'cancel-leg' }>['because'], string | undefined>> = {
+const cancelReasons: Readonly<Record<CancelReason, string | undefined>> = {
   'answered-elsewhere': 'SIP;cause=200;text="Call completed elsewhere"',
   'refused-elsewhere': 'SIP;cause=603;text="Declined"',
+  'busy-elsewhere': 'SIP;cause=486;text="Busy Here"',
   'caller-cancelled': undefined,
   moved: undefined,
   timeout: undefined,

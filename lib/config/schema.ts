@@ -250,6 +250,12 @@ const wake = z.strictObject({
   ring_seconds: fallback(integer(10, 600, 'seconds'), 190, {
     doc: 'Longest ringing of a phone that has been reached.',
   }),
+  late_phone: fallback(oneOf('nothing', 'cancelled_invite', 'end_push'), 'nothing', {
+    doc: 'A phone that was pushed and registers only after its call has ended: hears nothing, gets the INVITE and its CANCEL at once, or was sent another push at the end (never a VoIP push; apps with profile generic and webhooks only).',
+  }),
+  call_uuid: fallback(yesOrNo, true, {
+    doc: 'INVITEs for phones carry X-Call-UUID, the call-uuid of their push; the PBX never sees it.',
+  }),
   max_held: fallback(integer(1, 1_000_000), 20_000, {
     doc: 'Most requests held at once by this process; one more is refused.',
   }),
@@ -411,6 +417,12 @@ export const configSchema = z
       .strictObject({
         heartbeat_seconds: fallback(integer(0, 3600, 'seconds'), 60, {
           doc: 'How often both sides of a call are asked by OPTIONS whether they are still there; 0 never.',
+        }),
+        busy: fallback(oneOf('device', 'all'), 'device', {
+          doc: 'A phone that says 486: the other phones of the user ring on (device), or the call ends for all.',
+        }),
+        decline: fallback(oneOf('device', 'all'), 'all', {
+          doc: 'The same for 603. RFC 3261 ends the call for all.',
         }),
         max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
           doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',

@@ -36,6 +36,8 @@ interface Device {
   readonly pushes: number;
   /** the bucket timer runs for it: pushed, and no sign of life since */
   readonly awaited: boolean;
+  /** pushed, and neither heard of since nor given up by the push service: if the call ends now, it has to learn so later */
+  readonly owed: boolean;
   readonly legs: number;
   /** a newer flow than that of its leg, to be taken if the leg turns out to be silent or dead */
   readonly newerFlow: string | undefined;
@@ -165,7 +167,16 @@ function whileOpen(held: Open, event: HoldEvent): Step {
 }
 
 function aDevice(canPush: boolean): Device {
-  return { canPush, state: 'down', push: 'none', pushes: 0, awaited: false, legs: 0, newerFlow: undefined };
+  return {
+    canPush,
+    state: 'down',
+    push: 'none',
+    pushes: 0,
+    awaited: false,
+    owed: false,
+    legs: 0,
+    newerFlow: undefined,
+  };
 }
 
 /** One step in the making: copies of the state of an open call and the effects so far. Lives for one call of `step` only. */
@@ -202,7 +213,14 @@ class Draft {
     this.#stopPush(id);
     const leg = `${id}/${device.legs + 1}`;
     this.#legs.set(leg, { device: id, flow, heard: false, silent: false, cancelled: false });
-    this.#change(id, { state: 'ringing', push: 'none', awaited: false, legs: device.legs + 1, newerFlow: next });
+    this.#change(id, {
+      state: 'ringing',
+      push: 'none',
+      awaited: false,
+      owed: false,
+      legs: device.legs + 1,
+      newerFlow: next,
+    });
     if (!this.#ringTimerStarted) {
       this.#ringTimerStarted = true;
       this.#effects.push({ do: 'start-ring-timer' });
@@ -225,12 +243,12 @@ class Draft {
       // awake, and the INVITE is already on its way there
       this.#stopPush(id);
       this.#legs.set(legId, { ...leg, silent: false });
-      this.#change(id, { push: 'none', awaited: false, newerFlow: undefined });
+      this.#change(id, { push: 'none', awaited: false, owed: false, newerFlow: undefined });
     } else if (leg.silent) {
       this.#move(id, legId, leg, flow);
     } else {
       // the leg may well be answered any moment: a second INVITE only once it proves silent or dead
-      this.#change(id, { newerFlow: flow });
+      this.#change(id, { owed: false, newerFlow: flow });
     }
   }
 
@@ -239,14 +257,14 @@ class Draft {
     const device = this.devices.get(id);
     if (device === undefined) return;
     this.#stopPush(id);
-    this.#change(id, { canPush: false, push: 'none' });
+    this.#change(id, { canPush: false, push: 'none', owed: false });
     if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
   }
 
   pushEnded(id: DeviceId, accepted: boolean): void {
     const device = this.devices.get(id);
     if (device?.push !== 'running') return;
-    this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false });
+    this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false, owed: false });
     if (accepted) return;
     if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
     // its flow is silent and nothing will wake it: that is both of the ways there are
@@ -258,6 +276,7 @@ class Draft {
 
   progress(legId: LegId, status: number): void {
     const leg = this.#legs.get(legId);
+    if (leg !== undefined) this.#change(leg.device, { owed: false });
     if (leg === undefined || leg.cancelled) return;
     if (!leg.heard) {
       this.#legs.set(legId, { ...leg, heard: true, silent: false });
@@ -275,6 +294,7 @@ class Draft {
   answered(legId: LegId): Step {
     const leg = this.#legs.get(legId);
     this.#legs.delete(legId);
+    if (leg !== undefined) this.#change(leg.device, { owed: false });
     if (leg === undefined || (leg.cancelled && this.#policy.standalone !== true)) {
       this.#effects.push({ do: 'hang-up', leg: legId });
       return this.settle();
@@ -285,15 +305,18 @@ class Draft {
   failed(legId: LegId, status: number, local: boolean): Step {
     const leg = this.#legs.get(legId);
     this.#legs.delete(legId);
+    // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
+    const unseen = leg !== undefined && !leg.heard && (local || status === 430 || status === 408);
+    if (leg !== undefined && !local && !unseen) this.#change(leg.device, { owed: false });
     // a 6xx is the user's word, even from a leg we have given up (RFC 3261 16.7 step 5)
-    if (leg !== undefined && !local && status >= 600) {
+    if (leg !== undefined && !local && status >= 600 && (status !== 603 || this.#policy.decline !== 'device')) {
       return this.finish({ do: 'relay-failure', leg: legId }, 'refused-elsewhere', 'refused', 'none');
     }
     if (leg === undefined || leg.cancelled) return this.settle();
+    if (!local && status === 486 && this.#policy.busy === 'all')
+      return this.finish({ do: 'relay-failure', leg: legId }, 'busy-elsewhere', 'refused', 'none');
     // the copy on its older flow has arrived after all (RFC 3261 8.2.2.2): that one will be answered
     if (this.#policy.standalone === true && status === 482 && this.#revive(leg.device)) return this.settle();
-    // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
-    const unseen = !leg.heard && (local || status === 430 || status === 408);
     this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
     if (unseen) this.#flowDied(leg.device);
     else {
@@ -384,6 +407,9 @@ class Draft {
     for (const [legId, leg] of this.#legs)
       if (!leg.cancelled) this.#effects.push({ do: 'cancel-leg', leg: legId, because });
     for (const id of this.devices.keys()) this.#stopPush(id);
+    const late = [...this.devices].filter(([, { owed }]) => owed).map(([id]) => id);
+    if (late.length > 0 && this.#policy.standalone !== true)
+      this.#effects.push({ do: 'remember-late', devices: late, because });
     if (this.#bucketRuns) this.#effects.push({ do: 'stop-bucket-timer' });
     if (this.#legs.size > 0 && this.#policy.standalone !== true)
       return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
@@ -433,7 +459,7 @@ class Draft {
     const device = this.devices.get(id) as Device;
     if (!device.canPush || this.#draining || device.pushes >= pushesPerDevice || device.push === 'running')
       return false;
-    this.#change(id, { push: 'running', pushes: device.pushes + 1 });
+    this.#change(id, { push: 'running', pushes: device.pushes + 1, owed: true });
     this.#effects.push({ do: 'push', device: id });
     return true;
   }

@@ -21,7 +21,14 @@ export interface HoldPolicy {
   readonly standalone?: boolean;
   /** our answer when every flow was dead and nobody could be pushed (RFC 5626 5.3.1); 480 when left out */
   readonly flowGone?: 430 | 480;
+  /** a 486 ends the call on the device that said it, or on all of them; device when left out (RFC 3261 21.4.24) */
+  readonly busy?: EndsCall;
+  /** the same for a 603; all when left out (RFC 3261 21.6.2) */
+  readonly decline?: EndsCall;
 }
+
+/** How far the user's word on one device goes. */
+export type EndsCall = 'device' | 'all';
 
 export type HoldEvent =
   /** a REGISTER of this device got its 2xx, over this flow */
@@ -46,7 +53,13 @@ export type HoldEvent =
   /** the node stops: nobody new is rung; a second one ends the call */
   | { readonly is: 'drain' };
 
-export type CancelReason = 'answered-elsewhere' | 'refused-elsewhere' | 'caller-cancelled' | 'moved' | 'timeout';
+export type CancelReason =
+  | 'answered-elsewhere'
+  | 'refused-elsewhere'
+  | 'busy-elsewhere'
+  | 'caller-cancelled'
+  | 'moved'
+  | 'timeout';
 export type Ending = 'answered' | 'cancelled' | 'unreachable' | 'refused' | 'failed';
 export type Fault = 'none' | 'caller' | 'device' | 'push-service' | 'upstream' | 'edge';
 
@@ -64,6 +77,8 @@ export type HoldEffect =
   | { readonly do: 'relay-answer'; readonly leg: LegId }
   /** a 2xx that nobody wants: ACK and BYE */
   | { readonly do: 'hang-up'; readonly leg: LegId }
+  /** these were pushed for the call and have not come: they do not know yet that it is over. Once, right before `over` or the last legs' ends. */
+  | { readonly do: 'remember-late'; readonly devices: readonly DeviceId[]; readonly because: CancelReason }
   /** the final answer is that of this leg */
   | { readonly do: 'relay-failure'; readonly leg: LegId }
   /** the final answer is ours */

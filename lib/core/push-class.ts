@@ -2,8 +2,11 @@
 import type { SipRequest } from '../sip/message.ts';
 import type { PushRecord } from './binding.ts';
 
-/** `call` rings; `message` is shown to the user; `notify` and `refresh` wake the app and show nothing. */
-export type PushClass = 'call' | 'message' | 'notify' | 'refresh';
+/**
+ * `call` rings; `cancel` says that the call of an earlier push is over; `message` is shown to the user; `notify` and `refresh` wake
+ * the app and show nothing.
+ */
+export type PushClass = 'call' | 'cancel' | 'message' | 'notify' | 'refresh';
 
 /** Bodies of MESSAGE that no user has written (RFC 3994, RFC 5438): nobody is woken for them. */
 const notWritten = /^\s*(?:application\/im-iscomposing\+xml|message\/imdn\+xml)\s*(?:;|$)/i;

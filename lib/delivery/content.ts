@@ -33,12 +33,14 @@ export type Keys = Readonly<Record<string, unknown>>;
 export function genericKeys(request: PushRequest, privacy: Privacy, now: number): Keys {
   const caller = callerFor(request, privacy);
   const isCall = request.class === 'call';
+  const isOfCall = isCall || request.class === 'cancel';
   return {
     v: '1',
     type: request.class,
     'call-id': request.callId,
-    'call-uuid': isCall ? callUuid(request.callId) : undefined,
+    'call-uuid': isOfCall ? callUuid(request.callId) : undefined,
     'has-video': isCall ? String(request.hasVideo) : undefined,
+    reason: request.reason,
     'from-uri': caller.uri,
     'display-name': caller.name,
     'to-uri': privacy === 'full' ? request.to.slice(0, longestUri) : undefined,

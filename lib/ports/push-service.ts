@@ -2,10 +2,15 @@
 import type { PushToken } from '../core/binding.ts';
 import type { PushClass } from '../core/push-class.ts';
 
+/** Why a call is over for a phone that was pushed for it. */
+export type EndReason = 'caller-cancelled' | 'answered-elsewhere' | 'timeout';
+
 export interface PushRequest {
   /** name of the configured app */
   readonly app: string;
   readonly class: PushClass;
+  /** of class cancel only */
+  readonly reason?: EndReason;
   readonly environment: 'production' | 'sandbox' | undefined;
   /** pn-param of the binding, unescaped; undefined when the phone sent none */
   readonly param: string | undefined;

@@ -10,11 +10,12 @@ import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
 import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
-import type { PushService } from '../ports/push-service.ts';
+import type { EndReason, PushService } from '../ports/push-service.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { SipRequest } from '../sip/message.ts';
 import { flowUri, type Flow } from '../sip/flow.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
+import type { AwakeFlows } from './awake-flows.ts';
 import { pushDevice } from './push-device.ts';
 import { isWorthTrying, type ReachPolicy } from './reach.ts';
 
@@ -22,6 +23,7 @@ export interface DevicesDeps {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly push: PushService;
+  readonly awake: AwakeFlows;
   readonly clock: Clock;
   readonly log: Log;
   readonly telemetry: Telemetry;
@@ -70,6 +72,8 @@ export class Devices {
   /** by device */
   readonly #pushedAt = new Map<string, number>();
   readonly #refreshedAt = new Map<string, number>();
+  /** by device: takes back the watch over its flows */
+  readonly #watches = new Map<string, () => void>();
   #early: BindingNews[] | undefined = [];
   #unsubscribe: (() => void) | undefined;
   #over = false;
@@ -106,6 +110,8 @@ export class Devices {
 
   close(): void {
     this.#over = true;
+    for (const stop of this.#watches.values()) stop();
+    this.#watches.clear();
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
   }
@@ -143,7 +149,37 @@ export class Devices {
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#startedAt) / 1000);
+    this.#watch(device);
     return pushDevice({ binding, push: binding.push, pushClass, request, holdMs }, this.#deps, signal);
+  }
+
+  /** A request from the phone is as good as a refresh where it was registered already (AMB-14). */
+  #watch(device: string): void {
+    this.#watches.get(device)?.();
+    const stops = [...this.#bindings.values()]
+      // the flow of a proxy says nothing about one of the phones behind it
+      .filter((binding) => this.#deviceOf(binding) === device && binding.path.length === 0)
+      .map((binding) =>
+        this.#deps.awake.watch(binding.flow, () => {
+          // registered anew elsewhere since
+          if (this.#bindings.get(binding.id)?.flow !== binding.flow) return;
+          this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding) });
+        }),
+      );
+    this.#watches.set(device, () => stops.forEach((stop) => stop()));
+  }
+
+  /** Tells a phone that was pushed that its call is over, if it has a token for that. Nobody waits for the outcome. */
+  pushEnd(device: string, reason: EndReason, keptMs: number): void {
+    const binding = this.#find(device, ({ push }) => canPush(push, 'cancel'));
+    if (binding?.push === undefined) return;
+    const { push } = binding;
+    const { request } = this.#wanted;
+    void pushDevice(
+      { binding, push, pushClass: 'cancel', request, holdMs: keptMs, reason },
+      this.#deps,
+      new AbortController().signal,
+    );
   }
 
   #find(device: string, fits: (binding: Binding) => boolean): Binding | undefined {

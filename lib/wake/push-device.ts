@@ -5,7 +5,7 @@ import type { PushClass } from '../core/push-class.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
-import type { PushService } from '../ports/push-service.ts';
+import type { EndReason, PushService } from '../ports/push-service.ts';
 import type { SipRequest } from '../sip/message.ts';
 import { unquote } from '../sip/auth.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
@@ -27,11 +27,13 @@ export interface PushJob {
   readonly request: SipRequest;
   /** how long the request can wait, ms */
   readonly holdMs: number;
+  /** of class cancel only */
+  readonly reason?: EndReason;
 }
 
 /** True when the service took it over (or nobody wants it any more), false when it refused for good. Never rejects. */
 export async function pushDevice(
-  { binding, push, pushClass, request, holdMs }: PushJob,
+  { binding, push, pushClass, request, holdMs, reason }: PushJob,
   deps: PushDeps,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -42,6 +44,7 @@ export async function pushDevice(
     {
       app: push.app,
       class: pushClass,
+      ...(reason === undefined ? {} : { reason }),
       environment: push.environment,
       param: push.param,
       tokens: push.tokens,

@@ -2,7 +2,8 @@
  * An INVITE for devices of ours (RFC 8599 5.6.2): finds them, holds the INVITE, pushes who sleeps, rings who is awake. Gathers
  * facts only; core/held-invite decides and call/ring does.
  */
-import type { HoldPolicy, Target } from '../core/hold-words.ts';
+import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
+import { callUuid } from '../core/call-uuid.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
@@ -12,7 +13,9 @@ import { Ring, type RingDeps } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import type { Called } from './called.ts';
-import { Devices } from './devices.ts';
+import { Devices, type KnownFlow } from './devices.ts';
+import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts';
+import type { LatePhones, Remembered } from './late-phones.ts';
 import { mergeKey } from './merge-key.ts';
 import type { ReachPolicy } from './reach.ts';
 import { WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
@@ -21,6 +24,7 @@ import { wayTo } from './way-to.ts';
 export interface WakeDeps extends RingDeps, WakefulDeps {
   readonly dialogs: BridgedDialogs;
   readonly heartbeat: Heartbeat | undefined;
+  readonly late: LatePhones;
   readonly policy: WakePolicy;
 }
 
@@ -29,7 +33,15 @@ export interface WakePolicy extends HoldTimes, ReachPolicy {
   readonly requestHoldMs: number;
   /** longest wait for the push service, ms */
   readonly pushDeadlineMs: number;
+  readonly latePhone: LatePhonePolicy;
+  readonly busy: EndsCall;
+  readonly decline: EndsCall;
+  /** INVITEs for phones carry X-Call-UUID */
+  readonly callUuid: boolean;
 }
+
+/** The field of an INVITE for a phone with the `call-uuid` of its push, which the phone cannot compute: its Call-ID is another one. */
+const callUuidField = 'X-Call-UUID';
 
 /** Resolves when the INVITE is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
 export async function wake(transaction: InviteTransaction, called: Called, deps: WakeDeps): Promise<void> {
@@ -37,7 +49,11 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const callId = request.headers.get('Call-ID') ?? '';
   const { aor, bindingId } = called;
   const wanted = { aor, bindingId, request, pushClass: 'call', holdMs: deps.policy.holdMs } as const;
-  const devices: Devices = new Devices(wanted, deps, (event) => ring.tell(event));
+  const late: Late = { call: undefined };
+  const devices: Devices = new Devices(wanted, deps, (event) => {
+    ring.tell(event);
+    if (late.call !== undefined) hearLate(late.call, event);
+  });
   const targets = await devices.open();
   const release = deps.calls.hold(
     targets.map(({ device }) => device),
@@ -58,10 +74,26 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
     await transaction.respond({ status: 480 });
     return;
   }
-  const policy: HoldPolicy = { admitNewDevices: bindingId === undefined, flowGone: called.flowGone };
-  const ring: Ring = ringOf(transaction, called, targets, policy, devices, release, deps);
+  const { busy, decline } = deps.policy;
+  const policy: HoldPolicy = {
+    admitNewDevices: bindingId === undefined,
+    flowGone: called.flowGone,
+    busy,
+    decline,
+  };
+  const ring: Ring = ringOf(transaction, called, targets, policy, devices, late, release, deps);
   ring.start();
   devices.listen();
+}
+
+/** What is still owed to phones when a call is over; undefined: nothing. */
+interface Late {
+  call: Remembered | undefined;
+}
+
+function hearLate(call: Remembered, event: HoldEvent): void {
+  if (event.is === 'refresh-accepted') call.came(event.device, event.flow);
+  else if (event.is === 'binding-removed' || event.is === 'refresh-rejected') call.forget(event.device);
 }
 
 function ringOf(
@@ -70,6 +102,7 @@ function ringOf(
   targets: readonly Target[],
   policy: HoldPolicy,
   devices: Devices,
+  late: Late,
   release: () => void,
   deps: WakeDeps,
 ): Ring {
@@ -82,7 +115,7 @@ function ringOf(
       policy,
       times: deps.policy,
       answers: { from: 'phone', towards: called.from },
-      legRequest: (device, flow) => legRequest(device, flow, called.from, transaction, devices, deps),
+      legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
       push: (device, signal) => devices.push(device, signal),
       refuseWith: (status) => ({ status }),
       onAnswered: (caller, callee, { flow }) => {
@@ -102,8 +135,30 @@ function ringOf(
           onOver: done,
         });
       },
+      onLate: (owed, because, reason) => {
+        const { latePhone } = deps.policy;
+        if (latePhone === 'end_push')
+          for (const device of owed) devices.pushEnd(device, endReason(because), deps.policy.holdMs);
+        if (latePhone !== 'cancelled_invite') return () => undefined;
+        const call = deps.late.remember({
+          devices: owed,
+          tell: (flow) => {
+            const request = legRequest(devices.known(flow), called.from, transaction, deps);
+            if (request === undefined) return;
+            deps.log.info({ callId, aor }, 'a phone came after the end of its call and is told so');
+            cancelledInvite(deps.legs, request, reason);
+          },
+          onOver: () => {
+            late.call = undefined;
+            devices.close();
+          },
+        });
+        late.call = call;
+        return (device) => call.forget(device);
+      },
       onOver: ({ ending, fault }, story) => {
-        devices.close();
+        // else it is closed when nobody is waited for any more
+        if (late.call === undefined) devices.close();
         release();
         deps.telemetry.count('wakes', { ending, fault });
         const level = ending === 'answered' || ending === 'cancelled' ? 'info' : 'warn';
@@ -116,25 +171,19 @@ function ringOf(
 
 /** The INVITE for one device. */
 function legRequest(
-  device: string,
-  key: string,
+  known: KnownFlow | undefined,
   from: Side,
   { request }: InviteTransaction,
-  devices: Devices,
   deps: WakeDeps,
 ): LegRequest | undefined {
-  const known = devices.take(device, key);
   if (known === undefined) return undefined;
   const { uri, nextHop, ...to } = wayTo(known, request);
-  return {
-    uri,
-    nextHop,
-    headers: passInvite(request.headers, {
-      ...to,
-      from,
-      towards: 'phone',
-      translate: (names) => deps.dialogs.translate(names),
-    }),
-    body: request.body,
-  };
+  const headers = passInvite(request.headers, {
+    ...to,
+    from,
+    towards: 'phone',
+    translate: (names) => deps.dialogs.translate(names),
+  });
+  if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
+  return { uri, nextHop, headers, body: request.body };
 }

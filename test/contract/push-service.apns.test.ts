@@ -284,10 +284,32 @@ describe('faults', () => {
 
   it('never sends to a VoIP token what is no call', async () => {
     const { lab, apns } = await aPair();
-    for (const pushClass of ['message', 'notify', 'refresh'] as const) {
+    for (const pushClass of ['cancel', 'message', 'notify', 'refresh'] as const) {
       expect(await apns.push(aCall({ class: pushClass }), noSignal)).toMatchObject({ is: 'not-applicable' });
     }
     expect(lab.stats()).toMatchObject({ accepted: 0, refused: {} });
+  });
+
+  it('tells the end of a call by an alert in the place of the one that rang, to apps that have a word for it', async () => {
+    const { lab, apns } = await aPair();
+    const tokens = [{ kind: 'alert', token: aToken() }] as const;
+    const call = aCall({ tokens });
+    await apns.push(call, noSignal);
+    const end = { ...call, class: 'cancel', reason: 'answered-elsewhere' } as const;
+    expect(await apns.push(end, noSignal)).toMatchObject({ is: 'accepted' });
+    const [rang, ended] = lab.pushes();
+    expect(ended).toMatchObject({ pushType: 'alert', priority: 10, collapseId: rang?.collapseId });
+    expect(ended?.payload).toMatchObject({
+      aps: { alert: { 'title-loc-key': 'ANSWERED_ELSEWHERE' } },
+      type: 'cancel',
+      reason: 'answered-elsewhere',
+      'call-uuid': rang?.payload['call-uuid'],
+    });
+    for (const profile of ['linphone', 'pjsip'] as const) {
+      const silent = aService(lab, { apps: [anApp(lab, { profile })] });
+      expect(await silent.push(end, noSignal)).toMatchObject({ is: 'not-applicable' });
+    }
+    expect(lab.stats().accepted).toBe(2);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   type WebPushConfig,
   type WebPushService,
 } from '../../lib/adapters/webpush/webpush-push-service.ts';
+import { callUuid } from '../../lib/core/call-uuid.ts';
 import type { PushRequest, PushService } from '../../lib/ports/push-service.ts';
 import { aClock } from '../support/hand-moved-day.ts';
 import { aCall, noSignal } from '../support/push-request.ts';
@@ -70,6 +71,17 @@ describe('FCM', () => {
     expect(push?.content).toMatchObject({ android: { priority: 'HIGH', ttl: '20s' }, data: { type: 'call' } });
     await fcm.push(fcmCall({ class: 'refresh' }), noSignal);
     expect(lab.pushes()[1]?.content).toMatchObject({ android: { priority: 'NORMAL', collapse_key: 'refresh' } });
+  });
+
+  it('tells the end of a call as one with high priority, and nothing to an app that has no word for it', async () => {
+    const { lab, fcm } = await anFcm();
+    const end = fcmCall({ class: 'cancel', reason: 'caller-cancelled' });
+    expect(await fcm.push(end, noSignal)).toMatchObject({ is: 'accepted' });
+    const data = { type: 'cancel', reason: 'caller-cancelled', 'call-uuid': callUuid(end.callId) };
+    expect(lab.pushes()[0]?.content).toMatchObject({ android: { priority: 'HIGH' }, data });
+    const other = await anFcm({}, { profile: 'linphone' });
+    expect(await other.fcm.push(end, noSignal)).toMatchObject({ is: 'not-applicable' });
+    expect(other.lab.pushes()).toEqual([]);
   });
 
   it('gets one access token for many pushes at once', async () => {
@@ -226,7 +238,8 @@ describe('Web Push', () => {
 
   it('never asks a browser to refresh: it would have to show something', async () => {
     const { webpush, call } = await aBrowser();
-    expect(await webpush.push({ ...call(), class: 'refresh' }, noSignal)).toMatchObject({ is: 'not-applicable' });
+    for (const pushClass of ['refresh', 'cancel'] as const)
+      expect(await webpush.push({ ...call(), class: pushClass }, noSignal)).toMatchObject({ is: 'not-applicable' });
   });
 
   it('[PN-SEC-10] sends nothing to where it is not allowed, whatever the phone names', async () => {

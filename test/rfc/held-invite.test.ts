@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type HeldInvite, hold, step } from '../../lib/core/held-invite.ts';
-import type { HoldEffect, HoldEvent, Target } from '../../lib/core/hold-words.ts';
+import type { HoldEffect, HoldEvent, HoldPolicy, Target } from '../../lib/core/hold-words.ts';
 
 const asleep = (device: string): Target => ({ device, flow: undefined, canPush: true });
 const awake = (device: string, flow = 'f1'): Target => ({ device, flow, canPush: true });
@@ -12,9 +12,11 @@ class Call {
   held: HeldInvite;
   readonly all: string[] = [];
   readonly opening: readonly string[];
+  /** who was pushed, had not come, and is to learn the end */
+  readonly late: string[] = [];
 
-  constructor(targets: readonly Target[], admitNewDevices = false) {
-    const [held, effects] = hold(targets, { admitNewDevices });
+  constructor(targets: readonly Target[], admitNewDevices = false, words: Partial<HoldPolicy> = {}) {
+    const [held, effects] = hold(targets, { admitNewDevices, ...words });
     this.held = held;
     this.opening = this.#note(effects);
   }
@@ -32,7 +34,11 @@ class Call {
   pushEnded = (device: string, accepted: boolean) => this.on({ is: 'push-ended', device, accepted });
 
   #note(effects: readonly HoldEffect[]): readonly string[] {
-    const lines = effects.filter((effect) => effect.do !== 'start-silence-timer').map(tell);
+    for (const effect of effects)
+      if (effect.do === 'remember-late') this.late.push(`${effect.devices.join(' ')} ${effect.because}`);
+    const lines = effects
+      .filter((effect) => effect.do !== 'start-silence-timer' && effect.do !== 'remember-late')
+      .map(tell);
     this.all.push(...lines);
     return lines;
   }
@@ -433,5 +439,68 @@ describe('crossing messages', () => {
     const call = new Call([desk('d')]);
     call.on({ is: 'drain' });
     expect(call.on({ is: 'drain' })).toEqual(['refuse 503', 'cancel-leg d/1 timeout']);
+  });
+});
+
+describe('what one phone says', () => {
+  const both = [awake('m'), desk('d')];
+
+  test('486 is for one phone and 603 for all, unless told otherwise (RFC 3261 21.4.24, 21.6.2)', () => {
+    expect(new Call(both).failed('m/1', 486)).toEqual([]);
+    expect(new Call(both).failed('m/1', 603)).toEqual(['relay-failure m/1', 'cancel-leg d/1 refused-elsewhere']);
+  });
+
+  test('486 for all ends the call, but not that of a leg which was given up: the phone rings already', () => {
+    const busy = { busy: 'all' } as const;
+    expect(new Call(both, false, busy).failed('m/1', 486)).toEqual([
+      'relay-failure m/1',
+      'cancel-leg d/1 busy-elsewhere',
+    ]);
+    const moved = new Call([awake('m', 'a')], false, busy);
+    moved.on({ is: 'silence', leg: 'm/1' });
+    moved.refresh('m', 'b');
+    expect(moved.failed('m/1', 486)).toEqual([]);
+    expect(moved.held.at).toBe('open');
+  });
+
+  test('603 for one phone lets the others ring on, and is the answer when nobody takes the call', () => {
+    const call = new Call(both, false, { decline: 'device' });
+    expect(call.failed('m/1', 603)).toEqual([]);
+    expect(call.failed('d/1', 486)).toEqual(['relay-failure m/1', 'over refused none']);
+    expect(new Call(both, false, { decline: 'device' }).failed('m/1', 600)).toContain('relay-failure m/1');
+  });
+});
+
+describe('a phone that comes too late', () => {
+  test('[PN-PROXY-20] is remembered when it was pushed and the caller gives up', () => {
+    const call = new Call([asleep('m')]);
+    call.pushEnded('m', true);
+    call.on({ is: 'cancelled' });
+    expect(call.late).toEqual(['m caller-cancelled']);
+  });
+
+  test('[PN-PROXY-20] is remembered when another one answers, after its bucket timer too', () => {
+    const call = new Call([asleep('m'), desk('d')]);
+    call.pushEnded('m', true);
+    call.on({ is: 'bucket-timer' });
+    call.answered('d/1');
+    expect(call.late).toEqual(['m answered-elsewhere']);
+  });
+
+  test('[PN-PROXY-20] is not remembered when it has the INVITE, or no push reached it', () => {
+    const rings = new Call([asleep('m')]);
+    rings.refresh('m');
+    rings.on({ is: 'cancelled' });
+    const silent = new Call([awake('m'), desk('d')]);
+    silent.on({ is: 'silence', leg: 'm/1' });
+    silent.failed('m/1', 603);
+    const refused = new Call([asleep('m'), desk('d')]);
+    refused.pushEnded('m', false);
+    refused.answered('d/1');
+    expect([rings, silent, refused].map(({ held, late }) => [held.at === 'open', late])).toEqual([
+      [false, []],
+      [false, []],
+      [false, []],
+    ]);
   });
 });

@@ -306,9 +306,7 @@ describe('the rules alone', () => {
   );
 
   it('[PN-QRY-07] [PN-REG-10] [PN-REG-09] the answer says what was indicated, unless the grant is too short', () => {
-    expect(indicatedInAnswer([{ decision: push, expires: 3600 }], policy)).toEqual([
-      { pns: 'apns', pnsreg: 180 },
-    ]);
+    expect(indicatedInAnswer([{ decision: push, expires: 3600 }], policy)).toEqual([{ pns: 'apns', pnsreg: 180 }]);
     expect(indicatedInAnswer([{ decision: push, expires: 150 }], policy)).toEqual([]);
     expect(indicatedInAnswer([{ decision: query, expires: 60 }], policy)).toEqual([{ pns: 'apns' }, { pns: 'fcm' }]);
     expect(indicatedInAnswer([{ decision: query, expires: 0 }], policy)).toEqual([]);

@@ -79,7 +79,7 @@ export const appleHosts = {
   sandbox: 'https://api.sandbox.push.apple.com',
 } as const;
 
-const urgencies: Readonly<Record<PushClass, Urgency>> = { call: 0, message: 1, notify: 2, refresh: 3 };
+const urgencies: Readonly<Record<PushClass, Urgency>> = { call: 0, cancel: 1, message: 1, notify: 2, refresh: 3 };
 const deviceToken = /^(?:[0-9a-f]{2}){32,100}$/i;
 
 const systemClock: Clock = {
@@ -164,6 +164,8 @@ class ApnsPushService implements PushService {
     if (open === undefined) return { is: 'config-error', reason: 'no credentials for app' };
     const plan = planPush(request.class, request.tokens);
     if (plan === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
+    if (request.class === 'cancel' && open.app.profile !== 'generic')
+      return { is: 'not-applicable', reason: 'this profile has no word for the end of a call' };
     const topic = request.param === undefined ? undefined : topicOf(request.param, plan.kind);
     if (topic === undefined) return { is: 'config-error', reason: `pn-param has no topic for ${plan.kind}` };
     // before it becomes part of a path

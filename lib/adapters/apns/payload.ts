@@ -45,6 +45,7 @@ export function planPush(pushClass: PushClass, tokens: readonly PushToken[]): Pu
       if (voip !== undefined)
         return { kind: 'voip', token: voip.token, type: PushType.voip, priority: Priority.immediate };
       return alert && { kind: 'alert', token: alert.token, type: PushType.alert, priority: Priority.immediate };
+    case 'cancel':
     case 'message':
       return alert && { kind: 'alert', token: alert.token, type: PushType.alert, priority: Priority.immediate };
     case 'notify':
@@ -122,12 +123,18 @@ function contentOf(request: PushRequest, plan: PushPlan, policy: PayloadPolicy, 
     // the app translates; the service extension may replace it
     aps: {
       alert: {
-        'title-loc-key': isCall ? 'INCOMING_CALL' : 'NEW_MESSAGE',
+        'title-loc-key': titleOf(request),
         body: callerFor(request, privacy).name ?? '',
       },
     },
     ...(profile === 'generic' ? { data: genericKeys(request, privacy, now) } : {}),
   };
+}
+
+function titleOf(request: PushRequest): string {
+  if (request.class === 'call') return 'INCOMING_CALL';
+  if (request.class !== 'cancel') return 'NEW_MESSAGE';
+  return request.reason === 'answered-elsewhere' ? 'ANSWERED_ELSEWHERE' : 'MISSED_CALL';
 }
 
 function linphoneContent(request: PushRequest, privacy: Privacy, now: number): NotificationOptions {
@@ -150,7 +157,7 @@ function minimalContent(request: PushRequest, plan: PushPlan): NotificationOptio
   if (plan.type === PushType.voip) return { aps: { ...data }, data };
   if (plan.type === PushType.background) return { contentAvailable: true, data };
   return {
-    aps: { alert: { 'title-loc-key': request.class === 'call' ? 'INCOMING_CALL' : 'NEW_MESSAGE' } },
+    aps: { alert: { 'title-loc-key': titleOf(request) } },
     sound: 'default',
     data,
   };

@@ -35,7 +35,7 @@ const callAttemptMs = 4000;
 const attemptMs = 10_000;
 const probeMs = 500;
 const closeMs = 2000;
-const urgencies: Readonly<Record<PushClass, Urgency>> = { call: 0, message: 1, notify: 2, refresh: 3 };
+const urgencies: Readonly<Record<PushClass, Urgency>> = { call: 0, cancel: 1, message: 1, notify: 2, refresh: 3 };
 /** What a registration token is made of; it becomes JSON only, so this is about size and sense. */
 const registrationToken = /^[\w:.~%+/=-]{20,4096}$/;
 
@@ -103,6 +103,8 @@ class FcmPushService implements PushService {
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
     if (!registrationToken.test(token)) return { is: 'token-dead', token, reason: 'not a registration token' };
     const { app, tokens, pool, path } = open;
+    if (request.class === 'cancel' && app.profile !== 'generic')
+      return { is: 'not-applicable', reason: 'this profile has no word for the end of a call' };
     const got = await this.#inTime(tokens.ready(), request.deadline, signal);
     if (got === 'cancelled') return { is: 'cancelled' };
     if (got !== true) {

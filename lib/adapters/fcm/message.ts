@@ -15,6 +15,8 @@ const largest = 4096;
 /** A call that waited longer is no call any more, seconds. */
 const longestCall = 30;
 
+const shown: ReadonlySet<PushRequest['class']> = new Set(['call', 'cancel', 'message']);
+
 /** The JSON body. `token`: the registration token. */
 export function fcmMessage(request: PushRequest, token: string, policy: FcmPolicy, now: number): Buffer {
   const data = texts(dataOf(request, policy, now));
@@ -24,7 +26,7 @@ export function fcmMessage(request: PushRequest, token: string, policy: FcmPolic
     ...(policy.profile === 'pjsip' ? {} : { data: fits ? data : { 'call-id': request.callId } }),
     android: {
       // high is for what the phone will show; anything else makes Android trust the app less (Google's 7-day rule)
-      priority: request.class === 'call' || request.class === 'message' ? 'HIGH' : 'NORMAL',
+      priority: shown.has(request.class) ? 'HIGH' : 'NORMAL',
       ttl: `${secondsLeft(request, now)}s`,
       // calls never: collapsing two would lose one
       ...(request.class === 'refresh' || request.class === 'notify' ? { collapse_key: request.class } : {}),

@@ -64,7 +64,7 @@ class WebPush implements WebPushService {
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
     // browsers take the subscription away from who pushes without showing something
-    if (request.class === 'refresh')
+    if (request.class === 'refresh' || request.class === 'cancel')
       return { is: 'not-applicable', reason: 'a browser must show something for each push' };
     const token = request.tokens.find(({ kind }) => kind === 'webpush')?.token;
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };

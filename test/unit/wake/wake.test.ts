@@ -8,7 +8,10 @@ import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import type { Called } from '../../../lib/wake/called.ts';
-import { wake, type WakeDeps } from '../../../lib/wake/wake.ts';
+import { callUuid } from '../../../lib/core/call-uuid.ts';
+import { AwakeFlows } from '../../../lib/wake/awake-flows.ts';
+import { LatePhones } from '../../../lib/wake/late-phones.ts';
+import { wake, type WakeDeps, type WakePolicy } from '../../../lib/wake/wake.ts';
 import { Headers } from '../../../lib/sip/headers.ts';
 import { response } from '../../../lib/sip/message.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
@@ -44,7 +47,11 @@ function aPhone(port: number, now: number, more: Partial<Binding> = {}): Binding
   };
 }
 
-function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', id: 'p' }) {
+function anEdge(
+  store: LocationStore,
+  outcome: PushOutcome = { is: 'accepted', id: 'p' },
+  policy: Partial<WakePolicy> = {},
+) {
   const clock = new MovedClock(1_700_000_000_000);
   const legs = new FakeLegs();
   const bus = memoryBus();
@@ -61,6 +68,8 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
     telemetry: new TelemetryRecorder(),
     dialogs: new BridgedDialogs(),
     precise: () => clock.now(),
+    awake: new AwakeFlows(),
+    late: new LatePhones(clock, 100, 60_000),
     push: {
       push: (asked) => {
         pushes.push(asked.tokens[0]?.token ?? '');
@@ -76,6 +85,11 @@ function anEdge(store: LocationStore, outcome: PushOutcome = { is: 'accepted', i
       udpAwakeMs: 0,
       pushDeadlineMs: 5000,
       engineId: () => 'e1',
+      latePhone: 'nothing',
+      busy: 'device',
+      decline: 'all',
+      callUuid: true,
+      ...policy,
     },
   };
   /** A REGISTER of the phone from this port was accepted. */
@@ -270,6 +284,112 @@ describe('an INVITE for a phone', () => {
     invite.cancel();
     edge.legs.started[0]?.fail(487);
     expect(edge.clock.waiting).toBe(0);
+  });
+
+  it('[PN-PROXY-30] goes to a phone that sends anything over the flow it is bound to, and waits on when that flow is dead', async () => {
+    const edge = anEdge(openMemoryStore());
+    const asleep = aPhone(1000, edge.clock.now() - 60_000);
+    await edge.register(asleep);
+    const invite = new FakeInvite();
+    await wake(invite, called, edge.deps);
+    edge.deps.awake.heard({ ...asleep.flow, port: 1001 });
+    edge.deps.awake.heard({ ...asleep.flow, engine: 'another' });
+    expect(edge.legs.started).toHaveLength(0);
+    edge.deps.awake.heard(asleep.flow);
+    edge.deps.awake.heard(asleep.flow);
+    expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:1000;transport=udp']);
+    edge.legs.started[0]?.fail(408, true);
+    expect([invite.finals, edge.pushes.length]).toEqual([[], 2]);
+    await edge.register(aPhone(2000, edge.clock.now()));
+    await settled();
+    expect(edge.legs.started).toHaveLength(2);
+    invite.cancel();
+    edge.legs.started[1]?.fail(487);
+    expect([edge.deps.awake.size, edge.clock.waiting]).toEqual([0, 0]);
+  });
+
+  it('[PN-PROXY-30] does not take the proxy of many phones for one of them', async () => {
+    const edge = anEdge(openMemoryStore());
+    const behind = aPhone(1000, edge.clock.now() - 60_000, { path: ['<sip:proxy.example.com;lr>'] });
+    await edge.register(behind);
+    await wake(new FakeInvite(), called, edge.deps);
+    edge.deps.awake.heard(behind.flow);
+    expect(edge.legs.started).toHaveLength(0);
+  });
+
+  describe('[PN-PROXY-20] that ended before its phone came', () => {
+    const told = { latePhone: 'cancelled_invite' } as const;
+    const ended = async () => {
+      const edge = anEdge(openMemoryStore(), undefined, told);
+      await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+      const invite = new FakeInvite();
+      await wake(invite, called, edge.deps);
+      await settled();
+      invite.cancel();
+      return edge;
+    };
+
+    it('is sent and cancelled at once when it comes, once, and nothing is left', async () => {
+      const edge = await ended();
+      expect([edge.calls.held, edge.deps.late.size]).toEqual([0, 1]);
+      for (const port of [2000, 2000, 3000]) await edge.register(aPhone(port, edge.clock.now()));
+      await settled();
+      expect(edge.legs.started.map(({ request, cancelled }) => [request.nextHop, cancelled])).toEqual([
+        ['sip:198.51.100.20:2000;transport=udp', 1],
+      ]);
+      edge.legs.started[0]?.answer();
+      expect([edge.legs.started[0]?.acks, edge.legs.started[0]?.dialog.methods]).toEqual([1, ['BYE']]);
+      expect([edge.deps.late.size, edge.deps.awake.size, edge.clock.waiting]).toEqual([0, 0, 0]);
+    });
+
+    it('is forgotten with its time, with its binding, and at a stop', async () => {
+      const [inTime, removed, stopped] = [await ended(), await ended(), await ended()];
+      inTime.clock.move(60_000);
+      await removed.bus.publish({ is: 'removed', aor, bindingId: 'phone-1' });
+      stopped.deps.late.close();
+      for (const edge of [inTime, removed, stopped]) {
+        await settled();
+        expect([edge.deps.late.size, edge.clock.waiting]).toEqual([0, 0]);
+        await edge.register(aPhone(2000, edge.clock.now()));
+        await settled();
+        expect(edge.legs.started).toHaveLength(0);
+      }
+    });
+
+    it('is forgotten when there are too many, the oldest first', async () => {
+      const edge = anEdge(openMemoryStore(), undefined, told);
+      const deps = { ...edge.deps, late: new LatePhones(edge.clock, 2, 60_000) };
+      await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+      for (const callId of ['one', 'two', 'three']) {
+        const invite = new FakeInvite('sip:1001@192.0.2.1', callId);
+        await wake(invite, called, deps);
+        await settled();
+        invite.cancel();
+      }
+      expect(deps.late.size).toBe(2);
+      await edge.register(aPhone(2000, edge.clock.now()));
+      await settled();
+      const uuids = edge.legs.started.map(({ request }) => request.headers.get('X-Call-UUID'));
+      expect(uuids).toEqual([callUuid('two'), callUuid('three')]);
+      expect([deps.late.size, edge.clock.waiting]).toEqual([0, 0]);
+    });
+
+    it('is not sent to a phone that has it after all, over the flow that was silent', async () => {
+      const edge = anEdge(openMemoryStore(), undefined, told);
+      const awake = aPhone(1000, edge.clock.now(), {
+        flow: { transport: 'tcp', address: '198.51.100.20', port: 1000, engine: 'e1' },
+      });
+      await edge.register(awake);
+      const invite = new FakeInvite();
+      await wake(invite, called, edge.deps);
+      edge.clock.move(1500);
+      await settled();
+      invite.cancel();
+      expect([edge.pushes.length, edge.deps.late.size, edge.legs.started.length]).toEqual([1, 1, 1]);
+      edge.legs.started[0]?.ring();
+      edge.legs.started[0]?.fail(487);
+      expect([edge.deps.late.size, edge.clock.waiting]).toEqual([0, 0]);
+    });
   });
 
   it('gives the caller the session description that the phone told reliably before its 2xx', async () => {
