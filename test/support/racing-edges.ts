@@ -366,6 +366,8 @@ export class RacingEdges {
 
   #judgePush(asked: PushRequest): void {
     this.#count++;
+    if (asked.class === 'refresh' && this.pushes.running.some((one) => one.asked.callId === asked.callId))
+      this.wrong.push(`${asked.callId}: two refresh pushes at once`);
     // refreshes, and requests in a dialog of a phone that was lost, are no calls
     if (asked.class !== 'call') return;
     const call = this.calls.find(({ id }) => id === asked.callId);
