@@ -137,6 +137,7 @@ const story: fc.Arbitrary<Story> = fc.record({
     }),
     refreshPushes: fc.integer({ min: 0, max: 5 }).map((drawn) => drawn === 5),
     mostPerPhone: fc.constantFrom(2, 100),
+    impatient: fc.boolean(),
   }),
   steps: fc.array(step, { minLength: 10, maxLength: 60, size: 'max' }),
   stopAfter: fc
