@@ -132,7 +132,12 @@ export default {
         ],
       },
     },
-    room(['lib/delivery/**'], ['core', 'ports', 'delivery'], ['node:*'], 'one way to deliver over HTTP/2, which knows no service'),
+    room(
+      ['lib/delivery/**'],
+      ['core', 'ports', 'delivery'],
+      ['node:*'],
+      'one way to deliver over HTTP/2, which knows no service',
+    ),
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
@@ -163,7 +168,7 @@ export default {
       },
     })),
     { files: ['lib/config/load.ts'], rules: { 'node/no-process-env': 'off' } },
-    { files: ['scripts/**', 'apps/**', 'bench/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
+    { files: ['scripts/**', 'apps/**', 'bench/**', 'fuzz/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
     {
       files: ['scripts/**', 'test/**', 'bench/**', '*.config.*', 'apps/demo/**'],
       rules: { 'node/no-process-env': 'off' },

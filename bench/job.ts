@@ -1,8 +1,11 @@
 /** What one run is told and what it tells back. Plain data: it crosses a process border and ends up in the JSON report. */
+import type { CallFigures } from './load/call-load.ts';
 import type { HoldFigures } from './load/hold-load.ts';
+import type { ParseStep } from './load/parse-load.ts';
 import type { RegisterFigures } from './load/register-load.ts';
 import type { WakeFigures } from './load/wake-load.ts';
 import type { Transport } from './load/wire.ts';
+import type { GcPauses } from './servers/gc-pauses.ts';
 
 export type ServerPlan =
   | {
@@ -11,6 +14,15 @@ export type ServerPlan =
       readonly registration: 'mid-registrar' | 'registrar';
       readonly store: 'lmdb' | 'memory' | 'redis';
     }
+  /** alone, with a trivial app on drachtio-srf's objects or on the edge's adapter */
+  | {
+      readonly is: 'engine';
+      readonly engine: 'embedded' | 'drachtio';
+      readonly app: 'srf' | 'link';
+      /** listens for this alone, with a certificate of its own; UDP and TCP when absent */
+      readonly listen?: 'tcp' | 'tls' | 'wss';
+    }
+  | { readonly is: 'nothing' }
   | { readonly is: 'responder'; readonly map: boolean }
   | { readonly is: 'kamailio' };
 
@@ -47,7 +59,26 @@ export interface HoldJob extends Common {
   readonly rounds: number;
 }
 
-export type Job = RegisterJob | WakeJob | HoldJob;
+/** Calls through an engine and a bridging app. */
+export interface CallsJob extends Common {
+  readonly is: 'calls';
+  readonly inFlight: number;
+  readonly seconds: number;
+}
+
+/** Connections held at once, each registered. */
+export interface FlowsJob extends Common {
+  readonly is: 'flows';
+  readonly over: 'tcp' | 'tls' | 'wss';
+  readonly flows: number;
+}
+
+/** Text to message and back, without a server. */
+export interface ParseJob extends Common {
+  readonly is: 'parse';
+}
+
+export type Job = RegisterJob | WakeJob | HoldJob | CallsJob | FlowsJob | ParseJob;
 
 export interface Memory {
   readonly rssKib: number;
@@ -78,6 +109,32 @@ export interface RegisterResult extends Measured, Shares, RegisterFigures {
   readonly cpuMicros: number;
   /** for each server process the CPU of its busiest threads for one operation, microseconds */
   readonly threadMicros: readonly (readonly number[])[];
+  /** of an engine alone: garbage collection pauses at half of the rate that was reached */
+  readonly gcAtHalf?: GcPauses;
+}
+
+export interface CallsResult extends Measured, Shares, CallFigures {
+  readonly is: 'calls';
+  /** CPU of all server processes for one call, microseconds */
+  readonly cpuMicros: number;
+  readonly threadMicros: readonly (readonly number[])[];
+}
+
+export interface FlowsResult extends Measured {
+  readonly is: 'flows';
+  /** asked for, and open at the end */
+  readonly flows: number;
+  readonly held: number;
+  readonly before: Memory;
+  /** RSS of the engine alone with all flows less that without, by flows */
+  readonly kibPerFlow: number;
+  /** CPU of all server processes for opening and registering one, microseconds */
+  readonly cpuMicros: number;
+}
+
+export interface ParseResult {
+  readonly is: 'parse';
+  readonly steps: readonly ParseStep[];
 }
 
 export interface WakeResult extends Measured, Shares, WakeFigures {
@@ -103,7 +160,7 @@ export interface HoldResult extends Measured {
   readonly rounds: readonly HoldRound[];
 }
 
-export type Result = RegisterResult | WakeResult | HoldResult;
+export type Result = RegisterResult | WakeResult | HoldResult | CallsResult | FlowsResult | ParseResult;
 
 export interface RunOrder {
   readonly job: Job;

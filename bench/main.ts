@@ -20,6 +20,10 @@ Names (default: register wake)
   wake            calls to sleeping phones at a fixed rate, pushes over HTTP/2 and TLS
   bursts          1,000 wake-ups at 20 a second, random REGISTER bursts: 1,000 answered, 1,000 INVITEs
   holds           5,000 INVITEs held at once, then cancelled
+  engine          REGISTER to an engine alone with a trivial app, and garbage collection pauses at half of that rate
+  calls           calls bridged by a trivial app on an engine alone
+  parse           the text of a REGISTER, read and written without a socket
+  flows           connections held at once by an engine alone: memory of each
   all             everything
 
 Options
@@ -36,8 +40,9 @@ Options
   --settle N         seconds from the last 487 to the last reading of memory (45)
   --rounds N         rounds of holding and cancelling on the same servers (2)
   --seed N           of the random bursts (1)
+  --flows N          connections held at once (10000)
   --net A.B.C        loopback addresses to use (127.0.40)
-  --cpu-prof DIR     CPU profiles of the edge, one folder for each run
+  --cpu-prof DIR     CPU profiles of the edge or engine, one folder for each run
   --node-args=TEXT   further arguments for the node of the edge, as in --node-args=--trace-deopt
   --keep DIR         keep configs and logs of the runs here
   --json             one JSON object on stdout instead of tables
@@ -61,6 +66,7 @@ const options = {
   settle: { type: 'string', default: '45' },
   rounds: { type: 'string', default: '2' },
   seed: { type: 'string', default: '1' },
+  flows: { type: 'string', default: '10000' },
   net: { type: 'string', default: '127.0.40' },
   'cpu-prof': { type: 'string' },
   'node-args': { type: 'string', default: '' },
@@ -97,6 +103,7 @@ async function main(): Promise<void> {
     settleSeconds: number('settle'),
     rounds: number('rounds'),
     seed: number('seed'),
+    flows: number('flows'),
   };
   const only = values.only === undefined ? undefined : new RegExp(values.only, 'i');
   const plans = names.map((name) => planOf(name as Group, sizes, number('runs'), only));

@@ -3,7 +3,17 @@ import type { Job, ServerPlan } from './job.ts';
 import { drachtioBinary } from './servers/drachtio.ts';
 import { hasKamailio } from './servers/yardsticks.ts';
 
-export const groups = ['register', 'register-rate', 'wake', 'bursts', 'holds'] as const;
+export const groups = [
+  'register',
+  'register-rate',
+  'wake',
+  'bursts',
+  'holds',
+  'engine',
+  'parse',
+  'calls',
+  'flows',
+] as const;
 export type Group = (typeof groups)[number];
 
 export interface Sizes {
@@ -22,6 +32,8 @@ export interface Sizes {
   /** of holding and cancelling, on the same servers */
   readonly rounds: number;
   readonly seed: number;
+  /** connections held at once */
+  readonly flows: number;
 }
 
 export interface GroupPlan {
@@ -32,9 +44,13 @@ export interface GroupPlan {
   readonly skipped: readonly { readonly name: string; readonly why: string }[];
 }
 
+/** Long, or robust in themselves. */
+const once: ReadonlySet<Group> = new Set(['holds', 'bursts', 'parse', 'flows']);
+
 type EdgeServer = Extract<ServerPlan, { is: 'edge' }>;
 
 const edge: EdgeServer = { is: 'edge', engine: 'embedded', registration: 'mid-registrar', store: 'lmdb' };
+const engine: Extract<ServerPlan, { is: 'engine' }> = { is: 'engine', engine: 'embedded', app: 'srf' };
 const behindDrachtio: EdgeServer = { ...edge, engine: 'drachtio' };
 
 export function planOf(group: Group, sizes: Sizes, runs: number, only: RegExp | undefined): GroupPlan {
@@ -46,7 +62,7 @@ export function planOf(group: Group, sizes: Sizes, runs: number, only: RegExp | 
   return {
     group,
     jobs: jobs.filter((job) => lacking(job.server) === undefined),
-    runs: group === 'holds' || group === 'bursts' ? 1 : runs,
+    runs: once.has(group) ? 1 : runs,
     skipped,
   };
 }
@@ -92,9 +108,41 @@ function jobsOf(group: Group, sizes: Sizes): readonly Job[] {
         { ...holds, name: 'edge + drachtio-server, holds', server: behindDrachtio, transport: 'udp' },
       ];
     }
+    case 'engine':
+      return engineJobs(sizes);
+    case 'parse':
+      return [{ is: 'parse', name: 'text of a REGISTER', server: { is: 'nothing' }, transport: 'udp' }];
+    case 'calls': {
+      const calls = { is: 'calls', inFlight: sizes.inFlight, seconds: sizes.seconds, transport: 'udp' } as const;
+      return [
+        { ...calls, name: 'engine + srf app, bridged calls', server: engine },
+        { ...calls, name: 'drachtio-server + srf app, bridged calls', server: { ...engine, engine: 'drachtio' } },
+      ];
+    }
+    case 'flows':
+      return (['tcp', 'tls', 'wss'] as const).map((over) => ({
+        is: 'flows',
+        name: `engine, ${over.toUpperCase()} flows`,
+        server: { ...engine, app: 'link', listen: over },
+        transport: 'tcp',
+        over,
+        flows: sizes.flows,
+      }));
     default:
       return group satisfies never;
   }
+}
+
+function engineJobs({ phones, inFlight, seconds }: Sizes): readonly Job[] {
+  const register = { is: 'register', phones, inFlight, rate: undefined, seconds, transport: 'udp' } as const;
+  return [
+    { ...register, name: 'engine + srf app, UDP', server: engine },
+    { ...register, name: 'engine + srf app, TCP', server: engine, transport: 'tcp' },
+    { ...register, name: "engine + app on the edge's link, UDP", server: { ...engine, app: 'link' } },
+    { ...register, name: 'drachtio-server + srf app, UDP', server: { ...engine, engine: 'drachtio' } },
+    { ...register, name: 'Node responder', server: { is: 'responder', map: false } },
+    { ...register, name: 'Node responder with map', server: { is: 'responder', map: true } },
+  ];
 }
 
 function registerJobs(sizes: Sizes, rate: number | undefined): readonly Job[] {
@@ -123,10 +171,10 @@ function registerJobs(sizes: Sizes, rate: number | undefined): readonly Job[] {
 function lacking(server: ServerPlan): string | undefined {
   if (server.is === 'kamailio')
     return hasKamailio() ? undefined : 'no kamailio (Debian package kamailio, or KAMAILIO_BIN)';
-  if (server.is === 'responder') return undefined;
+  if (server.is === 'responder' || server.is === 'nothing') return undefined;
   if (server.engine === 'drachtio' && drachtioBinary === undefined)
     return 'DRACHTIO_BIN does not name a drachtio-server';
-  if (server.store === 'redis' && process.env['BENCH_REDIS_URL'] === undefined)
+  if (server.is === 'edge' && server.store === 'redis' && process.env['BENCH_REDIS_URL'] === undefined)
     return 'BENCH_REDIS_URL does not name a Redis';
   return undefined;
 }

@@ -1,6 +1,8 @@
 /** From single runs to a report: medians, ratios within one round, limits, tables. */
 import type { HoldResult, Job, RegisterResult, Result, WakeResult } from './job.ts';
+import { engineLimits, engineTables } from './report-engine.ts';
 import { median, round, type Spread } from './figures.ts';
+import { grid, mib, ms, percent, range } from './grid.ts';
 import type { Group } from './plan.ts';
 
 export interface Row {
@@ -60,15 +62,28 @@ export function summarise(group: Group, results: ReadonlyMap<Job, readonly (Resu
 }
 
 function cpuOf(result: Result): number {
-  if (result.is === 'register') return result.cpuMicros;
-  return result.is === 'wake' ? result.cpuMs : (result.rounds[0]?.cpuMs ?? Number.NaN);
+  switch (result.is) {
+    case 'register':
+    case 'calls':
+    case 'flows':
+      return result.cpuMicros;
+    case 'wake':
+      return result.cpuMs;
+    case 'hold':
+      return result.rounds[0]?.cpuMs ?? Number.NaN;
+    case 'parse':
+      return result.steps.find(({ name }) => name === 'parse and serialise')?.least ?? Number.NaN;
+    default:
+      return result satisfies never;
+  }
 }
 
 /** The limits of the project, for the rows of the edge on its own engine with its durable store. */
 export function judge(rows: readonly Row[]): Limit[] {
   return rows.flatMap((row): Limit[] => {
     const { result, name } = row;
-    if (result === undefined || !name.startsWith('edge')) return [];
+    if (result === undefined) return [];
+    if (!name.startsWith('edge')) return engineLimits(name, result);
     switch (result.is) {
       case 'register':
         return row.group === 'register' && /^edge, (?:UDP|TCP)$/.test(name) ? [registerLimit(name, result)] : [];
@@ -76,6 +91,10 @@ export function judge(rows: readonly Row[]): Limit[] {
         return wakeLimits(row, result);
       case 'hold':
         return holdLimits(name, result);
+      case 'calls':
+      case 'flows':
+      case 'parse':
+        return [];
       default:
         return result satisfies never;
     }
@@ -141,7 +160,7 @@ function holdLimits(name: string, { rounds }: HoldResult): Limit[] {
 export function tableOf(report: Report): string {
   const parts = [`${report.machine}\n${report.pinning}\n`];
   const inGroup = (group: Group): readonly Row[] => report.rows.filter((row) => row.group === group);
-  for (const group of ['register', 'register-rate'] as const) {
+  for (const group of ['register', 'register-rate', 'engine'] as const) {
     const rows = inGroup(group);
     if (rows.length > 0) parts.push(registerTable(group, rows));
   }
@@ -150,6 +169,7 @@ export function tableOf(report: Report): string {
     if (rows.length > 0) parts.push(wakeTable(group, rows));
   }
   if (inGroup('holds').length > 0) parts.push(holdTable(inGroup('holds')));
+  parts.push(engineTables(report.rows));
   for (const { group, name, why } of report.skipped) parts.push(`skipped: ${group}, ${name}: ${why}\n`);
   for (const { name, failed } of report.rows) if (failed !== undefined) parts.push(`failed: ${name}: ${failed}\n`);
   if (report.limits.length > 0) {
@@ -297,32 +317,4 @@ function holdTable(rows: readonly Row[]): string {
       : [],
   );
   return `\nholds\n${grid([head, ...lines])}`;
-}
-
-function ms(spread: Spread | null): [string, string] {
-  return spread === null ? ['-', '-'] : [spread.p50.toFixed(2), spread.p99.toFixed(2)];
-}
-
-function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
-}
-
-function mib(kib: number): string {
-  return (kib / 1024).toFixed(0);
-}
-
-function range(values: readonly number[]): string {
-  if (values.length < 2) return '';
-  const digits = Math.max(...values) < 10 ? 2 : 0;
-  return `${Math.min(...values).toFixed(digits)}-${Math.max(...values).toFixed(digits)}`;
-}
-
-function grid(lines: readonly (readonly string[])[]): string {
-  const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
-  return lines
-    .map(
-      (line) =>
-        `  ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ')}\n`,
-    )
-    .join('');
 }

@@ -6,6 +6,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
+  CallsJob,
+  CallsResult,
+  FlowsJob,
+  FlowsResult,
   HoldJob,
   HoldResult,
   HoldRound,
@@ -20,12 +24,17 @@ import type {
   WakeResult,
 } from './job.ts';
 import { round } from './figures.ts';
+import { CallLoad } from './load/call-load.ts';
+import { FlowLoad } from './load/flow-load.ts';
 import { runHolds } from './load/hold-load.ts';
+import { runParse } from './load/parse-load.ts';
 import { Pbx } from './load/pbx.ts';
 import { startPushStandIn, type PushStandIn } from './load/push-stand-in.ts';
-import { RegisterLoad } from './load/register-load.ts';
+import { RegisterLoad, type RegisterPlan } from './load/register-load.ts';
 import { registerSleepers, runWakes } from './load/wake-load.ts';
 import { startEdge, type PushAccess } from './servers/edge.ts';
+import { startEngine } from './servers/engine.ts';
+import { pausesOf, type GcPauses } from './servers/gc-pauses.ts';
 import { placeIn, type Place } from './servers/place.ts';
 import { coreSeconds, cpuByThread, cpuSecondsOf, usageOf } from './servers/process-usage.ts';
 import { pause, serverCore, type RunningServer } from './servers/server.ts';
@@ -64,7 +73,13 @@ async function perform({ job, net, nodeArgs, keep }: RunOrder): Promise<Result> 
     const pids = servers.map(({ pid }) => pid);
     switch (job.is) {
       case 'register':
-        return await registers(job, place, pids);
+        return await registers(job, place, pids, () => stopAll(servers));
+      case 'calls':
+        return await bridged(job, place, pids);
+      case 'flows':
+        return await flows(job, place, pids);
+      case 'parse':
+        return { is: 'parse', steps: runParse() };
       case 'wake':
         return await wakes(job, place, pids, required(pbx), required(standIn));
       case 'hold':
@@ -73,11 +88,15 @@ async function perform({ job, net, nodeArgs, keep }: RunOrder): Promise<Result> 
         return job satisfies never;
     }
   } finally {
-    for (const server of servers) await server.stop();
+    await stopAll(servers);
     pbx?.close();
     standIn?.close();
     if (keep === undefined) rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function stopAll(servers: RunningServer[]): Promise<void> {
+  for (const server of servers.splice(0)) await server.stop();
 }
 
 async function startServers(
@@ -90,6 +109,10 @@ async function startServers(
   switch (server.is) {
     case 'edge':
       return startEdge({ ...server, users: job.is === 'register' ? job.phones : 0, push, nodeArgs }, place);
+    case 'engine':
+      return startEngine({ ...server, nodeArgs }, place);
+    case 'nothing':
+      return [];
     case 'responder':
       return [await startResponder(server.map, place)];
     case 'kamailio':
@@ -99,8 +122,13 @@ async function startServers(
   }
 }
 
-async function registers(job: RegisterJob, place: Place, pids: readonly number[]): Promise<RegisterResult> {
-  const load = await RegisterLoad.open({
+async function registers(
+  job: RegisterJob,
+  place: Place,
+  pids: readonly number[],
+  stopServers: () => Promise<void>,
+): Promise<RegisterResult> {
+  const plan: RegisterPlan = {
     transport: job.transport,
     server: place.server,
     localHost: place.phones,
@@ -110,7 +138,8 @@ async function registers(job: RegisterJob, place: Place, pids: readonly number[]
     rate: job.rate,
     seconds: job.seconds,
     team,
-  });
+  };
+  const load = await RegisterLoad.open(plan);
   progress(`${job.phones} phones register for the first time`);
   await load.registerAll();
   progress(job.rate === undefined ? `refreshes, ${job.inFlight} in flight` : `refreshes, ${job.rate} a second`);
@@ -118,6 +147,8 @@ async function registers(job: RegisterJob, place: Place, pids: readonly number[]
   const figures = await load.run(window.at);
   const measured = measure(pids);
   load.close();
+  const ofEngine = job.server.is === 'engine' && job.server.engine === 'embedded';
+  const gcAtHalf = ofEngine ? await pausesAtHalf(plan, figures.rate / 2, place, pids, stopServers) : undefined;
   return {
     is: 'register',
     ...figures,
@@ -125,7 +156,66 @@ async function registers(job: RegisterJob, place: Place, pids: readonly number[]
     cpuMicros: round((window.cpuSeconds() * 1e6) / Math.max(1, figures.accepted)),
     ...window.shares(),
     threadMicros: window.threads(Math.max(1, figures.accepted)),
+    ...(gcAtHalf === undefined ? {} : { gcAtHalf }),
   };
+}
+
+/** Of the engine, which is the first of the processes; it tells when it ends. */
+async function pausesAtHalf(
+  plan: RegisterPlan,
+  rate: number,
+  place: Place,
+  [engine = 0]: readonly number[],
+  stopServers: () => Promise<void>,
+): Promise<GcPauses | undefined> {
+  progress(`garbage collection at ${Math.round(rate)} a second`);
+  const load = await RegisterLoad.open({ ...plan, rate });
+  const times: number[] = [];
+  await load.run(() => times.push(Date.now()));
+  load.close();
+  await stopServers();
+  const [from = 0, to = 0] = times;
+  return pausesOf(engine, place, from, to);
+}
+
+async function bridged(job: CallsJob, place: Place, pids: readonly number[]): Promise<CallsResult> {
+  const load = await CallLoad.open({
+    server: place.server,
+    callerHost: place.phones,
+    callee: place.pbx,
+    inFlight: job.inFlight,
+    seconds: job.seconds,
+  });
+  progress(`${job.inFlight} calls at once`);
+  const window = cpuWindow(pids);
+  const figures = await load.run(3, window.at);
+  const measured = measure(pids);
+  load.close();
+  const completed = Math.max(1, figures.completed);
+  return {
+    is: 'calls',
+    ...figures,
+    ...measured,
+    cpuMicros: round((window.cpuSeconds() * 1e6) / completed),
+    ...window.shares(),
+    threadMicros: window.threads(completed),
+  };
+}
+
+async function flows(job: FlowsJob, place: Place, pids: readonly number[]): Promise<FlowsResult> {
+  const engine = pids.slice(0, 1);
+  const before = measure(engine).memory;
+  const cpu = cpuSecondsOf(pids);
+  const load = new FlowLoad();
+  await load.open({ over: job.over, server: place.server, localHost: place.phones, flows: job.flows, atOnce: 50 });
+  const cpuMicros = round(((cpuSecondsOf(pids) - cpu) * 1e6) / job.flows);
+  progress(`${load.accepted} registered`);
+  await pause(5000);
+  const measured = measure(engine);
+  const { held } = load;
+  load.close();
+  const kibPerFlow = round((measured.memory.rssKib - before.rssKib) / job.flows);
+  return { is: 'flows', flows: job.flows, held, before, kibPerFlow, cpuMicros, ...measured };
 }
 
 async function wakes(

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Compiled folders, and the files beside them that change what the compiler makes. */
-const sources = ['apps', 'lib', 'bench', 'tsconfig.json', 'package-lock.json'];
+const sources = ['apps', 'lib', 'bench', 'fuzz', 'tsconfig.json', 'package-lock.json'];
 const stamp = join(root, 'dist', '.built');
 
 export function bootstrap() {

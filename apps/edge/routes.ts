@@ -62,6 +62,21 @@ type Classified = Exclude<Any, { is: 'along-path' }>;
 const allow =
   'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, UPDATE, PRACK';
 
+/** What strangers can have us say as often as they like. */
+const sentences = {
+  refused: 'request refused',
+  notRegistered: 'request from a phone that is not registered from there',
+  failed: 'request failed',
+} as const;
+
+/** With what the use-cases say of requests they refuse: these must not fill the log. */
+export const saidToStrangers: readonly string[] = [
+  ...Object.values(sentences),
+  'REGISTER refused',
+  'REGISTER refused by the PBX',
+  'no room to hold another INVITE',
+];
+
 /** Takes every request outside a dialog; answers each exactly once and never throws. */
 export async function route(
   transaction: ServerTransaction | DialogTransaction | InviteTransaction,
@@ -70,15 +85,19 @@ export async function route(
   const { method } = transaction.request;
   try {
     const refusal = screen(transaction);
-    if (refusal !== undefined) return void (await transaction.respond(refusal));
+    if (refusal !== undefined) {
+      deps.telemetry.count('refusals', { reason: refusal.why });
+      return void (await transaction.respond(refusal.answer));
+    }
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     const found = classify(transaction, deps.classifier);
     const classified =
       found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;
     if (classified.is === 'refused') {
+      deps.telemetry.count('refusals', { reason: classified.why });
       deps.log.info(
         { method, status: classified.status, reason: classified.why, remote: transaction.flow.address },
-        'request refused',
+        sentences.refused,
       );
       return void (await transaction.respond({ status: classified.status }));
     }
@@ -92,7 +111,7 @@ export async function route(
     const code = error instanceof EdgeError ? error.code : 'EDGE_INTERNAL';
     deps.log[errorTable[code].log](
       { method, code, err: error, callId: transaction.request.headers.get('Call-ID') },
-      'request failed',
+      sentences.failed,
     );
     if (method === 'REGISTER') deps.telemetry.count('registrations', { result: 'failed' });
     const status = errorTable[code].sip ?? 500;
@@ -112,7 +131,8 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
   const unknown = modes[domain.registration].facesPhone === 'edge' ? screenAsRegistrar(transaction) : undefined;
   if (unknown !== undefined) {
     deps.telemetry.count('registrations', { result: 'rejected' });
-    return void (await transaction.respond(unknown));
+    deps.telemetry.count('refusals', { reason: unknown.why });
+    return void (await transaction.respond(unknown.answer));
   }
   if (isRegistrar(domain)) {
     const sender = await authenticate(transaction, domain, aor, 401, deps.authenticate);
@@ -126,8 +146,10 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
 }
 
 async function onInvite(transaction: InviteTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
-  if (deps.draining())
+  if (deps.draining()) {
+    deps.telemetry.count('refusals', { reason: 'draining' });
     return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
+  }
   switch (classified.is) {
     case 'to-device':
       return wake(transaction, calledBy(classified, asItIs), deps.wake);
@@ -287,9 +309,10 @@ async function mayCall(
   if (isRegistrar(domain)) return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
+  deps.telemetry.count('refusals', { reason: 'not-registered' });
   deps.log.info(
     { method: transaction.request.method, aor: from, remote: transaction.flow.address },
-    'request from a phone that is not registered from there',
+    sentences.notRegistered,
   );
   await transaction.respond({ status: 403, reason: 'Register First' });
   return false;

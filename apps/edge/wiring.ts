@@ -5,6 +5,7 @@ import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
+import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
@@ -39,7 +40,7 @@ import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
 import { openPushServices } from './push-services.ts';
-import { route, type RouteDeps } from './routes.ts';
+import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
   /** where the engine listens, `udp/192.0.2.1:5060` */
@@ -54,10 +55,15 @@ export interface RunningEdge {
 }
 
 export async function startEdge(config: Config): Promise<RunningEdge> {
-  const log = createLog({ level: config.log.level });
+  const log = calmLog(createLog({ level: config.log.level }), {
+    sentences: saidToStrangers,
+    intervalMs: 10_000,
+    full: 50,
+    fullOfOne: 5,
+  });
   const prometheus = createPrometheus();
   const { telemetry } = prometheus;
-  const closers: (() => Promise<void>)[] = [];
+  const closers: (() => Promise<void>)[] = [async () => log.close()];
   try {
     return await assemble(config, log, prometheus, telemetry, closers);
   } catch (error) {

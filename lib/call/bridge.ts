@@ -12,14 +12,15 @@ import {
   step,
   talking,
 } from '../core/bridge-state.ts';
-import { passAck, passAnswer, type PassOptions, passRequest, type Side } from '../core/pass-headers.ts';
+import { passAck, passAnswer, type PassOptions, passProgress, passRequest, type Side } from '../core/pass-headers.ts';
 import type { Dialog, DialogAnswer } from '../ports/dialog.ts';
 import type { Log } from '../ports/log.ts';
 import type { InviteTransaction, ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
-import type { SipRequest } from '../sip/message.ts';
+import type { SipRequest, SipResponse } from '../sip/message.ts';
 import { answerOf } from './answer-of.ts';
 import type { BridgedDialogs } from './bridged-dialogs.ts';
+import { withDescription } from './description.ts';
 import { type Heartbeat, watch } from './heartbeat.ts';
 
 /** Of a subscription that shares the dialog, such as that of a transfer: a 408 or 481 ends that one, not the call (RFC 5057 5.1). */
@@ -59,6 +60,8 @@ interface Change {
   cancelHeaders: Headers;
   /** sends the ACK the other side waits for */
   ack: DialogAnswer['ack'];
+  /** the reliable provisional that carried the answer to the offer */
+  described: SipResponse | undefined;
 }
 
 class Runner implements BridgedCall {
@@ -174,6 +177,7 @@ class Runner implements BridgedCall {
       cancel: new AbortController(),
       cancelHeaders: Headers.empty(),
       ack: undefined,
+      described: undefined,
     };
     this.#change = change;
     transaction.onCancel((cancel) => {
@@ -186,6 +190,7 @@ class Runner implements BridgedCall {
       body,
       cancel: change.cancel.signal,
       cancelHeaders: () => change.cancelHeaders,
+      progress: (response, reliable) => this.#relayProgress(to, change, response, reliable),
     });
     const { status } = answer.response;
     if (answer.ack !== undefined) await this.#relayChanged(from, change, answer);
@@ -206,9 +211,25 @@ class Runner implements BridgedCall {
     }
   }
 
+  /** The other side takes its time, as when somebody is asked whether he wants to be seen. */
+  #relayProgress(from: End, change: Change, response: SipResponse, reliable: boolean): void {
+    if (this.#change !== change) return;
+    const hasBody = response.body !== '';
+    if (reliable && hasBody) change.described = response;
+    void change.transaction.respond({
+      status: response.status,
+      reason: response.reason,
+      headers: passProgress(response.headers, hasBody, this.#border(from)),
+      ...(hasBody ? { body: response.body } : {}),
+      ...(reliable && hasBody ? { reliable } : {}),
+    });
+  }
+
   /** A 2xx: with a late offer the ACK of the one who asked carries the answer, so the other side's ACK waits for it. */
-  async #relayChanged(from: End, change: Change, { response, ack }: DialogAnswer): Promise<void> {
+  async #relayChanged(from: End, change: Change, { response: answer, ack }: DialogAnswer): Promise<void> {
     const lateOffer = change.transaction.request.body === '';
+    // what the other side has told reliably the one who asked has perhaps not heard
+    const response = lateOffer ? answer : withDescription(answer, change.described);
     if (this.#change !== change || !lateOffer) ack?.();
     if (this.#change !== change) return;
     if (lateOffer) change.ack = ack;

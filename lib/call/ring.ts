@@ -6,12 +6,15 @@ import type { HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-wor
 import { hold, type Step } from '../core/held-invite.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { AckContent, Dialog } from '../ports/dialog.ts';
+import type { AckContent, Dialog, EarlyDialog } from '../ports/dialog.ts';
 import type { Leg, LegRequest, Legs } from '../ports/leg.ts';
 import type { Log } from '../ports/log.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
+import { tagOf } from '../sip/name-addr.ts';
+import { withDescription } from './description.ts';
+import { EarlyDialogs } from './early-dialogs.ts';
 import { type HoldTimes, HoldRunner, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
@@ -45,6 +48,9 @@ interface RunningLeg {
   readonly device: string;
   readonly flow: string;
   last: SipResponse | undefined;
+  /** of that provisional */
+  early: EarlyDialog | undefined;
+  reliable: boolean;
   dialog: Dialog | undefined;
   ack: ((content?: AckContent) => void) | undefined;
   /** the reliable provisional that carried the answer to the offer: the 2xx may then come without (RFC 3262 5) */
@@ -62,7 +68,9 @@ export class Ring {
   readonly #deps: RingDeps;
   readonly #runner: HoldRunner;
   readonly #legs = new Map<string, RunningLeg>();
-  #earlyMediaLeg: string | undefined;
+  /** whose session description the caller is given before the answer */
+  #earlyMedia: string | undefined;
+  readonly #early: EarlyDialogs;
   #answering: Promise<void> | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
@@ -70,6 +78,7 @@ export class Ring {
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
     this.#deps = deps;
+    this.#early = new EarlyDialogs(plan.transaction, plan.answers);
     this.#runner = new HoldRunner(
       {
         times: plan.times,
@@ -145,13 +154,18 @@ export class Ring {
       return;
     }
     const leg = this.#deps.legs.start(request, {
-      progress: (response, reliable) =>
+      progress: (response, reliable, early) =>
         this.#onResponse(id, response, (running) => {
+          running.early = early;
+          running.reliable = reliable;
           if (reliable && response.body !== '') running.described = response;
           return { is: 'progress', leg: id, status: response.status };
         }),
       failed: (response, local) =>
-        this.#onResponse(id, response, () => ({ is: 'failed', leg: id, status: response.status, local })),
+        this.#onResponse(id, response, () => {
+          this.#early.stop(`${id} `);
+          return { is: 'failed', leg: id, status: response.status, local };
+        }),
       answered: (response, dialog, ack) =>
         this.#onResponse(id, response, (running) => {
           running.dialog = dialog;
@@ -159,7 +173,17 @@ export class Ring {
           return { is: 'answered', leg: id };
         }),
     });
-    this.#legs.set(id, { leg, device, flow, last: undefined, dialog: undefined, ack: undefined, described: undefined });
+    this.#legs.set(id, {
+      leg,
+      device,
+      flow,
+      last: undefined,
+      early: undefined,
+      reliable: false,
+      dialog: undefined,
+      ack: undefined,
+      described: undefined,
+    });
   }
 
   #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
@@ -170,18 +194,26 @@ export class Ring {
     this.tell(event(running));
   }
 
-  /** Only one leg's session description may reach the caller before the answer: all provisionals share one To tag. */
+  /** Only one phone's session description may reach the caller before the answer: all provisionals share one To tag. */
   #relayProgress(id: string): void {
-    const response = this.#legs.get(id)?.last;
-    if (response === undefined) return;
+    const running = this.#legs.get(id);
+    const response = running?.last;
+    if (running === undefined || response === undefined) return;
+    // a callee that forks rings in several dialogs
+    const phone = `${id} ${tagOf(response.headers.get('to') ?? '') ?? ''}`;
     const hasBody = response.body !== '';
-    if (hasBody) this.#earlyMediaLeg ??= id;
-    const withBody = hasBody && this.#earlyMediaLeg === id;
+    if (hasBody) this.#earlyMedia ??= phone;
+    const withBody = hasBody && this.#earlyMedia === phone;
+    // a description that has arrived for sure is the answer, and another phone could not give a second one
+    const reliable = withBody && running.reliable && this.#plan.targets.length === 1;
+    if (running.early !== undefined)
+      this.#early.ring(phone, running.early, withBody ? (reliable ? 'reliable' : 'unreliable') : 'none');
     void this.#plan.transaction.respond({
       status: response.status,
       reason: response.reason,
       headers: passProgress(response.headers, withBody, this.#plan.answers),
       ...(withBody ? { body: response.body } : {}),
+      ...(reliable ? { reliable } : {}),
     });
   }
 
@@ -240,16 +272,6 @@ export class Ring {
       ...(response.body === '' ? {} : { body: response.body }),
     });
   }
-}
-
-/** The answer with the session description of `described` when it has none of its own. */
-function withDescription(answer: SipResponse, described: SipResponse | undefined): SipResponse {
-  if (answer.body !== '' || described === undefined) return answer;
-  const headers = answer.headers.copy();
-  for (const [name, value, key] of described.headers.entries()) {
-    if (key.startsWith('content-') && key !== 'content-length' && !headers.has(key)) headers.add(name, value);
-  }
-  return { ...answer, headers, body: described.body };
 }
 
 /** What a losing phone is told (RFC 3326; EDGE-RSN-01, -04): no missed call when somebody else answered. */

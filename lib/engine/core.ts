@@ -23,8 +23,10 @@ export interface Core {
   readonly registrations: RegistrationCache;
   /** A subscription was granted for so many seconds. */
   keepSubscription(dialog: Dialog, seconds: number): void;
-  /** A 2xx to an INVITE or UPDATE of this dialog; `peer` is the side the other end was on in this exchange. */
-  agreeSession(dialog: Dialog, answer: Headers, peer: 'uac' | 'uas'): void;
+  /** A 2xx to an INVITE or UPDATE of this dialog; `we`: the side we were on in this exchange. */
+  agreeSession(dialog: Dialog, answer: Headers, we: 'uac' | 'uas'): void;
+  /** Refuses the peer's INVITE of this dialog, if one waits, with 487: the dialog ends. */
+  endInvite(dialog: Dialog): void;
   /** Ends a dialog with a BYE of the engine's own and tells the app (`unsolicited`). */
   endDialog(dialog: Dialog, reason: string): void;
 }

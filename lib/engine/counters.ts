@@ -4,7 +4,7 @@ export interface Counters {
   /** SIP messages read from the network, well formed or not */
   received: number;
   sent: number;
-  /** refused with 400, 505 or by closing the connection */
+  /** refused with 400, 505, 513 or by closing the connection */
   malformed: number;
   /** dropped without an answer: stray responses and ACKs, noise */
   dropped: number;
@@ -12,6 +12,8 @@ export interface Counters {
   retransmissions: number;
   /** requests refused because too many wait for an app */
   overload: number;
+  /** requests in or for a dialog that the engine refused by itself: 481, 491, 500 for their order, 422, 504 without PRACK */
+  inDialogRefused: number;
   /** above the limit of all connections, or out of descriptors */
   connectionsRefused: number;
   /** above the limit of one remote address */
@@ -63,6 +65,7 @@ export function zeroCounters(): Counters {
     dropped: 0,
     retransmissions: 0,
     overload: 0,
+    inDialogRefused: 0,
     connectionsRefused: 0,
     addressLimitRefused: 0,
     handshakesFailed: 0,

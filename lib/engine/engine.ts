@@ -3,10 +3,8 @@ import type { AppLink } from './control/app-link.ts';
 import type { SipFrames } from './control/commands.ts';
 import { Routes } from './control/routes.ts';
 import { ControlServer } from './control/server.ts';
-import type { Core } from './core.ts';
 import { type Counters, zeroCounters } from './counters.ts';
 import { Dialogs } from './dialog/dialogs.ts';
-import { agreeSession, subscriptionExpiry } from './dialog/session-expiry.ts';
 import { Locator } from './locating/locator.ts';
 import { type EngineOptions, settle, type TlsMaterial, type TransportName } from './options.ts';
 import { read } from './reading.ts';
@@ -14,8 +12,9 @@ import { RegistrationCache } from './registration-cache.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { Flow, Receiver } from './transport/flow.ts';
 import { Transports } from './transport/transports.ts';
-import { Uac } from './uac.ts';
-import { Uas } from './uas.ts';
+import { joinSides } from './sides.ts';
+import type { Uac } from './uac.ts';
+import type { Uas } from './uas.ts';
 
 /** How long the dialogs of a lost app are kept, so that their requests are not taken for new ones. */
 const lostDialogsMs = 10 * 60_000;
@@ -88,6 +87,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     const found = read(text, flow, settings.limits.headers);
     switch (found.is) {
       case 'request':
+        if (found.headBytes > settings.limits.headBytes) {
+          counters.malformed++;
+          const { method, headers } = found;
+          uas?.refuse({ is: 'refused', status: 513, reason: 'Message Too Large', method, headers }, flow);
+          return;
+        }
         transports.noteSource(flow);
         uas?.onRequest(found);
         return;
@@ -119,7 +124,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       },
     },
   );
-  const core: Core = {
+  const { uas: serverSide, uac: clientSide } = joinSides({
     settings,
     counters,
     wheel,
@@ -128,19 +133,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     routes,
     dialogs,
     registrations,
-    keepSubscription: (dialog, seconds) => {
-      dialog.subscription = true;
-      dialog.sessionExpiry?.stop();
-      dialog.sessionExpiry = subscriptionExpiry(seconds, wheel, () => dialogs.remove(dialog));
-    },
-    agreeSession: (dialog, answer, peer) =>
-      agreeSession(dialog, answer, peer, { wheel, secondMs: settings.sessionSecondMs }, () =>
-        uac?.endDialog(dialog, 'Session timer expired'),
-      ),
-    endDialog: (dialog, reason) => uac?.endDialog(dialog, reason),
-  };
-  const serverSide = new Uas(core);
-  const clientSide = new Uac(core);
+  });
   const frames: SipFrames = {
     onResponse: (app, msgId, txn, message) => serverSide.onResponse(app, msgId, txn, message),
     onCancel: (app, msgId, txn, message) => clientSide.onCancel(app, msgId, txn, message),
@@ -180,7 +173,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     },
     hangUp: () => {
       serverSide.giveUp();
-      for (const dialog of dialogs.all()) if (dialog.confirmed) clientSide.endDialog(dialog, 'Shutdown');
+      for (const dialog of dialogs.all()) if (dialog.confirmed) clientSide.own.endDialog(dialog, 'Shutdown');
     },
     useTls: (material) => transports.useTls(material),
     useControlTls: (cert, key) => control.useTls(cert, key),

@@ -44,6 +44,8 @@ export interface Limits {
   /** whole SIP message, head and body */
   readonly messageBytes: number;
   readonly headers: number;
+  /** start line and header fields of a request; above it 513, because each of thousands of parameters costs an app work */
+  readonly headBytes: number;
   /** one control frame from an app */
   readonly frameBytes: number;
   /** connected apps */
@@ -128,6 +130,7 @@ const defaultTimers: Timers = { t1Ms: 500, t2Ms: 4000, t4Ms: 5000 };
 const defaultLimits: Limits = {
   messageBytes: 65_535,
   headers: 256,
+  headBytes: 16_384,
   frameBytes: 1_048_576,
   apps: 64,
   appPauseBytes: 16 * 1_048_576,

@@ -13,6 +13,8 @@ export interface Request {
   readonly is: 'request';
   /** the message as it goes to the app: as received, with the source written into the top Via */
   readonly text: string;
+  /** octets of its start line and header fields */
+  readonly headBytes: number;
   readonly method: string;
   readonly uri: string;
   readonly headers: Headers;
@@ -55,9 +57,8 @@ export type Read =
   | { readonly is: 'unreadable' };
 
 const unreadable: Read = { is: 'unreadable' };
-// CR and LF only as a pair, no NUL or other controls in the head
-// oxlint-disable-next-line no-control-regex -- controls are what it looks for
-const strayControl = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|[^\r]\n/;
+// one class and no alternatives, because it is for every octet: everything that is neither text nor TAB, CR, LF
+const control = /[^\t\r\n\x20-\x7e\x80-\xff]/;
 // a backslash in a quoted string may hide any octet but CR and LF (RFC 3261 25.1)
 // oxlint-disable-next-line no-control-regex -- controls are what it looks for
 const hiddenControl = /\\[\0-\x09\x0b\x0c\x0e-\x7f]/g;
@@ -71,6 +72,8 @@ const lineSeparator = /\xe2\x80[\xa8\xa9]/;
 const uriPattern = /^[\x21\x23-\x3b\x3d\x3f-\x7e]+$/;
 const usualAddr =
   /^(?:[A-Za-z0-9 .\-_!%*+`'~]*|"[^"\\]*"[ \t]*)<([^<>"\s]+)>((?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:[\]]+)?)*)$/;
+// one Contact as nearly all phones write it, whose URI is absolute whatever follows it
+const usualContact = /^<[A-Za-z][A-Za-z0-9+.-]*:[^>]+>(?:;|$)/;
 const absoluteUri = /^[A-Za-z][A-Za-z0-9+.-]*:./;
 const tagParam = /;tag=([^;]+)/i;
 
@@ -103,6 +106,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   }
   const { headers } = message;
   const endOfHead = marked.length - message.body.length;
+  const head = received.slice(0, received.length - message.body.length);
   if (message.kind === 'response') {
     const cut = cutBody(marked, endOfHead, headers);
     const cseq = parseCSeq(headers.get('cseq') ?? '');
@@ -119,8 +123,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
     )
       return unreadable;
     if (readTag(from) === undefined || !callIdPattern.test(callId)) return unreadable;
-    if (strayControl.test(marked.slice(0, endOfHead)) || !tagPattern.test(toTag) || lineSeparator.test(message.reason))
-      return unreadable;
+    if (hasStrayControl(head) || !tagPattern.test(toTag) || lineSeparator.test(message.reason)) return unreadable;
     return {
       is: 'response',
       text: cut,
@@ -141,8 +144,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   if (!paramsAreSound(viaValue)) return bad();
   // such a method is answered here (uas.ts), so nothing in the message can confuse an app
   const forNoApp = message.method.includes('%');
-  const head = marked.slice(0, endOfHead);
-  if (strayControl.test(forNoApp ? head.replace(hiddenControl, '') : head)) return bad();
+  if (hasStrayControl(forNoApp ? head.replace(hiddenControl, '') : head)) return bad();
   if (!uriPattern.test(message.uri)) return bad();
   for (const name of singleHeaders) if (headers.count(name) > 1) return bad();
   const from = headers.get('from');
@@ -160,6 +162,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
   return {
     is: 'request',
     text: cut,
+    headBytes: endOfHead,
     method: message.method,
     uri: message.uri,
     headers,
@@ -196,6 +199,7 @@ function contactsAreSound(headers: Headers): boolean {
       if (headers.get('expires') !== '0' || headers.count('contact') > 1) return false;
       continue;
     }
+    if (usualContact.test(line) && !line.includes(',')) continue;
     for (const value of splitAtCommas(line)) {
       const addr = parseNameAddr(value);
       // RFC 3261 20.10: a URI with a question mark must stand in brackets
@@ -204,4 +208,15 @@ function contactsAreSound(headers: Headers): boolean {
     }
   }
   return true;
+}
+
+/** In the head CR and LF stand only as a pair, and there is no NUL or other control. */
+function hasStrayControl(head: string): boolean {
+  if (control.test(head)) return true;
+  for (let at = -1; ; ) {
+    const cr = head.indexOf('\r', at + 1);
+    const lf = head.indexOf('\n', at + 1);
+    if (cr < 0 || lf !== cr + 1) return cr >= 0 || lf >= 0;
+    at = lf;
+  }
 }

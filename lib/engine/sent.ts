@@ -3,7 +3,8 @@ import type { AppLink } from './control/app-link.ts';
 import type { Dialog } from './dialog/dialog.ts';
 import { newTag } from './ids.ts';
 import { printResponse, type RequestParts } from './printing.ts';
-import { readTag } from './reading.ts';
+import { readTag, type Response } from './reading.ts';
+import type { ClientTransaction } from './transaction/client-transaction.ts';
 import type { Flow } from './transport/flow.ts';
 import type { Way } from './way.ts';
 
@@ -12,19 +13,25 @@ export interface Sent {
   readonly app: AppLink | undefined;
   readonly txn: string;
   /** the id of the dialog it may begin or is in; '' for none */
-  dialogId: string;
+  readonly dialogId: string;
   /** the dialog it was sent in */
   readonly dialog: Dialog | undefined;
   /** of the latest try: each has a Via of its own */
   parts: RequestParts;
   /** an outbound proxy was named: the dialog keeps using it */
   readonly alongFlow: boolean;
-  /** the dialog the first answers of an INVITE began */
-  begun: Dialog | undefined;
+  /** the dialogs the answers to an INVITE or SUBSCRIBE began, one for each who answers (RFC 3261 12.1.2, 13.2.2.4) */
+  readonly begun: Dialog[];
+  /** the dialog whose 2xx the app was told */
+  answered: Dialog | undefined;
   /** CANCEL that waits or went out */
   cancel: string;
   /** the NOTIFY that ends a subscription */
   readonly last: boolean;
+  /** our session description, where a session timer is spoken of */
+  readonly sdp: string;
+  /** a refresh of the engine's own hears its end here: a final answer, or undefined when none came */
+  readonly onRefreshed: ((status: number, response: Response | undefined) => void) | undefined;
   /** what another try needs, until the final answer; the rest of the head and the body are as the app gave them */
   again: { readonly way: Way; readonly lines: string; readonly body: string } | undefined;
   /** the latest try went over TCP for its size; this is the UDP flow it stands in for */
@@ -35,18 +42,28 @@ export interface Sent {
   heard: boolean;
 }
 
-/** A request of the engine's own; nobody waits for its answer. */
-export function ownRequest(parts: RequestParts): Sent {
+export type Transaction = ClientTransaction<Sent>;
+
+/** What sends: the UAC side, as those see it who write requests of the engine's own. */
+export interface Sender {
+  start(sent: Sent, flow: Flow, text: string): Transaction;
+}
+
+/** A request of the engine's own; nobody outside waits for its answer. */
+export function ownRequest(parts: RequestParts, dialog?: Dialog, onRefreshed?: Sent['onRefreshed']): Sent {
   return {
     app: undefined,
     txn: '',
     dialogId: '',
-    dialog: undefined,
+    dialog,
     parts,
     alongFlow: true,
-    begun: undefined,
+    begun: [],
+    answered: undefined,
     cancel: '',
     last: false,
+    sdp: '',
+    onRefreshed,
     again: undefined,
     insteadOf: undefined,
     tried: false,

@@ -1,35 +1,38 @@
 /**
- * The side that asks (RFC 3261 8.1, 9.1, 12.1.2, 12.2.1, 13.2): writes the apps' requests with the defaults drachtio-srf
- * relies on, finds the way, and gives the answers back. drachtio-protocol B.5, B.6, C.
+ * The side that asks (RFC 3261 8.1, 9.1, 12.2.1): writes the apps' requests with the defaults drachtio-srf relies on, finds the
+ * way, and gives the answers back. What answers make of dialogs is in uac-answers.ts. drachtio-protocol B.5, B.6, C.
  */
 import { randomInt } from 'node:crypto';
 import { parseMessage, type SipRequest } from '../sip/message.ts';
 import { parseUri } from '../sip/uri.ts';
 import type { AppLink } from './control/app-link.ts';
 import { type Core, ownContact, ownVia, peerOf, sentPeer } from './core.ts';
-import { contactUri, Dialog, dialogId } from './dialog/dialog.ts';
-import { adoptAnswer, dialogParts, wayOf } from './dialog/requests.ts';
-import { endsSubscription } from './dialog/session-expiry.ts';
+import { contactUri, type Dialog, dialogId } from './dialog/dialog.ts';
+import { wayOf } from './dialog/requests.ts';
+import { endsSubscription } from './dialog/subscription.ts';
 import { newBranch, uuid } from './ids.ts';
 import { beginsDialog, newRequestParts } from './new-request.ts';
-import { appLines, printRequest, type RequestParts } from './printing.ts';
+import { appLines, printRequest } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
 import { hopOf } from './resolve.ts';
-import { localAnswer, ownRequest, type Sent } from './sent.ts';
+import { localAnswer, ownRequest, type Sender, type Sent, type Transaction } from './sent.ts';
 import { type ClientHost, ClientTransaction, type ClientUser, type Failure } from './transaction/client-transaction.ts';
 import type { Flow } from './transport/flow.ts';
 import type { Target } from './transport/transports.ts';
+import { UacAnswers } from './uac-answers.ts';
+import { nextParts, OwnRequests } from './uac-own.ts';
 import { Way } from './way.ts';
 
-type Transaction = ClientTransaction<Sent>;
-
+/** More INVITEs of one dialog than this do not wait for one another. */
+const mostWaiting = 8;
 const noDialog = 'Server error: unable to find dialog for dialog id provided';
-/** About what start line and headers of an ACK take. */
-const headOctets = 500;
 const withContact = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'UPDATE']);
 
-export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
+export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
   readonly #core: Core;
+  /** requests of the engine's own */
+  readonly own: OwnRequests;
+  readonly #answers: UacAnswers;
   readonly #byBranch = new Map<string, Transaction>();
   /** INVITEs an app may still cancel */
   readonly #invites = new Map<string, Transaction>();
@@ -37,6 +40,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   constructor(core: Core) {
     this.#core = core;
+    this.own = new OwnRequests(core, this);
+    this.#answers = new UacAnswers(core, this.own);
   }
 
   get wheel(): Core['wheel'] {
@@ -122,10 +127,20 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       app.notOk(msgId, 'missing content-type');
       return;
     }
+    const { method } = request;
+    if (method === 'INVITE') {
+      // while a refresh of the engine's own is on its way (RFC 3261 14.1: one at a time)
+      if (dialog.refreshing && dialog.waiting.length < mostWaiting) {
+        dialog.waiting.push(() => this.onInDialog(app, msgId, id, message));
+        return;
+      }
+      dialog.asking++;
+    }
+    if (method === 'BYE' && dialog.confirmed) this.#core.endInvite(dialog);
     wayOf(dialog, this.#core, (way) => {
       const flow = way?.first;
-      const parts = this.#inDialog(dialog, request.method, flow ?? dialog.flow, newBranch());
-      const contact = withContact.has(request.method)
+      const parts = nextParts(dialog, method, flow ?? dialog.flow);
+      const contact = withContact.has(method)
         ? (request.headers.get('contact') ?? ownContact(flow ?? dialog.flow))
         : '';
       const all = { ...parts, contact, maxForwards: request.headers.get('max-forwards') ?? '70' };
@@ -136,13 +151,15 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
         dialogId: dialog.id,
         dialog,
         last: endsSubscription(request.headers),
+        sdp: sdpOf(request),
         again: way === undefined ? undefined : { way, lines, body: request.body },
       };
       if (flow === undefined) {
+        if (method === 'INVITE') dialog.asking--;
         // the connection the dialog lived on is gone (drachtio-protocol C.4)
         app.requestSent(msgId, printRequest(all, lines, request.body), 0, sentPeer(dialog.flow), sent.txn);
         localAnswer(sent, 410, 'Gone', sentPeer(dialog.flow).protocol);
-        if (request.method === 'BYE') this.#core.dialogs.remove(dialog);
+        if (method === 'BYE') this.#core.dialogs.remove(dialog);
         return;
       }
       this.#launch(app, msgId, sent);
@@ -193,6 +210,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
       txn: uuid(),
       dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
       alongFlow,
+      sdp: sdpOf(request),
       again: { way, lines, body },
     };
     if (flow === undefined) {
@@ -211,7 +229,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
     if (tried === undefined) return;
     const { flow, text } = tried;
     app.requestSent(msgId, text, text.length, sentPeer(flow), sent.txn);
-    this.#start(sent, flow, text);
+    this.start(sent, flow, text);
   }
 
   /** Writes the request for the next way it can take: the same one with a new Via (RFC 3263 4.3); undefined when none is left. */
@@ -235,15 +253,15 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   #tryElsewhere(sent: Sent, failure: Failure | 'unavailable'): boolean {
     const { again, app } = sent;
     if (again === undefined || app?.open !== true || sent.cancel !== '') return false;
-    if (failure === 'unavailable' ? sent.begun !== undefined : sent.heard) return false;
+    if (failure === 'unavailable' ? sent.begun.length > 0 : sent.heard) return false;
     again.way.failed(failure);
     const tried = this.#nextTry(sent);
     if (tried === undefined) return false;
-    this.#start(sent, tried.flow, tried.text);
+    this.start(sent, tried.flow, tried.text);
     return true;
   }
 
-  #start(sent: Sent, flow: Flow, text: string): Transaction {
+  start(sent: Sent, flow: Flow, text: string): Transaction {
     const { method, via } = sent.parts;
     const branch = via.slice(via.indexOf('branch=') + 7);
     const transaction = new ClientTransaction<Sent>({ branch, method, text, flow, sent }, this);
@@ -262,38 +280,14 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   // ---- in a dialog ----
 
-  #inDialog(dialog: Dialog, method: string, flow: Flow, branch: string): RequestParts {
-    dialog.localSeq++;
-    return dialogParts(dialog, method, flow, branch, dialog.localSeq);
-  }
-
   #sendAck(app: AppLink, msgId: string, dialog: Dialog | undefined, request: SipRequest): void {
     if (dialog === undefined || dialog.invited === 0 || dialog.ack?.seq === dialog.invited) {
       app.notOk(msgId, 'Server error: ACK for non-success final response is automatically generated by server');
       return;
     }
-    const seq = dialog.invited;
-    wayOf(dialog, this.#core, (way) => {
-      const lines = appLines(request.headers, request.body, true) ?? '';
-      const flow = way?.direct(request.body.length + lines.length + headOctets) ?? dialog.flow;
-      const text = printRequest(dialogParts(dialog, 'ACK', flow, newBranch(), seq), lines, request.body);
-      flow.send(text);
-      dialog.ack = { seq, text };
+    this.own.ack(dialog, appLines(request.headers, request.body, true) ?? '', request.body, (text, flow) => {
       app.requestSent(msgId, text, text.length, sentPeer(flow), uuid());
       if (dialog.byeAfterAck) this.#core.endDialog(dialog, 'ACK-BYE due to cancel race condition');
-    });
-  }
-
-  /** BYE of the engine's own; the app hears of it as `unsolicited`. */
-  endDialog(dialog: Dialog, reason: string): void {
-    if (dialog.over) return;
-    this.#core.dialogs.remove(dialog);
-    wayOf(dialog, this.#core, (way) => {
-      const flow = way?.first;
-      const parts = this.#inDialog(dialog, 'BYE', flow ?? dialog.flow, newBranch());
-      const text = printRequest(parts, `Reason: SIP;cause=200;text="${reason}"\r\n`);
-      if (flow !== undefined) this.#start(ownRequest(parts), flow, text);
-      dialog.owner.unsolicited(text, sentPeer(flow ?? dialog.flow), dialog.id);
     });
   }
 
@@ -310,132 +304,54 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 
   onResponse(transaction: Transaction, response: Response): void {
-    const { sent } = transaction;
-    const { status } = response;
-    if (sent.app === undefined || status === 100) return;
+    const { sent, method } = transaction;
+    const { status, headers } = response;
+    const { dialog } = sent;
+    if (status === 100 || (sent.app === undefined && sent.onRefreshed === undefined)) return;
     if (status === 503 && this.#tryElsewhere(sent, 'unavailable')) return;
     if (status !== 503) sent.again?.way.worked();
     if (status >= 200) sent.again = undefined;
-    if (beginsDialog.has(transaction.method) && !this.#followDialog(transaction, response)) return;
-    if (status >= 200) {
-      this.#invites.delete(sent.txn);
-      const challenged = status === 401 || status === 407;
-      if (transaction.method === 'BYE' && !challenged && sent.dialog !== undefined)
-        this.#core.dialogs.remove(sent.dialog);
+    const id = beginsDialog.has(method) ? this.#answers.follow(transaction, response) : sent.dialogId;
+    if (status >= 200 && (id !== undefined || status >= 300)) this.#ended(transaction, status);
+    if (id === undefined) return;
+    if (method === 'UPDATE' && status >= 200 && status < 300 && dialog !== undefined) {
+      // a 2xx to UPDATE refreshes the target like one to INVITE (RFC 3261 12.2.1.2, erratum 3173)
+      dialog.target = contactUri(headers) ?? dialog.target;
+      if (sent.sdp !== '') dialog.localSdp = sent.sdp;
+      if (sent.onRefreshed === undefined && dialog.confirmed) this.#core.agreeSession(dialog, headers, 'uac');
     }
-    if (transaction.method === 'NOTIFY' && status >= 200 && sent.dialog?.subscription === true && sent.last)
-      this.#core.dialogs.remove(sent.dialog);
-    if (transaction.method === 'UPDATE' && status < 300 && sent.dialog !== undefined) {
-      sent.dialog.target = contactUri(response.headers) ?? sent.dialog.target;
-      if (status >= 200) this.#core.agreeSession(sent.dialog, response.headers, 'uas');
+    if (sent.onRefreshed !== undefined) {
+      if (status >= 200) sent.onRefreshed(status, response);
+      return;
     }
-    sent.app.received(response.text, response.text.length, peerOf(response.flow), sent.txn, sent.dialogId);
+    sent.app?.received(response.text, response.text.length, peerOf(response.flow), sent.txn, id);
   }
 
-  /** Keeps the dialog of an INVITE or SUBSCRIBE up to date; false when the app must not hear of this answer. */
-  #followDialog(transaction: Transaction, response: Response): boolean {
-    const { sent } = transaction;
-    const { status } = response;
-    const dialog = sent.dialog ?? sent.begun;
-    if (status >= 300) {
-      if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
-      return true;
-    }
-    if (response.toTag === '') return true;
-    if (transaction.method === 'SUBSCRIBE' && status >= 200 && dialog !== undefined)
-      this.#core.keepSubscription(dialog, expiresIn(response));
-    if (dialog === undefined) {
-      sent.begun = this.#beginDialog(transaction, response);
-      if (transaction.method === 'SUBSCRIBE') this.#core.keepSubscription(sent.begun, expiresIn(response));
-      this.#noteRace(sent);
-      return true;
-    }
-    if (status >= 200 && dialog.confirmed && dialog.ack?.seq === sent.parts.seq) {
-      if (response.toTag === dialog.remoteTag) {
-        // the peer has not seen our ACK
-        dialog.flow.send(dialog.ack.text);
-        return false;
-      }
-    }
-    if (status >= 200 && sent.dialog === undefined && dialog.confirmed) {
-      if (response.toTag !== dialog.remoteTag) this.#dropFork(transaction, response);
-      return false;
-    }
-    if (sent.dialog === undefined) adoptAnswer(dialog, response, sent);
-    else {
-      dialog.target = contactUri(response.headers) ?? dialog.target;
-      // a 2xx that is not yet acknowledged is told once; its copies wait for the app's ACK
-      if (status >= 200 && transaction.method === 'INVITE') {
-        if (sent.begun === dialog) return false;
-        sent.begun = dialog;
-        dialog.invited = sent.parts.seq;
-        this.#core.agreeSession(dialog, response.headers, 'uas');
-      }
-      return true;
-    }
-    this.#noteRace(sent);
-    return true;
-  }
-
-  /** The peer answered before our CANCEL reached it: the dialog ends right after the app's ACK. */
-  #noteRace(sent: Sent): void {
-    if (sent.begun?.confirmed === true && sent.parts.method === 'INVITE') sent.begun.byeAfterAck = sent.cancel !== '';
-  }
-
-  #beginDialog(transaction: Transaction, response: Response): Dialog {
-    const { sent } = transaction;
-    const { parts } = sent;
-    const dialog = new Dialog({
-      id: sent.dialogId,
-      callId: parts.callId,
-      owner: sent.app as AppLink,
-      local: parts.from,
-      localTag: readTag(parts.from) ?? '',
-      remote: response.to,
-      remoteTag: response.toTag,
-      localSeq: parts.seq,
-      remoteSeq: 0,
-      target: contactUri(response.headers) ?? parts.uri,
-      routes: [],
-      flow: response.flow,
-      alongFlow: true,
-      behindNat: false,
-    });
-    adoptAnswer(dialog, response, sent);
-    this.#core.dialogs.add(dialog, true);
-    sent.dialogId = dialog.id;
-    return dialog;
-  }
-
-  /** A second phone answered the same INVITE: thank it and hang up; the app has its call already. */
-  #dropFork(transaction: Transaction, response: Response): void {
-    const { parts } = transaction.sent;
-    const { flow, headers } = response;
-    const shared = {
-      ...parts,
-      uri: contactUri(headers) ?? parts.uri,
-      to: response.to,
-      contact: '',
-      maxForwards: '70',
-      routes: headers
-        .list('record-route')
-        .toReversed()
-        .map((route) => `Route: ${route}\r\n`)
-        .join(''),
-    };
-    flow.send(printRequest({ ...shared, method: 'ACK', via: ownVia(flow, newBranch()) }));
-    const bye = { ...shared, method: 'BYE', seq: parts.seq + 1, via: ownVia(flow, newBranch()) };
-    this.#start(ownRequest(bye), flow, printRequest(bye));
+  /** The final answer, told once. */
+  #ended(transaction: Transaction, status: number): void {
+    const { sent, method } = transaction;
+    const { dialog } = sent;
+    this.#invites.delete(sent.txn);
+    if (dialog === undefined) return;
+    if (method === 'INVITE' && sent.app !== undefined) dialog.asking--;
+    const challenged = status === 401 || status === 407;
+    if (method === 'BYE' && !challenged) this.#core.dialogs.remove(dialog);
+    if (method === 'NOTIFY' && dialog.begunBy === 'SUBSCRIBE' && sent.last) this.#core.dialogs.remove(dialog);
   }
 
   onFailed(transaction: Transaction, failure: Failure): void {
     const { sent, flow } = transaction;
     if (this.#tryElsewhere(sent, failure)) return;
-    this.#invites.delete(sent.txn);
-    if (sent.begun !== undefined && !sent.begun.confirmed) this.#core.dialogs.remove(sent.begun);
-    if (transaction.method === 'BYE' && sent.dialog !== undefined) this.#core.dialogs.remove(sent.dialog);
-    if (failure === 'timed-out') localAnswer(sent, 408, 'Request Timeout', sentPeer(flow).protocol);
-    else localAnswer(sent, 503, 'Service Unavailable', sentPeer(flow).protocol);
+    const status = failure === 'timed-out' ? 408 : 503;
+    this.#answers.forgetEarly(sent);
+    this.#ended(transaction, status);
+    sent.onRefreshed?.(status, undefined);
+    localAnswer(
+      sent,
+      status,
+      failure === 'timed-out' ? 'Request Timeout' : 'Service Unavailable',
+      sentPeer(flow).protocol,
+    );
   }
 
   ackFor(transaction: Transaction, response: Response): string {
@@ -445,14 +361,16 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
 
   onCancelDue(transaction: Transaction): void {
     const { sent, flow } = transaction;
-    this.#start(ownRequest({ ...sent.parts, method: 'CANCEL' }), flow, sent.cancel);
+    this.start(ownRequest({ ...sent.parts, method: 'CANCEL' }), flow, sent.cancel);
   }
 
   forget(transaction: Transaction): void {
     this.#byBranch.delete(`${transaction.branch} ${transaction.method}`);
     // after another try began it is that one's entry
-    if (this.#invites.get(transaction.sent.txn) === transaction) this.#invites.delete(transaction.sent.txn);
-    if (transaction.sent.dialog === undefined) this.#core.dialogs.release(transaction.sent.dialogId);
+    const { sent } = transaction;
+    if (this.#invites.get(sent.txn) === transaction) this.#invites.delete(sent.txn);
+    if (sent.parts.via.endsWith(transaction.branch)) this.#answers.forgetEarly(sent);
+    if (sent.dialog === undefined) this.#core.dialogs.release(sent.dialogId);
     this.#core.counters.clientTransactions = this.#byBranch.size;
   }
 
@@ -463,7 +381,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent> {
   }
 }
 
-function expiresIn(response: Response): number {
-  const seconds = Number(response.headers.get('expires') ?? '3600');
-  return Number.isFinite(seconds) ? seconds : 3600;
+/** Our session description, kept for a refresh where a session timer is spoken of. */
+function sdpOf({ headers, body }: SipRequest): string {
+  return body.startsWith('v=0') && headers.has('session-expires') ? body : '';
 }

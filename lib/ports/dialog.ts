@@ -16,6 +16,8 @@ export interface DialogRequest {
   readonly cancel?: AbortSignal;
   /** header fields of that CANCEL (Reason) */
   readonly cancelHeaders?: () => Headers;
+  /** INVITE only: 101 to 199. `reliable`: it carried RSeq and has been PRACKed by the adapter */
+  readonly progress?: (response: SipResponse, reliable: boolean) => void;
 }
 
 /** Body and headers of an ACK that carries an answer (late offer). */
@@ -30,6 +32,14 @@ export interface DialogAnswer {
   readonly local: boolean;
   /** Present on a 2xx to a re-INVITE: the caller of request() must send the ACK, exactly once. */
   readonly ack?: (content?: AckContent) => void;
+}
+
+/** What can be said in a dialog whose INVITE is not answered yet (RFC 3261 12.1, RFC 3311 5.1). BYE and PRACK never come up. */
+export interface EarlyDialog {
+  /** As that of Dialog. */
+  request(request: DialogRequest): Promise<DialogAnswer>;
+  /** Every request from the peer in it. One listener; while there is none the adapter refuses them. */
+  onRequest(listener: (transaction: ServerTransaction) => void): void;
 }
 
 export interface Dialog {

@@ -1,7 +1,7 @@
 /** An INVITE of ours towards a device or the PBX (a B2BUA leg, RFC 3261 17.1.1). One call to `start` sends exactly one INVITE. */
 import type { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
-import type { AckContent, Dialog } from './dialog.ts';
+import type { AckContent, Dialog, EarlyDialog } from './dialog.ts';
 
 export interface LegRequest {
   readonly uri: string;
@@ -13,8 +13,11 @@ export interface LegRequest {
 }
 
 export interface LegEvents {
-  /** 101 to 199, and 100 where the engine reports it (drachtio-server does not). `reliable`: it carried RSeq and has been PRACKed by the adapter. */
-  progress(response: SipResponse, reliable: boolean): void;
+  /**
+   * 101 to 199, and 100 where the engine reports it (drachtio-server does not). `reliable`: it carried RSeq and has been PRACKed by
+   * the adapter. `early`: the dialog it is of, the same object for the same To tag; a callee that forks has several.
+   */
+  progress(response: SipResponse, reliable: boolean, early: EarlyDialog | undefined): void;
   /** A 2xx. `ack` must be called exactly once, at once or when the answer to a late offer is known. */
   answered(response: SipResponse, dialog: Dialog, ack: (content?: AckContent) => void): void;
   /** 300 to 699, also the answer to our CANCEL (487). `local`: made up by the engine, no peer has answered. */

@@ -2,7 +2,7 @@
 import type { Flow } from '../sip/flow.ts';
 import type { Headers } from '../sip/headers.ts';
 import type { SipRequest } from '../sip/message.ts';
-import type { Dialog } from './dialog.ts';
+import type { Dialog, EarlyDialog } from './dialog.ts';
 
 export interface Answer {
   readonly status: number;
@@ -11,6 +11,8 @@ export interface Answer {
   /** header fields beyond those the engine makes (Via, From, To, Call-ID, CSeq, Content-Length) */
   readonly headers?: Headers;
   readonly body?: string;
+  /** a provisional that should arrive for sure, where the peer can do that (RFC 3262); where it insists on it, each does */
+  readonly reliable?: boolean;
 }
 
 export interface ServerTransaction {
@@ -39,4 +41,6 @@ export interface InviteTransaction extends DialogTransaction {
    * told is already sent. Called at most once, at once when it has already happened, never after a final answer of ours.
    */
   onCancel(listener: (cancel: SipRequest) => void): void;
+  /** The dialog before the answer. Requests in it fail with 481 (local) until a provisional above 100 has been sent. */
+  readonly early: EarlyDialog;
 }

@@ -105,23 +105,32 @@ const knownNames: readonly string[] = [
 ];
 const writtenAs = new Map(knownNames.map((name) => [name.toLowerCase(), name]));
 
-const keys = new Map<string, string>();
+interface FieldName {
+  /** see headerKey */
+  readonly key: string;
+  readonly written: string;
+}
+
+/** By name as received, in the spellings that are usual. */
+const usual = new Map<string, FieldName>();
 for (const name of knownNames) {
-  keys.set(name, name.toLowerCase());
-  keys.set(name.toLowerCase(), name.toLowerCase());
+  const field = { key: name.toLowerCase(), written: name };
+  usual.set(name, field);
+  usual.set(field.key, field);
 }
 for (const [short, long] of Object.entries(compactForms)) {
-  keys.set(short, long);
-  keys.set(short.toUpperCase(), long);
+  const field = { key: long, written: writtenAs.get(long) ?? short };
+  usual.set(short, field);
+  usual.set(short.toUpperCase(), field);
 }
 
 /** The name used for comparison: long form, lower case. `m` and `CONTACT` are both `contact`. */
 export function headerKey(name: string): string {
-  const known = keys.get(name);
-  if (known !== undefined) return known;
-  // a name nobody registered; compact forms are in the map already, and looking them up in an object would find `__proto__`
-  return name.toLowerCase();
+  // of a name nobody registered; compact forms are in the map already, and looking them up in an object would find `__proto__`
+  return usual.get(name)?.key ?? name.toLowerCase();
 }
+
+const token = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 
 export class Headers {
   readonly #keys: string[];
@@ -210,11 +219,19 @@ export class Headers {
 
   /** Appends one field. */
   add(name: string, value: string): this {
-    const key = headerKey(name);
+    const field = usual.get(name);
+    const key = field?.key ?? name.toLowerCase();
     this.#keys.push(key);
-    this.#names.push(writtenAs.get(key) ?? name);
+    this.#names.push(field?.written ?? writtenAs.get(key) ?? name);
     this.#values.push(value);
     return this;
+  }
+
+  /** Appends one field with a name from outside; false, and nothing is added, when the name is no token (RFC 3261 25.1). */
+  addReceived(name: string, value: string): boolean {
+    if (!usual.has(name) && !token.test(name)) return false;
+    this.add(name, value);
+    return true;
   }
 
   /** Puts one field above all others of its name (top of the message when it is the first). */
@@ -287,7 +304,9 @@ function isBlank(code: number): boolean {
 
 /** Splits a header value at the commas between its values (RFC 3261 7.3.1), trimming white space; empty pieces are left out. */
 export function splitAtCommas(value: string): string[] {
-  return value.includes(',') ? split(value, ',') : value === '' ? [] : [trimBlank(value)];
+  if (value.includes(',')) return split(value, ',');
+  const only = trimBlank(value);
+  return only === '' ? [] : [only];
 }
 
 /** Splits at `separator` outside of quoted strings and angle brackets. */

@@ -81,28 +81,35 @@ function readHeaders(text: string, from: number, to: number, headers: Headers, m
   while (at < to) {
     let end = text.indexOf('\r\n', at);
     if (end < 0 || end > to) end = to;
+    if (headers.size >= maxHeaders) return false;
     // a line that begins with white space continues the one before it (RFC 3261 7.3.1)
     let next = end + 2;
-    let value: string | undefined;
-    while (next < to && (text.charCodeAt(next) === 32 || text.charCodeAt(next) === 9)) {
-      let stop = text.indexOf('\r\n', next);
-      if (stop < 0 || stop > to) stop = to;
-      value = `${value ?? text.slice(at, end)} ${trimBlank(text.slice(next, stop))}`;
-      next = stop + 2;
-    }
-    const line = value ?? text.slice(at, end);
-    const colon = line.indexOf(':');
-    if (colon <= 0) return false;
-    let endOfName = colon;
-    while (endOfName > 0 && (line.charCodeAt(endOfName - 1) === 32 || line.charCodeAt(endOfName - 1) === 9))
-      endOfName--;
-    const name = line.slice(0, endOfName);
-    if (!token.test(name)) return false;
-    if (headers.size >= maxHeaders) return false;
-    headers.add(name, trimBlank(line.slice(colon + 1)));
+    if (next < to && isBlank(text.charCodeAt(next))) {
+      let line = text.slice(at, end);
+      while (next < to && isBlank(text.charCodeAt(next))) {
+        let stop = text.indexOf('\r\n', next);
+        if (stop < 0 || stop > to) stop = to;
+        line += ` ${trimBlank(text.slice(next, stop))}`;
+        next = stop + 2;
+      }
+      if (!addHeader(line, 0, line.length, headers)) return false;
+    } else if (!addHeader(text, at, end, headers)) return false;
     at = next;
   }
   return true;
+}
+
+/** Adds the field that stands in `text[at, end)`; false when it is none. */
+function addHeader(text: string, at: number, end: number, headers: Headers): boolean {
+  const colon = text.indexOf(':', at);
+  if (colon <= at || colon >= end) return false;
+  let endOfName = colon;
+  while (endOfName > at && isBlank(text.charCodeAt(endOfName - 1))) endOfName--;
+  return headers.addReceived(text.slice(at, endOfName), trimBlank(text.slice(colon + 1, end)));
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9;
 }
 
 /**

@@ -307,7 +307,7 @@ describe('the rules alone', () => {
 
   it('[PN-QRY-07] [PN-REG-10] [PN-REG-09] the answer says what was indicated, unless the grant is too short', () => {
     expect(indicatedInAnswer([{ decision: push, expires: 3600 }], policy)).toEqual([
-      { pns: 'apns', pnsreg: 180, vapid: new Map() },
+      { pns: 'apns', pnsreg: 180 },
     ]);
     expect(indicatedInAnswer([{ decision: push, expires: 150 }], policy)).toEqual([]);
     expect(indicatedInAnswer([{ decision: query, expires: 60 }], policy)).toEqual([{ pns: 'apns' }, { pns: 'fcm' }]);
@@ -317,7 +317,7 @@ describe('the rules alone', () => {
   it('[PN-FC-01] one field for each type, however many Contacts ask for it', () => {
     const plain: RegisterDecision = { is: 'push', app: 'a', announce: 'apns', pnsreg: false };
     const both = [push, plain].map((decision) => ({ decision, expires: 3600 }));
-    expect(indicatedInAnswer(both, policy)).toEqual([{ pns: 'apns', pnsreg: 180, vapid: new Map() }]);
+    expect(indicatedInAnswer(both, policy)).toEqual([{ pns: 'apns', pnsreg: 180 }]);
   });
 
   it.each([

@@ -100,6 +100,18 @@ describe('hostile bytes', () => {
     await stillWorks();
   });
 
+  test('a head of more than 16 KiB is answered 513 and no app sees it; a body may be as large as a datagram', async () => {
+    const before = app.frames.length;
+    const contact = `<sip:a@b${';p'.repeat(9000)}>`;
+    await phone.send(aRequest('REGISTER', { branch: 'z9hG4bKbighead', extra: `Path: ${contact}\r\n` }), udp());
+    const answer = await phone.next((text) => text.includes('z9hG4bKbighead'));
+    expect(answer.startsWith('SIP/2.0 513 ')).toBe(true);
+    await phone.send(aRequest('MESSAGE', { branch: 'z9hG4bKbigbody', body: 'x'.repeat(60_000) }), udp());
+    expect(await phone.next((text) => text.includes('z9hG4bKbigbody'))).toMatch(/^SIP\/2.0 200 /);
+    expect(app.frames.slice(before).some((frame) => frame.includes('z9hG4bKbighead'))).toBe(false);
+    await stillWorks();
+  });
+
   test('random and mutated streams are closed, and no connection stays', async () => {
     const streams = [
       ...fc.sample(fc.uint8Array({ minLength: 1, maxLength: 3000 }), 40).map((octets) => Buffer.from(octets)),

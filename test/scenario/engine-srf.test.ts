@@ -241,3 +241,91 @@ test('a BYE before the answer ends the INVITE with 487', async () => {
   expect(header(terminated, 'CSeq')).toBe('1 INVITE');
   send(aRequest('ACK', { toTag, branch: 'z9hG4bKINVITE1' }));
 });
+
+test('a callee that forks: each reliable provisional gets its own PRACK, the one who answers is the call', async () => {
+  const calling = srf.createUAC(`sip:bob@127.0.10.2:${peer.address().port}`, {
+    localSdp: sdp,
+    headers: { Supported: '100rel' },
+  });
+  const invite = await next('INVITE');
+  for (const tag of ['one', 'two']) {
+    send(answerTo(invite, '183 Session Progress\r\nRequire: 100rel\r\nRSeq: 9', tag, sdp));
+    const prack = await next('PRACK');
+    expect(header(prack, 'To')).toContain(`;tag=${tag}`);
+    expect(header(prack, 'RAck')).toBe(`9 ${header(invite, 'CSeq')}`);
+    send(answerTo(prack, '200 OK', tag));
+  }
+  send(answerTo(invite, '200 OK', 'two', sdp));
+  const dialog = await calling;
+  expect(header(await next('ACK'), 'To')).toContain(';tag=two');
+  expect(
+    srf.findDialogByCallIDAndFromTag(header(invite, 'Call-ID'), /tag=(.*)/.exec(header(invite, 'From'))?.[1]),
+  ).toBe(dialog);
+  const ending = dialog.destroy();
+  const bye = await next('BYE');
+  expect(header(bye, 'To')).toContain(';tag=two');
+  send(answerTo(bye, '200 OK', ''));
+  await ending;
+});
+
+test('a reliable 183 is repeated until its PRACK, and the 200 behind it waits', async () => {
+  const dialogs: any[] = [];
+  handlers = {
+    invite: (req: any, res: any) => {
+      res.send(183, { body: sdp, headers: { Require: '100rel' } });
+      srf.createUAS(req, res, { localSdp: sdp }).then((dialog: any) => dialogs.push(dialog));
+    },
+  };
+  const invite = aRequest('INVITE', { body: sdp }).replace('Max-Forwards', 'Supported: 100rel\r\nMax-Forwards');
+  send(invite);
+  const first = await next('SIP/2.0 183');
+  const copy = await next('SIP/2.0 183');
+  expect(copy).toBe(first);
+  const toTag = /tag=(.*)/.exec(header(first, 'To'))?.[1] as string;
+  const rack = (rseq: number): string => `RAck: ${rseq} 1 INVITE\r\nMax-Forwards`;
+  const prack = (seq: number, rseq: number): string =>
+    aRequest('PRACK', { toTag, seq, branch: `z9hG4bKp${seq}` }).replace('Max-Forwards', rack(rseq));
+  const rseq = Number(header(first, 'RSeq'));
+  send(prack(2, rseq + 1));
+  await next('SIP/2.0 481');
+  expect(inbox.some((text) => text.startsWith('SIP/2.0 200'))).toBe(false);
+  send(prack(3, rseq));
+  // the 200 to the INVITE is repeated until the ACK below
+  const answered = new Set<string>();
+  while (answered.size < 2) answered.add(header(await next('SIP/2.0 200'), 'CSeq'));
+  expect([...answered].toSorted()).toEqual(['1 INVITE', '3 PRACK']);
+  send(aRequest('ACK', { toTag, branch: 'z9hG4bKack' }));
+  send(aRequest('BYE', { toTag, seq: 4, branch: 'z9hG4bKbye' }));
+  while (header(await next('SIP/2.0 200'), 'CSeq') !== '4 BYE');
+  expect(engine.counters()).toMatchObject({ dialogs: 0, faults: 0, inDialogRefused: 1 });
+});
+
+test('a reliable 183 without PRACK ends the INVITE with 504 after 64 T1', async () => {
+  handlers = { invite: (_req: any, res: any) => res.send(183, { body: sdp, headers: { Require: '100rel' } }) };
+  send(aRequest('INVITE', { body: sdp }).replace('Max-Forwards', 'Supported: 100rel\r\nMax-Forwards'));
+  const rung = await next('SIP/2.0 183');
+  const refused = await next('SIP/2.0 504');
+  expect(header(refused, 'CSeq')).toBe('1 INVITE');
+  // 50, 150, 350, 750, 1550 and, when the clock is fine enough, 3150 ms after the first
+  expect([5, 6]).toContain(inbox.filter((text) => text === rung).length);
+  send(aRequest('ACK', { toTag: /tag=(.*)/.exec(header(refused, 'To'))?.[1] as string, branch: 'z9hG4bKINVITE1' }));
+  expect(engine.counters().dialogs).toBe(0);
+});
+
+test('UPDATE before the answer reaches the app and is answered with a description', async () => {
+  handlers = {
+    invite: (req: any, res: any) => {
+      req.on('update', (_update: any, answer: any) => answer.send(200, { body: sdp }));
+      res.send(180);
+    },
+  };
+  send(aRequest('INVITE', { body: sdp }));
+  const toTag = /tag=(.*)/.exec(header(await next('SIP/2.0 180'), 'To'))?.[1] as string;
+  send(aRequest('UPDATE', { toTag, seq: 2, branch: 'z9hG4bKup', body: sdp }));
+  const ok = await next('SIP/2.0 200');
+  expect([header(ok, 'CSeq'), ok.endsWith(sdp)]).toEqual(['2 UPDATE', true]);
+  expect(header(ok, 'Contact')).toContain('127.0.10.1');
+  send(aRequest('CANCEL', { branch: 'z9hG4bKINVITE1' }));
+  await next('SIP/2.0 487');
+  send(aRequest('ACK', { toTag, branch: 'z9hG4bKINVITE1' }));
+});

@@ -12,6 +12,7 @@ export const pbxFlow: Flow = { transport: 'udp', address: '192.0.2.10', port: 50
 /** An INVITE from the PBX that remembers how it was answered. */
 export class FakeInvite implements InviteTransaction {
   readonly request: SipRequest;
+  readonly early = new FakeDialog('early');
   readonly flow = pbxFlow;
   readonly receivedOn = '192.0.2.1:5060';
   readonly answers: Answer[] = [];
@@ -80,7 +81,7 @@ export class FakeLeg implements Leg {
   }
 
   ring(): void {
-    this.events.progress(response(180, 'Ringing', Headers.empty()), false);
+    this.events.progress(response(180, 'Ringing', Headers.empty()), false, undefined);
   }
 
   answer(): void {

@@ -1,5 +1,5 @@
 /** Dialogs and transactions as values: they remember what they were told, and answer when the test says so. */
-import type { AckContent, Dialog, DialogAnswer, DialogRequest } from '../../lib/ports/dialog.ts';
+import type { AckContent, Dialog, DialogAnswer, DialogRequest, EarlyDialog } from '../../lib/ports/dialog.ts';
 import type { Answer, InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { request, response, type SipRequest } from '../../lib/sip/message.ts';
@@ -119,6 +119,10 @@ export class FakeDialog implements Dialog {
 }
 
 export class RecordedTransaction implements InviteTransaction {
+  readonly early: EarlyDialog = {
+    request: () => Promise.reject(new Error('nobody speaks in this early dialog')),
+    onRequest: () => {},
+  };
   readonly request: SipRequest;
   readonly flow = { transport: 'udp', address: '192.0.2.9', port: 5060, engine: 'e' } as const;
   readonly receivedOn = '192.0.2.1:5060';

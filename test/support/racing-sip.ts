@@ -103,6 +103,7 @@ export class RacingInvite implements InviteTransaction {
   readonly finals: number[] = [];
   /** what was done that the port does not allow */
   readonly wrong: string[] = [];
+  readonly early: RacingDialog;
   dialog: RacingDialog | undefined;
   readonly #clock: Clock;
   readonly #gates: Gates;
@@ -116,6 +117,7 @@ export class RacingInvite implements InviteTransaction {
     this.flow = flow;
     this.#clock = clock;
     this.#gates = gates;
+    this.early = new RacingDialog('early', clock, gates);
   }
 
   /** The edge knows that the call is over. */
@@ -215,7 +217,7 @@ export class RacingLeg implements Leg {
         this.#rings = true;
         this.heard ||= !this.cancelled;
         if (this.cancelled) this.#stopTimer = this.#clock.after(timerMs, () => this.#fail(487, true));
-        return this.#events.progress(response(180, 'Ringing', Headers.empty()), false);
+        return this.#events.progress(response(180, 'Ringing', Headers.empty()), false, undefined);
       case 'answer':
         this.#stopTimer();
         this.ended = 200;

@@ -12,6 +12,7 @@ import type { Headers } from '../../../lib/sip/headers.ts';
 import { aorOf } from '../../../lib/sip/aor.ts';
 import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
 import { findParam, parseUri, type SipUri, unescape } from '../../../lib/sip/uri.ts';
+import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
 
 export type Classified =
   /** from the PBX for one phone, by the Contact we gave to the PBX; `bindingId` may name an instance (binding-set answersTo) */
@@ -36,7 +37,7 @@ export type Classified =
   | { readonly is: 'to-upstream'; readonly domain: Domain; readonly from: Aor | undefined }
   /** for the edge itself: no user part */
   | { readonly is: 'to-edge' }
-  | { readonly is: 'refused'; readonly status: 403 | 404 | 416; readonly why: string };
+  | { readonly is: 'refused'; readonly status: 403 | 404 | 416; readonly why: LabelValue<'refusals', 'reason'> };
 
 /** A domain with what classification needs to know of its PBX. Addresses may change while we run (DNS). */
 export interface KnownDomain {
@@ -61,7 +62,7 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   const { request, flow } = transaction;
   const { domains, contactKey, gruuKey, purrKey } = classifier;
   const uri = parseUri(request.uri);
-  if (uri === undefined) return { is: 'refused', status: 416, why: 'request-URI scheme' };
+  if (uri === undefined) return { is: 'refused', status: 416, why: 'uri-scheme' };
   const along = alongPath(transaction, classifier);
   if (along !== undefined) return along;
   const purr = purrIn(uri, request.headers);
@@ -71,10 +72,9 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
     (uri.user === undefined ? undefined : openContact(contactKey, unescape(uri.user)));
   if (opened !== undefined) {
     const known = domainOf(domains, hostOfAor(opened.aor));
-    if (known === undefined) return { is: 'refused', status: 404, why: 'domain no longer configured' };
+    if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
     // only the PBX has ever seen this Contact: from anywhere else it is stolen (PN-SEC-09)
-    if (!isFrom(known.trusted, flow.address))
-      return { is: 'refused', status: 403, why: 'not from the PBX of this domain' };
+    if (!isFrom(known.trusted, flow.address)) return { is: 'refused', status: 403, why: 'not-from-pbx' };
     return { is: 'to-device', domain: known.domain, ...opened };
   }
   if (uri.user === undefined) return { is: 'to-edge' };
@@ -85,7 +85,7 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
     const aor = aorOf(`sip:${uri.user}@${host}`);
     const gruu = aor === undefined ? undefined : readGruu(gruuKey, uri, aor);
-    if (gruu === 'unknown') return { is: 'refused', status: 404, why: 'GRUU nobody has given out' };
+    if (gruu === 'unknown') return { is: 'refused', status: 404, why: 'unknown-gruu' };
     if (aor !== undefined) {
       const trusted = isFrom(registrar.trusted, flow.address);
       return { is: 'to-user', domain: registrar.domain, aor: gruu?.aor ?? aor, trusted, gruu };
@@ -93,9 +93,8 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   }
   const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
-  if (home === undefined) return { is: 'refused', status: 404, why: 'no such domain here' };
-  if (home.isUpstream(flow.address, flow.port))
-    return { is: 'refused', status: 404, why: 'the PBX called a contact we do not know' };
+  if (home === undefined) return { is: 'refused', status: 404, why: 'no-such-domain' };
+  if (home.isUpstream(flow.address, flow.port)) return { is: 'refused', status: 404, why: 'unknown-contact' };
   return { is: 'to-upstream', domain: home.domain, from };
 }
 
@@ -107,10 +106,10 @@ function alongPath({ request, flow }: ServerTransaction, { domains, flowKey }: C
   if (opened === undefined) {
     const place = `${route.host}:${route.port ?? 5060}`;
     const ours = domains.some(({ domain }) => isPath(domain) && domain.edgeHost.split(';', 1)[0] === place);
-    return ours ? { is: 'refused', status: 403, why: 'a flow token that is not ours' } : undefined;
+    return ours ? { is: 'refused', status: 403, why: 'bad-flow-token' } : undefined;
   }
   const known = domainOf(domains, hostOfAor(opened.aor));
-  if (known === undefined) return { is: 'refused', status: 404, why: 'domain no longer configured' };
+  if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
   const trusted = isFrom(known.trusted, flow.address);
   return { is: 'along-path', domain: known.domain, ...opened, trusted };
 }

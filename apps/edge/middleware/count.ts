@@ -40,11 +40,12 @@ export function requestCounter(telemetry: Telemetry): (transaction: Incoming) =>
       return transaction.accept(answer);
     };
     if (!('onCancel' in transaction)) return { request, flow, receivedOn, respond, accept };
-    return {
+    const invite: InviteTransaction = {
       request,
       flow,
       receivedOn,
       respond,
+      early: transaction.early,
       accept,
       onCancel: (listener) => {
         transaction.onCancel((cancel) => {
@@ -53,5 +54,6 @@ export function requestCounter(telemetry: Telemetry): (transaction: Incoming) =>
         });
       },
     };
+    return invite;
   };
 }

@@ -19,9 +19,7 @@ export function followPath(
   const named = bindings.find((binding) => answersTo(binding, bindingId));
   if (!trusted) {
     const own = named?.flow.address === flow.address && named.flow.port === flow.port;
-    return own
-      ? { is: 'to-upstream', domain, from: aor }
-      : { is: 'refused', status: 403, why: 'a flow token from where it was not given' };
+    return own ? { is: 'to-upstream', domain, from: aor } : { is: 'refused', status: 403, why: 'foreign-flow-token' };
   }
   const uri = parseUri(request.uri);
   // the Contact may have changed since, and PBXs rewrite what they keep: the token decides unless another Contact fits better

@@ -6,6 +6,7 @@ import { parseMessage, type SipRequest, type SipResponse } from '../../sip/messa
 import { parseNameAddr, tagOf } from '../../sip/name-addr.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
 import type { Exchange } from './exchange.ts';
+import type { Reply } from './link.ts';
 import { localResponse } from './local-response.ts';
 import { Pracks } from './pracks.ts';
 
@@ -46,14 +47,12 @@ export class SrfDialog implements Dialog {
   }
 
   request(request: DialogRequest): Promise<DialogAnswer> {
-    const text = composeRequest(request.method, placeholder, request.headers, request.body);
-    if (text === undefined) return Promise.resolve({ response: localResponse(400), local: true });
     if (this.#over) return Promise.resolve({ response: localResponse(481), local: true });
     if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
     const moved = this.#wayOfItsOwn(request);
-    return new Promise((resolve) => {
-      if (moved === undefined) this.#send(request, text, resolve);
-      else this.#sendOutside(request, moved, resolve);
+    if (moved !== undefined) return new Promise((resolve) => this.#sendOutside(request, moved, resolve));
+    return askInDialog(this.#exchange, this.#id, request, (reply) => {
+      this.#lastSent = reply.text;
     });
   }
 
@@ -137,38 +136,61 @@ export class SrfDialog implements Dialog {
     if (request.method === 'BYE')
       this.#exchange.tell(`|${this.#id}`, composeRequest('BYE', placeholder, Headers.empty(), '') ?? '');
   }
+}
 
-  #send(request: DialogRequest, text: string, resolve: (answer: DialogAnswer) => void): void {
-    const pracks = new Pracks(this.#exchange);
-    let txn: string | undefined;
-    const cancel = (): void => {
-      const message = composeRequest('CANCEL', placeholder, request.cancelHeaders?.() ?? Headers.empty(), '');
-      if (txn !== undefined && message !== undefined) this.#exchange.tell(`${txn}|`, message);
-    };
-    const end = (answer: DialogAnswer): void => {
-      request.cancel?.removeEventListener('abort', cancel);
-      resolve(answer);
-    };
-    this.#exchange.request(`|${this.#id}`, text, {
-      sent: (id, reply) => {
-        txn = id;
-        this.#lastSent = reply.text;
-        if (request.method !== 'INVITE' || request.cancel === undefined) return;
-        if (request.cancel.aborted) cancel();
-        else request.cancel.addEventListener('abort', cancel, { once: true });
-      },
-      refused: (why) => {
-        const status = !this.#exchange.alive ? 503 : /unable to find dialog/i.test(why) ? 481 : 500;
-        end({ response: localResponse(status), local: true });
-      },
-      response: (response, local) => {
-        if (response.status < 200) pracks.take(response, this.#id);
-        else if (request.method === 'INVITE' && response.status < 300)
-          end({ response, local, ack: ackOnce(this.#exchange, this.#id, placeholder) });
-        else end({ response, local });
-      },
-    });
-  }
+/** Sends a request inside the dialog the engine knows by this id, confirmed or early. */
+export function askInDialog(
+  exchange: Exchange,
+  dialogId: string,
+  request: DialogRequest,
+  onSent: (reply: Reply) => void = () => {},
+): Promise<DialogAnswer> {
+  const text = composeRequest(request.method, placeholder, request.headers, request.body);
+  if (text === undefined) return Promise.resolve({ response: localResponse(400), local: true });
+  if (!exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
+  return new Promise((resolve) => send(exchange, dialogId, request, text, onSent, resolve));
+}
+
+function send(
+  exchange: Exchange,
+  dialogId: string,
+  request: DialogRequest,
+  text: string,
+  onSent: (reply: Reply) => void,
+  resolve: (answer: DialogAnswer) => void,
+): void {
+  const pracks = new Pracks(exchange);
+  let txn: string | undefined;
+  const cancel = (): void => {
+    const message = composeRequest('CANCEL', placeholder, request.cancelHeaders?.() ?? Headers.empty(), '');
+    if (txn !== undefined && message !== undefined) exchange.tell(`${txn}|`, message);
+  };
+  const end = (answer: DialogAnswer): void => {
+    request.cancel?.removeEventListener('abort', cancel);
+    resolve(answer);
+  };
+  exchange.request(`|${dialogId}`, text, {
+    sent: (id, reply) => {
+      txn = id;
+      onSent(reply);
+      if (request.method !== 'INVITE' || request.cancel === undefined) return;
+      if (request.cancel.aborted) cancel();
+      else request.cancel.addEventListener('abort', cancel, { once: true });
+    },
+    refused: (why) => {
+      const status = !exchange.alive ? 503 : /unable to find dialog/i.test(why) ? 481 : 500;
+      end({ response: localResponse(status), local: true });
+    },
+    response: (response, local) => {
+      if (response.status < 200) {
+        const provisional = pracks.take(response, dialogId);
+        if (response.status > 100 && provisional !== 'repeated')
+          request.progress?.(response, provisional === 'reliable');
+      } else if (request.method === 'INVITE' && response.status < 300)
+        end({ response, local, ack: ackOnce(exchange, dialogId, placeholder) });
+      else end({ response, local });
+    },
+  });
 }
 
 /** What a request inside a dialog needs to name it (RFC 3261 12.2.1.1). No route set: phones stand next to the edge. */

@@ -305,7 +305,7 @@ export class Exchange {
     } else if (!this.#isEarlyNotify(tokens, txn, message)) {
       const parties = this.#early.get(dialogId);
       if (parties === undefined) this.#refuse(txn, 481);
-      else this.#requestInEarlyDialog(txn, message, parties);
+      else this.#requestInEarlyDialog(tokens, message, parties);
     }
   }
 
@@ -334,12 +334,19 @@ export class Exchange {
     for (const party of [...(parties ?? [])]) party.acknowledged(prack);
   }
 
-  /** No use-case speaks inside a dialog that is not answered yet: an UPDATE without an offer is harmless, the rest may come again. */
-  #requestInEarlyDialog(txn: string, message: SipRequest, parties: ReadonlySet<EarlyParty>): void {
+  /** Where no use-case listens, an UPDATE without an offer is harmless and the rest may come again. */
+  #requestInEarlyDialog(tokens: readonly string[], message: SipRequest, parties: ReadonlySet<EarlyParty>): void {
+    const txn = tokens[8] ?? '';
     if (message.method === 'BYE') {
       this.#refuse(txn, 200);
       for (const party of [...parties]) party.hungUp(message);
-    } else if (message.method === 'UPDATE' && message.body === '') this.#refuse(txn, 200);
+      return;
+    }
+    if (message.method !== 'INVITE') {
+      const transaction = this.#transaction(tokens, txn, message, undefined);
+      for (const party of parties) if (party.requested(tokens[9] ?? '', transaction)) return;
+    }
+    if (message.method === 'UPDATE' && message.body === '') this.#refuse(txn, 200);
     else this.#refuse(txn, 500, Headers.of([['Retry-After', '5']]));
   }
 
@@ -356,6 +363,8 @@ export interface EarlyParty {
   acknowledged(prack: SipRequest): void;
   /** a BYE of the peer */
   hungUp(bye: SipRequest): void;
+  /** any other request of the peer; false when nobody wants it */
+  requested(dialogId: string, transaction: ServerTransaction): boolean;
 }
 
 function isSafeId(value: string | undefined): boolean {

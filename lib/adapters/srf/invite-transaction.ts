@@ -1,16 +1,17 @@
 /**
  * An INVITE from the network (RFC 3261 17.2.1), outside or inside a dialog. The engine has sent the 100 already; a held one
  * is lifted over the engine's time limit by the exchange's sweep. A caller that insists on reliable provisionals (Require:
- * 100rel) gets them one after the other, and a 2xx only after its PRACK (RFC 3262 3).
+ * 100rel), or is to have one, gets them one after the other, and a 2xx only after its PRACK (RFC 3262 3).
  */
 import type { Dialog } from '../../ports/dialog.ts';
-import type { Answer, InviteTransaction } from '../../ports/server-transaction.ts';
+import type { Answer, InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
 import type { Flow } from '../../sip/flow.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest } from '../../sip/message.ts';
 import { parseMessage } from '../../sip/message.ts';
 import { tagOf } from '../../sip/name-addr.ts';
 import { SrfDialog, targetIn } from './dialog.ts';
+import { SrfEarlyDialog } from './early-dialog.ts';
 import type { EarlyParty, Exchange } from './exchange.ts';
 import type { Reply } from './link.ts';
 import { responsePayload } from './server-transaction.ts';
@@ -23,6 +24,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   readonly request: SipRequest;
   readonly flow: Flow;
   readonly receivedOn: string | undefined;
+  readonly early: SrfEarlyDialog;
   /** when it came, by our clock */
   readonly since: number;
   readonly #exchange: Exchange;
@@ -45,6 +47,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     dialog: SrfDialog | undefined,
   ) {
     this.#exchange = exchange;
+    this.early = new SrfEarlyDialog(exchange);
     this.txn = txn;
     this.request = request;
     this.flow = flow;
@@ -59,7 +62,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     if (answer.status >= 300) return this.#refuse(answer);
     if (answer.status >= 200) return this.accept(answer).then((dialog) => (dialog === undefined ? 'gone' : 'sent'));
     const reliable =
-      answer.status > 100 && this.request.headers.list('require').some((tag) => tag.toLowerCase() === '100rel');
+      answer.status > 100 && (this.#names('require') || (answer.reliable === true && this.#names('supported')));
     return new Promise((resolve) => {
       this.#inTurn(() => {
         if (this.#at !== 'open' || !this.#exchange.alive) resolve('gone');
@@ -99,6 +102,10 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     this.#giveUp(487, bye);
   }
 
+  requested(_dialogId: string, transaction: ServerTransaction): boolean {
+    return this.early.requested(transaction);
+  }
+
   acknowledged(): void {
     const waiting = this.#unacknowledged;
     if (waiting === undefined) return;
@@ -114,6 +121,10 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), (reply) => {
       if (!reply.ok) this.#gone();
     });
+  }
+
+  #names(header: 'require' | 'supported'): boolean {
+    return this.request.headers.list(header).some((tag) => tag.toLowerCase() === '100rel');
   }
 
   /** The line ended, so the engine gives the caller no answer of ours any more. */
@@ -183,6 +194,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   #becameEarly(dialogId: string): void {
     if (dialogId === '' || this.#earlyId !== undefined || this.#at !== 'open') return;
     this.#earlyId = dialogId;
+    this.early.begin(dialogId);
     this.#exchange.enterEarly(dialogId, this);
   }
 
@@ -194,6 +206,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
 
   #close(at: 'final' | 'cancelled'): void {
     this.#at = at;
+    this.early.end();
     this.#exchange.leaveInvite(this);
     if (this.#earlyId !== undefined) this.#exchange.leaveEarly(this.#earlyId, this);
     const waiting = this.#unacknowledged;

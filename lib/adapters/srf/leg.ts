@@ -1,10 +1,12 @@
 /** INVITEs of ours (RFC 3261 17.1.1). The next hop says where one goes, whatever its request-URI (see SrfServerTransaction on REGISTER). */
+import type { ServerTransaction } from '../../ports/server-transaction.ts';
 import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest, SipResponse } from '../../sip/message.ts';
 import { parseMessage } from '../../sip/message.ts';
 import { composeRequest, fitsMetaLine } from './compose.ts';
 import { ackOnce, dialogOf, placeholder } from './dialog.ts';
+import { SrfEarlyDialog } from './early-dialog.ts';
 import type { EarlyParty, Exchange, Outgoing } from './exchange.ts';
 import { localResponse } from './local-response.ts';
 import type { Reply } from './link.ts';
@@ -31,7 +33,8 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
   readonly #events: LegEvents;
   readonly #pracks: Pracks | undefined;
   #txn: string | undefined;
-  #earlyId: string | undefined;
+  /** by the engine's name for it; one for each who rings */
+  readonly #early = new Map<string, SrfEarlyDialog>();
   #over = false;
   #cancelled: { readonly reason: string | undefined } | undefined;
   #stopGuard: (() => void) | undefined;
@@ -68,13 +71,14 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
     if (response.status >= 300) this.#fail(response, local);
     else if (response.status >= 200) this.#answered(response, dialogId);
     else {
-      if (dialogId !== '' && this.#earlyId === undefined && response.status > 100) {
-        this.#earlyId = dialogId;
-        this.#exchange?.enterEarly(dialogId, this);
-      }
+      const early = response.status > 100 && dialogId !== '' ? this.#earlyDialog(dialogId) : undefined;
       const provisional = this.#pracks?.take(response, dialogId) ?? 'plain';
-      if (provisional !== 'repeated') this.#events.progress(response, provisional === 'reliable');
+      if (provisional !== 'repeated') this.#events.progress(response, provisional === 'reliable', early);
     }
+  }
+
+  requested(dialogId: string, transaction: ServerTransaction): boolean {
+    return this.#early.get(dialogId)?.requested(transaction) === true;
   }
 
   /** A PRACK towards an INVITE of ours makes no sense; it has been answered. */
@@ -103,7 +107,21 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
   #end(): void {
     this.#over = true;
     this.#stopGuard?.();
-    if (this.#earlyId !== undefined) this.#exchange?.leaveEarly(this.#earlyId, this);
+    for (const [id, early] of this.#early) {
+      early.end();
+      this.#exchange?.leaveEarly(id, this);
+    }
+    this.#early.clear();
+  }
+
+  #earlyDialog(id: string): SrfEarlyDialog {
+    let early = this.#early.get(id);
+    if (early !== undefined) return early;
+    const exchange = this.#exchange as Exchange;
+    early = new SrfEarlyDialog(exchange, id);
+    this.#early.set(id, early);
+    exchange.enterEarly(id, this);
+    return early;
   }
 
   #sendCancel(): void {

@@ -56,9 +56,10 @@ export class FrameReader {
         length = length * 10 + code - 48;
         if (length > this.maxBytes) throw new BadFrame(`a frame is longer than ${this.maxBytes} octets`);
         code = octets[++digit];
+        // zeros in front, so many that they would keep us reading
+        if (digit - at > longestLength) throw new BadFrame('a frame length is too long');
       }
       if (code === undefined) {
-        if (digit - at > 12) throw new BadFrame('a frame length is too long');
         this.#wanted = octets.length - at + 1;
         return undefined;
       }
@@ -90,6 +91,8 @@ export class FrameReader {
 }
 
 const empty = Buffer.alloc(0);
+/** digits; the app's reader (adapters/srf/frames.ts) takes no more either */
+const longestLength = 9;
 const crumb = 1024;
 const crumbsKept = 64;
 

@@ -10,9 +10,15 @@ import { flat } from '../ids.ts';
 import type { ServerTransaction } from '../transaction/server-transaction.ts';
 import type { Flow } from '../transport/flow.ts';
 import type { PendingAck } from './pending-ack.ts';
+import type { ReliableProvisionals } from './reliable-provisionals.ts';
+import type { SessionClock } from './session-clock.ts';
 
 export interface DialogStart {
   readonly id: string;
+  /** the method that began it */
+  readonly begunBy: 'INVITE' | 'SUBSCRIBE';
+  /** our request began it, so the Call-ID is ours (RFC 3261 14.1) */
+  readonly ours: boolean;
   readonly callId: string;
   readonly owner: AppLink;
   /** From or To value of our side, tag included */
@@ -33,8 +39,10 @@ export interface DialogStart {
 }
 
 export class Dialog {
-  /** changed once, by Dialogs, when another dialog has it */
+  /** changed by Dialogs only, when another dialog has it */
   id: string;
+  readonly begunBy: 'INVITE' | 'SUBSCRIBE';
+  readonly ours: boolean;
   readonly callId: string;
   readonly owner: AppLink;
   readonly local: string;
@@ -52,24 +60,40 @@ export class Dialog {
   /** false until the 2xx */
   confirmed = false;
   over = false;
-  /** the INVITE that began it, until it is answered */
+  /** the peer's INVITE that waits for its final answer, the first one or a later one */
   invite: ServerTransaction | undefined;
+  /** reliable provisionals of the peer's last INVITE; outlives the INVITE, because a PRACK may come after a 2xx */
+  reliable: ReliableProvisionals | undefined;
   /** our 2xx that waits for its ACK */
   pendingAck: PendingAck | undefined;
-  /** CSeq number of our INVITE whose 2xx came; the ACK for it, once the app has sent one */
+  /** INVITEs of ours inside this dialog that wait for their final answer */
+  asking = 0;
+  /** one of them is a refresh of the engine's own */
+  refreshing = false;
+  /** app's INVITEs that wait until one of the engine's own is answered */
+  readonly waiting: (() => void)[] = [];
+  /** RSeq of the peer's reliable provisional taken last, and of which INVITE of ours */
+  taken: { readonly seq: number; readonly rseq: number } | undefined;
+  /** CSeq number of our INVITE whose 2xx came; the ACK for it, once it was sent */
   invited = 0;
-  ack: { readonly seq: number; readonly text: string } | undefined;
+  ack: { readonly seq: number; readonly text: string; readonly flow: Flow } | undefined;
   /** the CANCEL lost its race: end the dialog as soon as the app's ACK is out */
   byeAfterAck = false;
-  /** begun by SUBSCRIBE: it ends with the subscription */
-  subscription = false;
   /** requests of the peer the app has not answered */
   readonly open = new Set<ServerTransaction>();
-  /** ends the dialog when the peer does not refresh the session (RFC 4028) */
-  sessionExpiry: { stop(): void } | undefined;
+  /** session timer (RFC 4028) */
+  session: SessionClock | undefined;
+  /** our session description as the peer knows it, kept while a session timer may need it */
+  localSdp = '';
+  /** the peer's Allow names UPDATE */
+  takesUpdate = false;
+  /** ends the dialog of a subscription nobody renews */
+  subscriptionEnd: { stop(): void } | undefined;
 
   constructor(start: DialogStart) {
     this.id = flat(start.id);
+    this.begunBy = start.begunBy;
+    this.ours = start.ours;
     this.callId = flat(start.callId);
     this.owner = start.owner;
     this.local = flat(start.local);
@@ -83,6 +107,15 @@ export class Dialog {
     this.flow = start.flow;
     this.alongFlow = start.alongFlow;
     this.behindNat = start.behindNat;
+  }
+
+  /** An INVITE of ours waits for its final answer: one inside the dialog, or the one that begins it. */
+  get weInvite(): boolean {
+    return this.asking > 0 || (this.ours && this.begunBy === 'INVITE' && !this.confirmed);
+  }
+
+  get theyInvite(): boolean {
+    return this.invite?.state === 'proceeding';
   }
 
   get routeLines(): string {

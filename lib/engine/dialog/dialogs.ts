@@ -38,13 +38,27 @@ export class Dialogs {
     const standing = this.#byId.get(dialog.id);
     if (standing === dialog) return true;
     if (standing !== undefined || (!ours && this.#claimed.has(dialog.id))) {
-      dialog.id = `${dialog.id};to-tag=${dialog.localTag}`;
+      // the same two tags name a dialog that has both its ends here
+      dialog.id = ours ? `${dialog.id};fork=${dialog.remoteTag}` : `${dialog.id};to-tag=${dialog.localTag}`;
       if (this.#byId.has(dialog.id)) return false;
       this.#odd.set(spoken(dialog.callId, dialog.localTag, dialog.remoteTag), dialog);
     }
     this.#byId.set(dialog.id, dialog);
     this.#counters.dialogs = this.#byId.size;
     return true;
+  }
+
+  /** Of several dialogs that one INVITE of ours began the one that is answered gets the usual name, which apps count on. */
+  giveUsualId(dialog: Dialog, usual: string, forks: readonly Dialog[]): void {
+    const standing = this.#byId.get(usual);
+    if (standing === undefined || standing === dialog || !forks.includes(standing)) return;
+    const odd = dialog.id;
+    this.#odd.delete(spoken(dialog.callId, dialog.localTag, dialog.remoteTag));
+    this.#odd.set(spoken(standing.callId, standing.localTag, standing.remoteTag), standing);
+    this.#byId.set(usual, dialog);
+    this.#byId.set(odd, standing);
+    standing.id = odd;
+    dialog.id = usual;
   }
 
   /** The dialog a request of the peer belongs to; we may have begun it or they. */
@@ -61,7 +75,9 @@ export class Dialogs {
     if (dialog.over) return;
     dialog.over = true;
     dialog.pendingAck?.stop();
-    dialog.sessionExpiry?.stop();
+    dialog.reliable?.stop();
+    dialog.session?.stop();
+    dialog.subscriptionEnd?.stop();
     if (this.#byId.get(dialog.id) === dialog) this.#byId.delete(dialog.id);
     const said = spoken(dialog.callId, dialog.localTag, dialog.remoteTag);
     if (this.#odd.get(said) === dialog) this.#odd.delete(said);

@@ -32,8 +32,8 @@ export class PendingAck implements TimerOwner<'copy' | 'give-up'> {
     this.#timers = timers;
     this.#onGiveUp = onGiveUp;
     this.#interval = timers.t1Ms;
-    // over a connection the copies would only repeat what has surely arrived
-    if (!answer.flow.listener.reliable) this.#copy = wheel.schedule(this.#interval, this, 'copy');
+    // over a connection as well: a proxy further on may have lost it (RFC 3261 13.3.1.4)
+    this.#copy = wheel.schedule(this.#interval, this, 'copy');
     this.#giveUp = wheel.schedule(64 * timers.t1Ms, this, 'give-up');
   }
 

@@ -78,6 +78,19 @@ export function adoptAnswer(dialog: Dialog, response: Response, sent: Sent): voi
   if (sent.parts.method === 'INVITE') dialog.invited = sent.parts.seq;
 }
 
+/**
+ * Target and way after a target refresh of the peer that we accept (RFC 3261 12.2.2, 14.2; RFC 6141 4.5: a refused one changes
+ * nothing). A peer whose Contact is not where it is, is reached the way it reached us. `forSize`: it came over TCP for its size alone.
+ */
+export function refreshTarget(dialog: Dialog, target: string, flow: Flow, forSize: boolean): void {
+  if (target === '') return;
+  dialog.target = target;
+  if (forSize) return;
+  dialog.behindNat = dialog.routes.length === 0 && !pointsAlong(target, flow);
+  dialog.alongFlow = flow.listener.reliable || dialog.behindNat;
+  if (dialog.alongFlow) dialog.flow = flow;
+}
+
 function bareUri(route: string): string | undefined {
   return /<([^>]+)>/.exec(route)?.[1];
 }

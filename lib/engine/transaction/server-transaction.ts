@@ -74,8 +74,8 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
   dialog: Dialog | undefined;
   /** what an answer needs from the request besides the usual; see the UAS side */
   memo: RequestMemo | undefined;
-  /** reliable 1xx that waits for its PRACK */
-  reliable: { readonly rseq: number; acknowledge(rseq: number, cseq: number): boolean; stop(): void } | undefined;
+  /** reliable 1xx that wait for their PRACK */
+  reliable: { stop(): void } | undefined;
   #last: string | undefined;
   readonly #host: ServerHost;
   #interval = 0;
@@ -149,10 +149,11 @@ export class ServerTransaction implements TimerOwner<ServerTimer>, ResponseParts
       : wheel.schedule(64 * timers.t1Ms, this, 'park');
   }
 
-  /** Waits for the app, but not for ever. */
+  /** Waits for the app, but not for ever: after `ms` it is forgotten without a word, a re-INVITE is refused a good deal later. */
   park(ms: number): void {
     const { wheel, timers } = this.#host;
-    this.#timer = wheel.schedule(ms, this, 'park');
+    const isReInvite = this.method === 'INVITE' && this.#hadToTag;
+    this.#timer = isReInvite ? wheel.schedule(longestRingMs, this, 'held') : wheel.schedule(ms, this, 'park');
     if (this.method !== 'INVITE') this.#copies = wheel.schedule(untilSlow(timers), this, 'slow');
   }
 
@@ -252,11 +253,15 @@ function untilSlow({ t1Ms, t2Ms }: Timers): number {
 
 /** What the UAS side needs again when the app answers. */
 export interface RequestMemo {
-  /** Contact URI of an INVITE or SUBSCRIBE, for the dialog */
+  /** Contact URI of a request that begins a dialog or refreshes its target, '' when it has none */
   readonly target: string;
   readonly routes: readonly string[];
   /** the peer takes reliable 1xx (RFC 3262) */
   readonly takesReliable: boolean;
+  /** its Allow names UPDATE */
+  readonly takesUpdate: boolean;
+  /** it came over TCP for its size alone; its sender is still on UDP */
+  readonly forSize: boolean;
   /** user@host a REGISTER or SUBSCRIBE binds, '' for others */
   readonly binding: string;
 }

@@ -11,8 +11,10 @@ export type FrameEvent =
   | { readonly is: 'broken'; readonly head: string };
 
 /** Head of a SIP message begins with a method or SIP/2.0; enough of the line to say no to anything else early. */
-const startLine = /^(?:SIP\/2\.0 [1-6]\d\d|[A-Za-z0-9\-.!%*_+`'~]+ [^\r\n]+ SIP\/\d+\.\d+[ \t]*)(?=[ \r]|$)/i;
+const startLine = /^(?:SIP\/2\.0 [1-6]\d\d|[A-Za-z0-9\-.!%*_+`'~]+ [^\r\n]+ SIP\/\d+\.\d+[ \t]*)(?: [^\r\n]*)?$/i;
 const startOfLine = /^[A-Za-z0-9\-.!%*_+`'~/]*(?: [^\r\n]*)?\r?$/;
+/** octets of a line without an end that are looked at */
+const enoughOfLine = 128;
 const contentLength = /\r\n(?:content-length|l)[ \t]*:[ \t]*([^\r\n]*(?:\r\n[ \t]+[^\r\n]*)*)/gi;
 
 export class StreamFraming {
@@ -56,15 +58,19 @@ export class StreamFraming {
     if (this.#held === '') return undefined;
     if (this.#held.charCodeAt(0) === 13 || this.#held.charCodeAt(0) === 10) return this.#keepAlive();
     const endOfHead = this.#held.indexOf('\r\n\r\n', Math.max(0, this.#searched - 3));
+    const before = this.#searched;
     this.#searched = this.#held.length;
     if (!this.#lineSeen) {
       const line = this.#held.indexOf('\r\n');
       if (line >= 0) {
         if (!startLine.test(this.#held.slice(0, line))) return { is: 'broken', head: '' };
         this.#lineSeen = true;
-      } else if (!startOfLine.test(this.#held.slice(0, 128))) return { is: 'broken', head: '' };
+      } else if (before < enoughOfLine && !startOfLine.test(this.#held.slice(0, enoughOfLine)))
+        return { is: 'broken', head: '' };
     }
-    if (endOfHead < 0) return this.#held.length > this.#maxBytes ? { is: 'broken', head: '' } : undefined;
+    // a head that is too long is broken whether its end has come in the same chunk or not
+    if (endOfHead < 0 || endOfHead + 4 > this.#maxBytes)
+      return this.#held.length > this.#maxBytes ? { is: 'broken', head: '' } : undefined;
     const head = this.#held.slice(0, endOfHead + 4);
     const length = lengthIn(head);
     if (length === undefined || head.length + length > this.#maxBytes) return { is: 'broken', head };

@@ -130,13 +130,13 @@ describe('checks before any work', () => {
     screen(arrived('sip:a@example.com', '192.0.2.10', { headers, method }));
 
   it('[PN-PROXY-26] refuses a request whose hops are used up', () => {
-    expect(answer([['Max-Forwards', '0']])?.status).toBe(483);
+    expect(answer([['Max-Forwards', '0']])?.answer.status).toBe(483);
     expect(answer([['Max-Forwards', '0']], 'OPTIONS')).toBeUndefined();
     expect(answer([['Max-Forwards', '1']])).toBeUndefined();
   });
 
   it('[EDGE-PRX-01] refuses a request-URI that is none, or not ours to read', () => {
-    const status = (uri: string) => screen(arrived(uri, '192.0.2.10', { method: 'REGISTER' }))?.status;
+    const status = (uri: string) => screen(arrived(uri, '192.0.2.10', { method: 'REGISTER' }))?.answer.status;
     expect(status('sip:2001:db8::10')).toBe(400);
     expect(status('sip:user@example.com?Route=%3Csip:example.com%3E')).toBe(400);
     expect(status('soap.beep://192.0.2.103:3002')).toBe(416);
@@ -146,7 +146,8 @@ describe('checks before any work', () => {
   it('refuses a From that reads as two addresses', () => {
     const from = (value: string) => {
       const { request, ...rest } = arrived('sip:a@example.com', '192.0.2.10');
-      return screen({ ...rest, request: { ...request, headers: request.headers.copy().set('From', value) } })?.status;
+      return screen({ ...rest, request: { ...request, headers: request.headers.copy().set('From', value) } })?.answer
+        .status;
     };
     expect(from('Bell, Alexander <sip:a.g.bell@example.com>;tag=43')).toBe(400);
     expect(from('"Bell, Alexander" <sip:a.g.bell@example.com>;tag=43')).toBeUndefined();
@@ -159,8 +160,8 @@ describe('checks before any work', () => {
       ['Require', 'bar'],
     ];
     const refused = screenAsRegistrar(arrived('sip:example.com', '192.0.2.10', { headers, method: 'REGISTER' }));
-    expect([refused?.status, refused?.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
-    expect(answer([['Proxy-Require', 'foo']])?.status).toBe(420);
+    expect([refused?.answer.status, refused?.answer.headers?.get('Unsupported')]).toEqual([420, 'foo, bar']);
+    expect(answer([['Proxy-Require', 'foo']])?.answer.status).toBe(420);
     // what the other end must understand is not for us to refuse
     expect(answer([['Require', 'foo']])).toBeUndefined();
   });

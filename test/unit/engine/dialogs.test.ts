@@ -10,7 +10,7 @@ const nothing = { owner: {}, flow: {} } as unknown as Pick<DialogStart, 'owner' 
 
 function aDialog(side: 'called' | 'calling', other: string): Dialog {
   const [localTag, remoteTag] = side === 'called' ? [other, tag] : [tag, other];
-  const facts = {
+  const facts: Omit<DialogStart, 'id' | 'callId' | 'owner' | 'flow' | 'localTag' | 'remoteTag'> = {
     local: '',
     remote: '',
     localSeq: 1,
@@ -19,6 +19,8 @@ function aDialog(side: 'called' | 'calling', other: string): Dialog {
     routes: [],
     alongFlow: true,
     behindNat: false,
+    begunBy: 'INVITE',
+    ours: side === 'calling',
   };
   return new Dialog({ ...nothing, ...facts, id: dialogId(callId, tag), callId, localTag, remoteTag });
 }

@@ -53,6 +53,13 @@ const outcome = (change: Partial<typeof base>, body = ''): string => {
 };
 
 describe('reading', () => {
+  test.each(['branch=z9hG4bKa\r;received=', 'branch=z9hG4bKa;received=\x01', 'branch=z9hG4bKa;received=\n;rport'])(
+    'a control in the part of a Via that we write anew is refused as well: %j',
+    (params) => {
+      expect(outcome({ via: `Via: SIP/2.0/UDP 10.0.0.1:5070;${params}` })).toBe('400');
+    },
+  );
+
   test('a request keeps its text; only the source is written into the top Via', () => {
     const found = read(aMessage(), flow, 256) as Request;
     expect(found.is).toBe('request');

@@ -52,3 +52,18 @@ describe('an address-of-record', () => {
     );
   });
 });
+
+test('a URI is the same as itself, also with a parameter written twice', () => {
+  const uri = parseUri('sip:a@h;tag=1;tag=2')!;
+  expect(sameUri(uri, uri)).toBe(true);
+  expect(sameUri(uri, parseUri('sip:a@h;tag=2')!)).toBe(false);
+});
+
+test('two URIs with thousands of parameters are compared in the time of their length', () => {
+  const many = (count: number): string => Array.from({ length: count }, (_, at) => `;p${at}=x`).join('');
+  const [one, other] = [parseUri(`sip:a@h${many(10_000)}`)!, parseUri(`sip:a@h;first${many(10_000)}`)!];
+  const from = performance.now();
+  expect(sameUri(one, other)).toBe(true);
+  // the product of the lengths is a hundred million comparisons
+  expect(performance.now() - from).toBeLessThan(500);
+});

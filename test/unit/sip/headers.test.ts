@@ -81,3 +81,9 @@ describe('splitting', () => {
     );
   });
 });
+
+test('a value of nothing but blanks holds no values', () => {
+  expect(splitAtCommas('')).toEqual([]);
+  expect(splitAtCommas(' \t')).toEqual([]);
+  expect(splitAtCommas(' , ')).toEqual([]);
+});

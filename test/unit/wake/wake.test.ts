@@ -282,7 +282,7 @@ describe('an INVITE for a phone', () => {
     await settled();
     const leg = edge.legs.started[0];
     const type: readonly (readonly [string, string])[] = [['Content-Type', 'application/sdp']];
-    leg?.events.progress(response(183, 'Session Progress', Headers.of(type), 'v=0 answer'), true);
+    leg?.events.progress(response(183, 'Session Progress', Headers.of(type), 'v=0 answer'), true, undefined);
     leg?.events.answered(response(200, 'OK', Headers.empty()), leg.dialog, () => {});
     await settled();
     const final = invite.answers.at(-1);

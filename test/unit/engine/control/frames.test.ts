@@ -35,6 +35,17 @@ describe('control frames', () => {
     expect(readAll(new FrameReader(100), [Buffer.from('0#3#abc0#')])).toEqual(['abc']);
   });
 
+  test('zeros in front of a length are refused however the stream is cut', () => {
+    const stream = `${'0'.repeat(20)}3#abc`;
+    for (const chunks of [[stream], stream.split('')])
+      expect(() =>
+        readAll(
+          new FrameReader(100),
+          chunks.map((chunk) => Buffer.from(chunk)),
+        ),
+      ).toThrow(BadFrame);
+  });
+
   test.each(['x#abc', '#abc', '12a#abc', '101#', ' 3#abc'])('`%s` is refused', (text) => {
     expect(() => readAll(new FrameReader(100), [Buffer.from(text)])).toThrow(BadFrame);
   });

@@ -264,6 +264,7 @@ function runServer(method: string, reliable: boolean, events: readonly ServerEve
     callId: 'c',
     cseq: { number: 1, method },
     text: '',
+    headBytes: 0,
     uri: 'sip:c@d',
   } satisfies Request;
   const transaction = new ServerTransaction(request, 'key', host);

@@ -84,3 +84,17 @@ describe('[EDGE-TRN-06] [EDGE-TRN-07] framing of a stream', () => {
     );
   });
 });
+
+describe('[EDGE-TRN-06] what cannot be framed is told at the same place however it was cut', () => {
+  const octetByOctet = (text: string, max?: number): FrameEvent[] => feed(text.split(''), max);
+
+  test.each([
+    ['a CR within a request line', 'INFO sip:a SIP/2.0\r6Via: x\r\nl: 0\r\n\r\n'],
+    ['a CR within a status line', 'SIP/2.0 200 OK\r-Length: 0\r\n\r\n'],
+    ['a long line that is none', `${'{'.repeat(200)}`],
+    ['a head longer than a message may be', `OPTIONS sip:a SIP/2.0\r\nl: 0\r\nX: ${'y'.repeat(600)}\r\n\r\n`],
+  ])('%s', (_, text) => {
+    expect(octetByOctet(text, 500)).toEqual([{ is: 'broken', head: '' }]);
+    expect(feed([text], 500)).toEqual([{ is: 'broken', head: '' }]);
+  });
+});
