@@ -76,6 +76,8 @@ export class Phone {
   sealed: string | undefined;
   /** counts of the world at which its last REGISTER was accepted; undefined: it is not registered */
   registeredAt: number | undefined;
+  /** ms since the epoch: the end of its binding, counted from its REGISTER at the earliest */
+  until = 0;
 
   constructor(index: number, plan: PhonePlan) {
     this.plan = plan;
@@ -200,6 +202,7 @@ export class RacingEdges {
       );
       this.#pbxSays.set(`${phone.name} ${phone.cseq}`, how.pbx);
       this.#registers++;
+      const until = this.clock.now() + expires * 1000;
       const transaction = new RacingRequest(asked, from, ({ status, headers = Headers.empty() }) => {
         this.#registersAnswered++;
         if (status === 401) {
@@ -209,7 +212,10 @@ export class RacingEdges {
           });
           if (answer === undefined) this.wrong.push('a challenge that nobody can answer');
           else if (credentials.length === 0) send([answer]);
-        } else if (status === 200) phone.registeredAt = how.leaves ? undefined : ++this.#count;
+        } else if (status === 200) {
+          phone.registeredAt = how.leaves ? undefined : ++this.#count;
+          phone.until = until;
+        }
         if (transaction.finals.length > 1) this.wrong.push('a REGISTER answered twice');
       });
       void route(transaction, this.#node(node).deps);
@@ -286,6 +292,8 @@ export class RacingEdges {
         const { registeredAt } = phone;
         if (phone.aor !== call.aor || (call.phone ?? phone) !== phone) continue;
         if (registeredAt === undefined || registeredAt < call.arrivedAt) continue;
+        // a store that took longer than a binding lasts
+        if (phone.until <= this.clock.now()) continue;
         const called = call.legs.some((one) => one.phone === phone);
         const pushed = call.pushes.some((one) => one.phone === phone && one.at > registeredAt);
         if (!called && !pushed) this.wrong.push(`${phone.name} has registered and does not get ${call.id}`);
