@@ -263,11 +263,11 @@ export class Devices {
       }
       case 'refresh-accepted':
       case 'gap':
-        // after a gap whatever is fresher than what we know counts as heard
+        // after a gap every registration that we do not know counts as heard
         for (const binding of await this.#lookUntilFound()) {
           const isNews =
             news.is === 'gap'
-              ? binding.registeredAt > (this.#bindings.get(binding.id)?.registeredAt ?? 0)
+              ? !isSameRegistration(binding, this.#bindings.get(binding.id))
               : binding.id === news.bindingId;
           if (isNews) this.#refreshed(binding);
         }
@@ -307,6 +307,11 @@ export class Devices {
     );
     return false;
   }
+}
+
+/** By the phone's own count: its node's clock may be behind that of the node it registered at before. */
+function isSameRegistration(one: Binding, other: Binding | undefined): boolean {
+  return one.callId === other?.callId && one.cseq === other.cseq && one.registeredAt === other.registeredAt;
 }
 
 function withoutPush(binding: Binding): Binding {

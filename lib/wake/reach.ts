@@ -14,9 +14,9 @@ export interface ReachPolicy {
  */
 export function isWorthTrying(binding: Binding, arrivedAt: number, policy: ReachPolicy, now: number): boolean {
   if (binding.push === undefined) return true;
-  if (binding.flow.engine !== policy.engineId()) return false;
-  // it has registered between the INVITE's arrival and our look: that is the refresh we would wait for
+  // it has registered between the INVITE's arrival and our look, here or at another node: that is the refresh we would wait for
   if (binding.registeredAt >= arrivedAt) return true;
+  if (binding.flow.engine !== policy.engineId()) return false;
   if (binding.flow.transport !== 'udp') return true;
   return now - binding.registeredAt < policy.udpAwakeMs;
 }

@@ -40,6 +40,15 @@ export function agendaContract(name: string, open: () => Promise<AgendaUnderTest
         expect(names(await another.claim(5000, 9000, 10))).toEqual(['once']);
       });
 
+      it('gives out a task once that was put several times, for the same time too', async () => {
+        const { agenda, another } = under;
+        for (const at of [1000, 1200, 1000]) await agenda.put('again', at);
+        await another.put('again', 1000);
+        const claimed = [...(await agenda.claim(1500, 5000, 10)), ...(await another.claim(1500, 5000, 10))];
+        expect(names(claimed)).toEqual(['again']);
+        expect(names(await agenda.claim(5000, 9000, 10))).toEqual(['again']);
+      });
+
       it('ends a task or sets its next time', async () => {
         const { agenda } = under;
         await agenda.put('ends', 1);

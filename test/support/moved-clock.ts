@@ -26,6 +26,11 @@ export class MovedClock implements Clock {
     return this.#tasks.length;
   }
 
+  /** When the next task falls due, ms since the epoch. */
+  get next(): number | undefined {
+    return this.#tasks.length === 0 ? undefined : Math.min(...this.#tasks.map(({ at }) => at));
+  }
+
   /** Moves on and does what falls due, in the order of time. */
   move(ms: number): void {
     const until = this.#now + ms;

@@ -22,9 +22,12 @@ export function memoryAgenda(): Agenda {
       const claimed: ClaimedTask[] = [];
       for (let first = heap[0]; first !== undefined && first.at <= now && claimed.length < limit; first = heap[0]) {
         pop(heap);
-        if (times.get(first.task) === first.at) claimed.push({ task: first.task, until });
+        if (times.get(first.task) !== first.at) continue;
+        claimed.push({ task: first.task, until });
+        // at once: it may have been put twice for the same time
+        times.set(first.task, until);
       }
-      for (const { task } of claimed) set(task, until);
+      for (const { task } of claimed) push(heap, { task, at: until });
       return claimed;
     },
     async settle({ task, until }, next) {

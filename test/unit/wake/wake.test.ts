@@ -6,6 +6,7 @@ import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../../lib/call/ledger.ts';
 import type { Binding } from '../../../lib/core/binding.ts';
 import type { LocationStore } from '../../../lib/ports/location-store.ts';
+import type { BindingChange } from '../../../lib/ports/node-bus.ts';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
 import type { Called } from '../../../lib/wake/called.ts';
 import { callUuid } from '../../../lib/core/call-uuid.ts';
@@ -434,6 +435,54 @@ describe('an INVITE for a phone', () => {
     const edge = anEdge({ ...store, read: () => Promise.reject(new Error('down')) } as LocationStore);
     await expect(wake(new FakeInvite(), called, edge.deps)).rejects.toThrow('down');
     expect(edge.calls.held).toBe(0);
+  });
+});
+
+describe('news of another node', () => {
+  const elsewhere = (port: number, now: number): Binding =>
+    aPhone(port, now, { flow: { transport: 'udp', address: '198.51.100.20', port, engine: 'e2' } });
+  // as an adapter tells it that had lost its network
+  const gap = { is: 'gap', aor } as unknown as BindingChange;
+
+  it.each([0, -500])(
+    'a gap is a refresh when the phone has registered meanwhile, %i ms after by its clock',
+    async (ms) => {
+      const store = openMemoryStore();
+      const edge = anEdge(store);
+      const before = edge.clock.now() - 100;
+      await edge.register(elsewhere(1000, before));
+      await wake(new FakeInvite(), called, edge.deps);
+      await edge.bus.publish(gap);
+      await settled();
+      expect(edge.legs.started).toHaveLength(0);
+      const { version } = await store.read(aor);
+      await store.swap(aor, version, [elsewhere(2000, before + ms)], before + 3_600_000);
+      await edge.bus.publish(gap);
+      await settled();
+      expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
+    },
+  );
+
+  it('[PN-PROXY-06] a REGISTER there between the arrival of the INVITE and our look is the refresh', async () => {
+    const memory = openMemoryStore();
+    const edge = anEdge(memory);
+    await edge.register(elsewhere(1000, edge.clock.now() - 60_000));
+    let looked = false;
+    const store: LocationStore = Object.assign(Object.create(memory) as LocationStore, {
+      // its news came before we had subscribed
+      read: async (of: string) => {
+        if (!looked) {
+          looked = true;
+          const { version } = await memory.read(of);
+          await memory.swap(of, version, [elsewhere(2000, edge.clock.now())], edge.clock.now() + 3_600_000);
+        }
+        return memory.read(of);
+      },
+    });
+    await wake(new FakeInvite(), called, { ...edge.deps, store });
+    await settled();
+    expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
+    expect(edge.pushes).toEqual([]);
   });
 });
 
