@@ -32,6 +32,8 @@ import { QuietLog } from './quiet-log.ts';
 import { type Fate, RacingBus } from './racing-bus.ts';
 import { RacingInvite, type RacingLeg, RacingLegs, RacingPushService, RacingRequest } from './racing-sip.ts';
 import { TelemetryRecorder } from './telemetry-recorder.ts';
+import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
+import { LatePhones } from '../../lib/wake/late-phones.ts';
 
 const expires = 600;
 const password = 'secret';
@@ -479,7 +481,13 @@ export class RacingEdges {
         ...shared,
         push: this.pushes,
         precise: now,
-        policy: { ...times, requestHoldMs: 10_000, udpAwakeMs: 0, pushDeadlineMs, engineId: () => engine },
+        awake: new AwakeFlows(),
+        late: new LatePhones(clock, 1000, holdMs + pushDeadlineMs),
+        policy: {
+          ...times,
+          ...{ latePhone: 'nothing', busy: 'device', decline: 'all', callUuid: true },
+          ...{ requestHoldMs: 10_000, udpAwakeMs: 0, pushDeadlineMs, engineId: () => engine },
+        },
       },
       placeCall: { ...shared, times },
       standalone: { ...shared, timeoutMs: 30_000 },

@@ -330,3 +330,18 @@ test('the ACK of the first INVITE, told late, is not taken for that of a re-INVI
   const next = await callee.sends('INVITE', sdp);
   expect(next.final).toBeUndefined();
 });
+
+test('a dialog that was over before the bridge is: the other side is hung up, and nobody is watched', () => {
+  class Over extends FakeDialog {
+    override onEnd(listener: (why: string) => void): void {
+      super.onEnd(listener);
+      listener('gone already');
+    }
+  }
+  const clock = new MovedClock();
+  caller = new Over('gone');
+  callee = new FakeDialog('left');
+  tie({ heartbeat: { clock, everyMs: 1000 } });
+  expect(callee.methods).toEqual(['BYE']);
+  expect(clock.waiting).toBe(0);
+});
