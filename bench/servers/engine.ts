@@ -64,7 +64,8 @@ function withConfig(place: Place, secret: string): readonly string[] {
     config,
     stringify({
       sip: { listen },
-      engine: { kind: 'drachtio', drachtio: { host: control.host, port: control.port, secret } },
+      control: { listen: `${control.host}:${control.port}`, secret },
+      http: { listen: `${control.host}:0` },
     }),
     { mode: 0o600 },
   );
