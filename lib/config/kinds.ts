@@ -206,3 +206,5 @@ export const httpsUrl = parsed<string>(
     return bare ? url.origin : undefined;
   },
 );
+
+export const filePath = text('the path of a file, relative to the folder of the config file', /^[^\0]{1,4096}$/);

@@ -1,0 +1,85 @@
+/** Keys of `domains`: one entry a domain, its PBX and, where the edge is the registrar, its users. */
+import { z } from 'zod';
+import { fallback, optional, required } from './keys.ts';
+import { isHost, listOf, oneOf, parsed, secretText, sipPeer, subnet, text, yesOrNo } from './kinds.ts';
+import { mistake } from './mistake.ts';
+import { repeated } from './repeated.ts';
+
+const domainName = parsed<string>('a domain name, or "*" for every domain not listed', (value) =>
+  value === '*' || isHost(value) ? value.toLowerCase() : undefined,
+);
+
+const user = z
+  .strictObject({
+    name: required(text('a user name without spaces, @ or colon', /^[^\s@:"<>\0]{1,128}$/), {
+      doc: 'User part of the AOR and name in the digest.',
+    }),
+    password: optional(secretText('a password as text (in quotes when it looks like a number)'), {
+      doc: 'Digest password; from it every HA1 is made.',
+    }),
+    ha1_md5: optional(secretText('32 hexadecimal digits', /^[0-9a-f]{32}$/i), {
+      doc: 'MD5 of user:realm:password, instead of the password.',
+    }),
+    ha1_sha256: optional(secretText('64 hexadecimal digits', /^[0-9a-f]{64}$/i), {
+      doc: 'SHA-256 of user:realm:password, instead of the password.',
+    }),
+  })
+  .check((context) => {
+    const { password, ha1_md5: md5, ha1_sha256: sha256 } = context.value;
+    if ((password === undefined) === (md5 === undefined && sha256 === undefined)) {
+      mistake(
+        context,
+        [],
+        'either password, or ha1_md5 and/or ha1_sha256',
+        password === undefined ? 'none of them' : 'both',
+      );
+    }
+  });
+
+export const domainSection = z
+  .strictObject({
+    name: required(domainName, { doc: 'Domain of the AORs, or "*" for every domain not listed.' }),
+    registration: fallback(oneOf('mid-registrar', 'path', 'registrar'), 'mid-registrar', {
+      doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users, and gets a Contact of the edge. path: it gets the Contact of the phone, push parameters included, and calls it by Path (RFC 3327). registrar: the edge accepts, and the PBX uses it as a trunk.',
+    }),
+    without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
+      doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
+    }),
+    require_path: fallback(yesOrNo, true, {
+      doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
+    }),
+    proxies: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
+      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped.',
+    }),
+    service_route: fallback(yesOrNo, false, {
+      doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
+    }),
+    upstream: required(sipPeer, {
+      doc: 'The PBX of this domain. The variable sets it for the domain "*".',
+      env: 'REVEILLE_UPSTREAM',
+    }),
+    trusted: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
+      doc: 'Addresses calls for phones may come from, besides those of the upstream itself.',
+    }),
+    users: z.array(user).prefault([]),
+    realm: optional(text('text without quotes, 1 to 128 characters', /^[^"\\\0\r\n]{1,128}$/), {
+      doc: 'Realm of our digest challenges; the domain itself when left out.',
+    }),
+    algorithms: fallback(listOf(oneOf('SHA-256', 'MD5'), 'a list of SHA-256, MD5', 1), ['SHA-256', 'MD5'], {
+      doc: 'Digest algorithms offered in registrar mode, the preferred one first.',
+    }),
+  })
+  .check((context) => {
+    const { registration, users } = context.value;
+    if (registration !== 'registrar' && users.length > 0) {
+      mistake(
+        context,
+        ['users'],
+        'no users but with registration registrar: here the PBX knows them',
+        `${users.length}`,
+      );
+    }
+    repeated(users.map((one) => one.name)).forEach(([at]) =>
+      mistake(context, ['users', at, 'name'], 'a name no other user of this domain has', 'the same name twice'),
+    );
+  });
