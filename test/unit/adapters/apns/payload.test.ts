@@ -3,11 +3,10 @@ import { callUuid } from '../../../../lib/core/call-uuid.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  defaultPrivacy,
   encodeNotification,
   expirationOf,
   notificationFor,
-  type PayloadPolicy,
+  type ApnsPolicy,
   planPush,
 } from '../../../../lib/adapters/apns/payload.ts';
 import type { PushRequest } from '../../../../lib/ports/push-service.ts';
@@ -16,13 +15,13 @@ import { aCall, aToken } from '../../../support/push-request.ts';
 const now = Date.parse('2026-03-04T05:06:07Z');
 const voip = { kind: 'voip', token: aToken() } as const;
 const alert = { kind: 'alert', token: aToken() } as const;
-const generic: PayloadPolicy = { profile: 'generic', privacy: 'full', callExpiration: 'window' };
+const generic: ApnsPolicy = { profile: 'generic', privacy: 'full', callExpiration: 'window' };
 
 function request(what: Partial<PushRequest> = {}): PushRequest {
   return aCall({ tokens: [voip], callId: 'abc@pbx', deadline: now + 5000, wakeUntil: now + 15_000, ...what });
 }
 
-function payload(what: Partial<PushRequest>, policy: Partial<PayloadPolicy> = {}): unknown {
+function payload(what: Partial<PushRequest>, policy: Partial<ApnsPolicy> = {}): unknown {
   const asked = request(what);
   const plan = planPush(asked.class, asked.tokens);
   if (plan === undefined) throw new Error('not applicable');
@@ -105,7 +104,6 @@ describe('payload', () => {
 
   it('pjsip: nothing at all', () => {
     expect(payload({}, { profile: 'pjsip' })).toEqual({ aps: {} });
-    expect(defaultPrivacy('pjsip')).toBe('none');
   });
 
   it('tells nothing of the caller when privacy is none, and only the name when it is name', () => {
@@ -149,7 +147,7 @@ describe('payload', () => {
         const policy = { ...generic, profile };
         const body =
           encodeNotification(notificationFor(asked, plan, 't', policy, now)) ??
-          encodeNotification(notificationFor(asked, plan, 't', policy, now, true));
+          encodeNotification(notificationFor(asked, plan, 't', policy, now, 'bare'));
         expect(body?.length).toBeLessThanOrEqual(5120);
       }),
     );
