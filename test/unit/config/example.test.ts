@@ -20,6 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
 beforeAll(() => {
   mkdirSync(join(folder, 'keys'));
   writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
+  writeFileSync(join(folder, 'keys/AuthKey_KEY2345678.p8'), aSigningKey());
   writeFileSync(join(folder, 'keys/vapid.pem'), aSigningKey());
   writeFileSync(join(folder, 'keys/my-app-1a2b.json'), aServiceAccount());
   writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
@@ -73,6 +74,10 @@ describe.each(examples)('%s', (name, keys) => {
     const commented: readonly (readonly [string, string])[] = [
       ['# key: |', 'push.apps[].key'],
       ['# api_token:', 'http.api_token'],
+      ['# team_key: |', 'push.apns_keys[].key'],
+      // what is below it belongs to the app
+      ['template:', 'push.apps[].template'],
+      ['template:', 'push.webhooks[].template'],
     ];
     const named = new Set([
       ...paths(tree),
@@ -82,6 +87,8 @@ describe.each(examples)('%s', (name, keys) => {
     // shown by an example, because their default is an empty list
     const lists = [
       'push.webpush.allow_ports',
+      'push.unifiedpush.allow_ports',
+      'push.apns_keys[].topics',
       'push.webhooks[].match',
       'sip.dns_servers',
       'domains[].trusted',
