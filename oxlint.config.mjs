@@ -144,7 +144,7 @@ export default {
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
-    ...adapter('redis', ['ioredis']),
+    ...adapter('redis', ['ioredis', 'cluster-key-slot']),
     ...adapter('apns', ['apns2']),
     ...adapter('fcm', ['google-auth-library', 'gaxios', 'undici']),
     ...adapter('webpush', ['undici']),
