@@ -97,6 +97,8 @@ export function watchPushes(config: PushConfig, deps: PushWatchDeps): PushWatch 
   };
 
   const warnOfEnds = (): void => {
+    for (const path of inUse.openKeys)
+      log.warn({ path, fix: 'chmod 640' }, 'everybody on this host can read a key of a push service');
     const now = clock.now();
     for (const { app, provider, endsAt } of certificatesOf(inUse)) {
       telemetry.gauge('pushCredentialExpires', endsAt, { provider: providerLabel(provider), app });
