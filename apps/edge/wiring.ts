@@ -1,5 +1,6 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { hkdfSync } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
@@ -19,7 +20,7 @@ import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
-import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
+import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
@@ -335,9 +336,12 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   const host = '127.0.0.1';
   // a quarter less CPU for a round trip than TCP over loopback; without a file nothing is left behind by a crash
   const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
-  const handle = await spawnEngine({
+  const { thread } = config.engine;
+  // a second thread on the only core is paid for and brings nothing (ADR 12)
+  const shared = thread === 'shared' || (thread === 'auto' && availableParallelism() < 2);
+  const handle = await (shared ? engineInThread : spawnEngine)({
     ...engineOptions(config.sip, config.engine),
-    control: { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
+    control: shared ? { secret } : { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
@@ -347,7 +351,8 @@ async function openEngine(config: Config): Promise<OpenEngine> {
       error,
     );
   });
-  const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
+  const { controlPort: port, connect: inMemory } = handle;
+  const control = { host, port, secret, ...(path === undefined ? {} : { path }), ...(inMemory && { inMemory }) };
   return { id: systemIds.hex(4), control, handle };
 }
 
