@@ -108,7 +108,10 @@ const readEngineCa: ReadSome<string | undefined> = (tree, folder, tellAt) => {
   return readCertificates(resolve(folder, file), (expected, found) => tellAt(at, expected, found));
 };
 
-function assembleEngine({ kind, thread, drachtio, limits, timers }: Raw['engine'], ca: string | undefined): EngineConfig {
+function assembleEngine(
+  { kind, thread, drachtio, limits, timers }: Raw['engine'],
+  ca: string | undefined,
+): EngineConfig {
   const { host, port, secret, transport, serverName, maxFrameOctets } = drachtio;
   if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', thread, limits, timers };
   const tls = { ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) };
