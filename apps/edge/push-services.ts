@@ -1,5 +1,7 @@
 /** Opens the push services of the config behind one port, and says which phone each of them is for. */
 import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
+import { basicCredentials, type Proxy } from '../../lib/delivery/dial.ts';
+import type { PoolEvents } from '../../lib/delivery/session-pool.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type {
   ApnsAppConfig,
@@ -14,6 +16,7 @@ import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { providerLabel } from '../../lib/telemetry/metrics.ts';
 import { appFinder, type MatchableApp } from './push-apps.ts';
+import { watchBreakers } from './push-breakers.ts';
 
 export interface PushServices {
   readonly push: PushService;
@@ -32,13 +35,18 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
   const add = (provider: string, names: readonly string[], service: PushService): void => {
     for (const name of names) routes.set(name, { provider, service });
   };
+  const ways: Ways = {
+    proxy: proxyOf(config.proxy),
+    connections: config.connections,
+    events: (provider) => ({ breaker: watchBreakers(provider, log, telemetry) }),
+  };
   const apns = config.apps.filter((app) => app.provider === 'apns');
-  if (apns.length > 0) add('apns', namesOf(apns), await openApnsApps(apns, log));
+  if (apns.length > 0) add('apns', namesOf(apns), await openApnsApps(apns, log, ways));
   const fcm = config.apps.filter((app) => app.provider === 'fcm');
-  if (fcm.length > 0) add('fcm', namesOf(fcm), await openFcmApps(fcm, log));
-  if (config.webhooks.length > 0) add('webhook', namesOf(config.webhooks), await openHooks(config.webhooks));
+  if (fcm.length > 0) add('fcm', namesOf(fcm), await openFcmApps(fcm, log, ways));
+  if (config.webhooks.length > 0) add('webhook', namesOf(config.webhooks), await openHooks(config.webhooks, ways));
   if (config.webpush !== undefined) {
-    const service = await openBrowsers(config.webpush);
+    const service = await openBrowsers(config.webpush, ways);
     add('webpush', ['webpush'], service);
     matchable.push({ name: 'webpush', provider: 'webpush', match: [], refuses: (token) => service.refuses(token) });
     vapid.set('webpush', service.publicKey);
@@ -53,11 +61,25 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
   };
 }
 
+/** What all services have in common on their way out. */
+interface Ways {
+  readonly proxy: Proxy | undefined;
+  readonly connections: number;
+  events(provider: string): Required<Pick<PoolEvents, 'breaker'>>;
+}
+
+function proxyOf(proxy: PushConfig['proxy']): Proxy | undefined {
+  if (proxy === undefined) return undefined;
+  const { url, except, user, password } = proxy;
+  const isNamed = user !== undefined && password !== undefined;
+  return { url, except, ...(isNamed ? { authorization: basicCredentials(user, password.reveal()) } : {}) };
+}
+
 function namesOf(apps: readonly { readonly name: string }[]): readonly string[] {
   return apps.map(({ name }) => name);
 }
 
-async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log): Promise<PushService> {
+async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log, ways: Ways): Promise<PushService> {
   const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
   return openApns(
     {
@@ -76,9 +98,12 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log): Promise<P
         privacy: app.privacy,
         callExpiration: app.callExpiration,
       })),
+      limits: { warmSessions: ways.connections },
+      ...(ways.proxy === undefined ? {} : { proxy: ways.proxy }),
     },
     systemClock,
     {
+      ...ways.events('apns'),
       connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
       clockAlarm: (keyId) =>
         log.error({ kind: keyId }, 'APNs calls a fresh token expired: is the clock of this host wrong?'),
@@ -87,7 +112,7 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log): Promise<P
   );
 }
 
-async function openFcmApps(apps: readonly FcmAppConfig[], log: Log): Promise<PushService> {
+async function openFcmApps(apps: readonly FcmAppConfig[], log: Log, ways: Ways): Promise<PushService> {
   const { openFcm } = await import('../../lib/adapters/fcm/fcm-push-service.ts');
   return openFcm(
     apps.map(({ account, name, profile, privacy, endpoint, ca }) => ({
@@ -97,23 +122,34 @@ async function openFcmApps(apps: readonly FcmAppConfig[], log: Log): Promise<Pus
     })),
     systemClock,
     {
+      ...ways.events('fcm'),
       connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'FCM connection'),
       tokenTrouble: (app, reason) => log.error({ app, reason }, 'no access token for FCM'),
       failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
     },
+    {
+      limits: { warmSessions: ways.connections },
+      ...(ways.proxy === undefined ? {} : { proxy: ways.proxy }),
+    },
   );
 }
 
-async function openBrowsers({ key, ca, ...policy }: WebPushConfig) {
+async function openBrowsers({ key, ca, ...policy }: WebPushConfig, ways: Ways) {
   const { openWebPush } = await import('../../lib/adapters/webpush/webpush-push-service.ts');
   const trust = ca === undefined ? {} : { ca };
-  return openWebPush({ ...policy, privateKey: key.reveal(), ...trust }, systemClock);
+  return openWebPush(
+    { ...policy, privateKey: key.reveal(), ...trust, ...(ways.proxy === undefined ? {} : { proxy: ways.proxy }) },
+    systemClock,
+    ways.events('webpush'),
+  );
 }
 
-async function openHooks(hooks: readonly WebhookConfig[]): Promise<PushService> {
+async function openHooks(hooks: readonly WebhookConfig[], ways: Ways): Promise<PushService> {
   const { openWebhooks } = await import('../../lib/adapters/webhook/webhook-push-service.ts');
   return openWebhooks(
     hooks.map(({ secret, ...hook }) => ({ ...hook, secret: secret.reveal() })),
     systemClock,
+    ways.events('webhook'),
+    ways.proxy,
   );
 }

@@ -45,6 +45,11 @@ export interface PushConfig {
   readonly apps: readonly (ApnsAppConfig | FcmAppConfig)[];
   readonly webpush?: WebPushConfig;
   readonly webhooks: readonly WebhookConfig[];
+  readonly proxy?: NonNullable<Raw['push']['proxy']>;
+  /** HTTP/2 connections to each service that are always open */
+  readonly connections: number;
+  /** refresh pushes to one app */
+  readonly refreshPerSecond: number;
   readonly deadlineMs: number;
 }
 
@@ -95,12 +100,18 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
   return found;
 };
 
-export function assemblePush({ apps, webpush, webhooks, deadlineMs }: Raw['push'], files: PushFiles): PushConfig {
+export function assemblePush(
+  { apps, webpush, webhooks, deadlineMs, proxy, connections, refreshPerSecond }: Raw['push'],
+  files: PushFiles,
+): PushConfig {
   const filesOf = (place: string): FilesOfOne => files.get(place) ?? {};
   const trusting = ({ ca }: FilesOfOne): { readonly ca?: string } => (ca === undefined ? {} : { ca });
   const vapid = filesOf('webpush');
   return {
     deadlineMs,
+    connections,
+    refreshPerSecond,
+    ...(proxy === undefined ? {} : { proxy }),
     apps: apps.map((app, index) => assembleApp(app, filesOf(`apps.${index}`))),
     webhooks: webhooks.map(({ caFile: _, ...hook }, index) => ({ ...hook, ...trusting(filesOf(`webhooks.${index}`)) })),
     ...(webpush === undefined || vapid.key === undefined

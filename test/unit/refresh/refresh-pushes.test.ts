@@ -13,7 +13,7 @@ import { QuietLog } from '../../support/quiet-log.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
 const start = 1_790_000_000_000;
-const policy = { leadSeconds: 300, perSecond: 200, pushDeadlineMs: 5000 };
+const policy = { leadSeconds: 300, perSecond: 200, perAppPerSecond: 50, pushDeadlineMs: 5000 };
 const token = 'ab'.repeat(32);
 
 function asleep(id: string, changes: Partial<Binding> = {}): Binding {
