@@ -154,7 +154,7 @@ export const pushSection = z.strictObject({
     doc: 'HTTP/2 connections to each push service that are open before anything is pushed; with two, to two addresses where there are two, a call is sent over the other one when the first is silent for a second.',
   }),
   refresh_per_second: fallback(integer(1, 10_000, 'a second'), 50, {
-    doc: 'Most refresh pushes to one app in a second.',
+    doc: 'Most refresh pushes to one app in a second: at least the number of its phones divided by the seconds their bindings last.',
   }),
   deadline_ms: fallback(integer(500, 30_000, 'milliseconds'), 5000, {
     doc: 'A push without an answer for so long counts as failed.',

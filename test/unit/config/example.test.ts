@@ -73,6 +73,8 @@ describe.each(examples)('%s', (name, keys) => {
     const commented: readonly (readonly [string, string])[] = [
       ['# key: |', 'push.apps[].key'],
       ['# api_token:', 'http.api_token'],
+      // a proxy nobody has
+      ...['url', 'user', 'password', 'except'].map((name) => [`  #   ${name}:`, `push.proxy.${name}`] as const),
       ...['cluster', 'sentinel_password', 'ca_file', 'cert_file', 'key_file', 'server_name'].map(
         (name) => [`    # ${name}:`, `store.redis.${name}`] as const,
       ),
@@ -87,6 +89,7 @@ describe.each(examples)('%s', (name, keys) => {
       'store.redis.sentinels',
       'store.redis.cluster',
       'push.webpush.allow_ports',
+      'push.proxy.except',
       'push.webhooks[].match',
       'sip.dns_servers',
       'domains[].trusted',
