@@ -2,6 +2,7 @@
 import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
 import { basicCredentials, type Proxy } from '../../lib/delivery/dial.ts';
 import type { PoolEvents } from '../../lib/delivery/session-pool.ts';
+import { openLogPushes } from '../../lib/adapters/pushlog/log-push-service.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type {
   ApnsAppConfig,
@@ -11,6 +12,7 @@ import type {
   WebPushConfig,
 } from '../../lib/config/push-config.ts';
 import type { RegisterPolicy } from '../../lib/core/register-decision.ts';
+import type { PayloadPolicy } from '../../lib/payload/profile.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
@@ -30,7 +32,13 @@ export interface PushServices {
 /** Libraries of services nobody has configured are not loaded: some cost tens of megabytes. */
 export async function openPushServices(config: PushConfig, log: Log, telemetry: Telemetry): Promise<PushServices> {
   const routes = new Map<string, PushRoute>();
-  const matchable: MatchableApp[] = [...config.apps, ...config.webhooks];
+  const matchable: MatchableApp[] = [
+    // the project of the account is as good a name as any alias
+    ...config.apps.map((app) =>
+      app.provider === 'fcm' ? { ...app, match: [...app.match, app.account.projectId] } : app,
+    ),
+    ...config.webhooks,
+  ];
   const vapid = new Map<string, string>();
   const add = (provider: string, names: readonly string[], service: PushService): void => {
     for (const name of names) routes.set(name, { provider, service });
@@ -45,11 +53,19 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
   const fcm = config.apps.filter((app) => app.provider === 'fcm');
   if (fcm.length > 0) add('fcm', namesOf(fcm), await openFcmApps(fcm, log, ways));
   if (config.webhooks.length > 0) add('webhook', namesOf(config.webhooks), await openHooks(config.webhooks, ways));
-  if (config.webpush !== undefined) {
-    const service = await openBrowsers(config.webpush, ways);
-    add('webpush', ['webpush'], service);
-    matchable.push({ name: 'webpush', provider: 'webpush', match: [], refuses: (token) => service.refuses(token) });
-    vapid.set('webpush', service.publicKey);
+  for (const provider of ['webpush', 'unifiedpush'] as const) {
+    const of = config[provider];
+    if (of === undefined) continue;
+    const service = await openWebPushOf(of, provider, ways);
+    add(provider, [provider], service);
+    matchable.push({ name: provider, provider, match: [], refuses: (token) => service.refuses(token) });
+    vapid.set(provider, service.publicKey);
+  }
+  if (config.logged.length > 0) {
+    log.warn({ kind: config.logged.join(' ') }, 'push.log is set: phones of these push services are not woken');
+    add('log', config.logged.map(loggedName), openLogPushes(log));
+    // behind all others: an app that can really push goes first
+    for (const provider of config.logged) matchable.push({ name: loggedName(provider), provider, match: [] });
   }
   return {
     push: routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
@@ -75,6 +91,10 @@ function proxyOf(proxy: PushConfig['proxy']): Proxy | undefined {
   return { url, except, ...(isNamed ? { authorization: basicCredentials(user, password.reveal()) } : {}) };
 }
 
+function loggedName(provider: string): string {
+  return `log-${provider}`;
+}
+
 function namesOf(apps: readonly { readonly name: string }[]): readonly string[] {
   return apps.map(({ name }) => name);
 }
@@ -88,14 +108,16 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log, ways: Ways
         teamId: app.teamId,
         keyId: app.keyId,
         privateKey: app.key.reveal(),
+        ...(app.sandboxKey === undefined
+          ? {}
+          : { sandboxKey: { keyId: app.sandboxKey.keyId, privateKey: app.sandboxKey.key.reveal() } }),
         // an app bound to one environment has one endpoint, whatever the phone says
         endpoint: {
           production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
           sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
         },
         ...(app.ca === undefined ? {} : { ca: app.ca }),
-        profile: app.profile,
-        privacy: app.privacy,
+        ...payloadOf(app),
         callExpiration: app.callExpiration,
       })),
       limits: { warmSessions: ways.connections },
@@ -115,10 +137,12 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log, ways: Ways
 async function openFcmApps(apps: readonly FcmAppConfig[], log: Log, ways: Ways): Promise<PushService> {
   const { openFcm } = await import('../../lib/adapters/fcm/fcm-push-service.ts');
   return openFcm(
-    apps.map(({ account, name, profile, privacy, endpoint, ca }) => ({
-      ...{ name, profile, privacy, endpoint },
-      account: { ...account, privateKey: account.privateKey.reveal() },
-      ...(ca === undefined ? {} : { ca }),
+    apps.map((app) => ({
+      name: app.name,
+      endpoint: app.endpoint,
+      ...payloadOf(app),
+      account: { ...app.account, privateKey: app.account.privateKey.reveal() },
+      ...(app.ca === undefined ? {} : { ca: app.ca }),
     })),
     systemClock,
     {
@@ -134,13 +158,19 @@ async function openFcmApps(apps: readonly FcmAppConfig[], log: Log, ways: Ways):
   );
 }
 
-async function openBrowsers({ key, ca, ...policy }: WebPushConfig, ways: Ways) {
+function payloadOf({ profile, privacy, template }: ApnsAppConfig | FcmAppConfig): PayloadPolicy {
+  return { profile, privacy, ...(template === undefined ? {} : { template }) };
+}
+
+async function openWebPushOf({ key, ca, ...policy }: WebPushConfig, provider: 'webpush' | 'unifiedpush', ways: Ways) {
   const { openWebPush } = await import('../../lib/adapters/webpush/webpush-push-service.ts');
   const trust = ca === undefined ? {} : { ca };
+  const proxy = ways.proxy === undefined ? {} : { proxy: ways.proxy };
+  const mayBeSilent = provider === 'unifiedpush';
   return openWebPush(
-    { ...policy, privateKey: key.reveal(), ...trust, ...(ways.proxy === undefined ? {} : { proxy: ways.proxy }) },
+    { ...policy, privateKey: key.reveal(), mayBeSilent, ...trust, ...proxy },
     systemClock,
-    ways.events('webpush'),
+    ways.events(provider),
   );
 }
 

@@ -8,19 +8,23 @@ import type { RenewHow } from '../../delivery/renewal.ts';
 import { urgencies } from '../../delivery/waiting-line.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Amount } from '../../payload/caller.ts';
+import { hasWordFor } from '../../payload/profile.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 import { topicOf } from '../../sip/push-params.ts';
-import { encodeNotification, notificationFor, type PayloadPolicy, planPush } from './payload.ts';
+import { type ApnsPolicy, encodeNotification, notificationFor, planPush } from './payload.ts';
 import { judge } from './outcome.ts';
 import { ProviderTokenSource } from './provider-token.ts';
 import { Suspects } from './suspects.ts';
 
-export interface ApnsApp extends PayloadPolicy {
+export interface ApnsApp extends ApnsPolicy {
   readonly name: string;
   readonly teamId: string;
   readonly keyId: string;
   /** PEM text of the .p8 file */
   readonly privateKey: string;
+  /** of the sandbox, when it is another one than in production */
+  readonly sandboxKey?: { readonly keyId: string; readonly privateKey: string };
   /** Apple's hosts when absent */
   readonly endpoint?: { readonly production?: string; readonly sandbox?: string };
   /** PEM text, for stand-ins; the public CAs when absent */
@@ -99,9 +103,16 @@ type Environment = 'production' | 'sandbox';
 /** One app with what belongs to its key. */
 interface OpenApp {
   readonly app: ApnsApp;
+  /** who signs, and where */
+  readonly ways: Readonly<Record<Environment, Signed>>;
+}
+
+interface Signed {
+  /** names team and key */
   readonly signer: string;
   readonly tokens: ProviderTokenSource;
-  readonly endpoints: Readonly<Record<Environment, string>>;
+  readonly keyId: string;
+  readonly endpoint: string;
 }
 
 interface Installed {
@@ -141,8 +152,8 @@ class ApnsPushService implements ApnsService {
     this.#routes.clear();
     const before = new Map(this.#pools);
     const used = new Set<string>();
-    for (const open of this.#installed.apps.values())
-      for (const endpoint of Object.values(open.endpoints)) used.add(poolKey(open, endpoint));
+    for (const { app, ways } of this.#installed.apps.values())
+      for (const way of Object.values(ways)) used.add(poolKey(way, app.ca));
     for (const [key, pool] of before) {
       if (used.has(key)) {
         pool.fuses.renewed();
@@ -192,8 +203,8 @@ class ApnsPushService implements ApnsService {
     if (open === undefined) return { is: 'config-error', reason: 'no credentials for app' };
     const plan = planPush(request.class, request.tokens);
     if (plan === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
-    if (request.class === 'cancel' && open.app.profile !== 'generic')
-      return { is: 'not-applicable', reason: 'this profile has no word for the end of a call' };
+    if (!hasWordFor(open.app, request.class))
+      return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const topic = request.param === undefined ? undefined : topicOf(request.param, plan.kind);
     if (topic === undefined) return { is: 'config-error', reason: `pn-param has no topic for ${plan.kind}` };
     // before it becomes part of a path
@@ -202,9 +213,11 @@ class ApnsPushService implements ApnsService {
     const now = this.#clock.now();
     const { app } = open;
     const environment = request.environment ?? 'production';
-    const smaller = (): Buffer | undefined => encodeNotification(notificationFor(request, plan, topic, app, now, true));
+    const written = (amount: Amount): Buffer | undefined =>
+      encodeNotification(notificationFor(request, plan, topic, app, now, amount));
+    const smaller = (): Buffer | undefined => written('bare');
     const notification = notificationFor(request, plan, topic, app, now);
-    const body = encodeNotification(notification) ?? smaller();
+    const body = encodeNotification(notification) ?? written('cut') ?? smaller();
     if (body === undefined) return { is: 'config-error', reason: 'payload too large' };
     const id = randomUUID();
     const { collapseId } = notification.options;
@@ -245,7 +258,7 @@ class ApnsPushService implements ApnsService {
       },
       signal,
       {
-        clockAlarm: () => this.#events.clockAlarm?.(app.keyId),
+        clockAlarm: () => this.#events.clockAlarm?.(open.ways[environment].keyId),
         suspect: () => this.#suspects.report(plan.token, request.callId),
         judge,
         accepted: (answer) => {
@@ -266,20 +279,21 @@ class ApnsPushService implements ApnsService {
     if (known !== undefined) return known;
     const open = this.#installed.apps.get(name);
     if (open === undefined) return undefined;
-    const route = { pool: this.#pool(open, open.endpoints[environment]), credentials: open.tokens };
+    const way = open.ways[environment];
+    const route = { pool: this.#pool(way, open.app.ca), credentials: way.tokens };
     this.#routes.set(key, route);
     return route;
   }
 
-  #pool(open: OpenApp, endpoint: string): SessionPool {
-    const key = poolKey(open, endpoint);
+  #pool(way: Signed, ca: string | undefined): SessionPool {
+    const key = poolKey(way, ca);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
     const { warmSessions, maxSessions, busyStreams, queue } = this.#limits;
     const pool = new SessionPool(
       {
-        endpoint,
-        ca: open.app.ca,
+        endpoint: way.endpoint,
+        ca,
         proxy: this.#proxy,
         timers: this.#timers,
         warmSessions,
@@ -295,8 +309,8 @@ class ApnsPushService implements ApnsService {
   }
 }
 
-function poolKey({ signer, app }: OpenApp, endpoint: string): string {
-  return JSON.stringify([endpoint, signer, app.ca]);
+function poolKey({ signer, endpoint }: Signed, ca: string | undefined): string {
+  return JSON.stringify([endpoint, signer, ca]);
 }
 
 /** `sources`: those in use, so that a reload with the same key makes no new token: APNs counts them by key, whoever uses it. */
@@ -306,15 +320,23 @@ function install(apps: readonly ApnsApp[], before: ReadonlyMap<string, ProviderT
   for (const app of apps) {
     if (installed.has(app.name))
       throw new EdgeError('EDGE_CONFIG_INVALID', `APNs app ${app.name}: expected a name once, found it twice.`);
-    const signer = createHash('sha256')
-      .update(JSON.stringify([app.teamId, app.keyId, app.privateKey]))
-      .digest('hex');
-    const tokens =
-      sources.get(signer) ?? before.get(signer) ?? new ProviderTokenSource(app.teamId, app.keyId, app.privateKey);
-    sources.set(signer, tokens);
     const endpoints = { ...appleHosts, ...app.endpoint };
     for (const endpoint of Object.values(endpoints)) checkEndpoint(app.name, endpoint);
-    installed.set(app.name, { app, signer, tokens, endpoints });
+    const signed = (key: { readonly keyId: string; readonly privateKey: string }, endpoint: string): Signed => {
+      const { keyId, privateKey } = key;
+      const signer = createHash('sha256')
+        .update(JSON.stringify([app.teamId, keyId, privateKey]))
+        .digest('hex');
+      const tokens =
+        sources.get(signer) ?? before.get(signer) ?? new ProviderTokenSource(app.teamId, keyId, privateKey);
+      sources.set(signer, tokens);
+      return { signer, tokens, keyId, endpoint };
+    };
+    const ways = {
+      production: signed(app, endpoints.production),
+      sandbox: signed(app.sandboxKey ?? app, endpoints.sandbox),
+    };
+    installed.set(app.name, { app, ways });
   }
   return { apps: installed, sources };
 }

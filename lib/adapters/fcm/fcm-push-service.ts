@@ -8,12 +8,13 @@ import type { RenewHow } from '../../delivery/renewal.ts';
 import { type PoolEvents, SessionPool, type SessionPoolLimits } from '../../delivery/session-pool.ts';
 import { urgencies } from '../../delivery/waiting-line.ts';
 import type { Clock } from '../../ports/clock.ts';
+import { hasWordFor, type PayloadPolicy } from '../../payload/profile.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 import { AccessTokenSource, type ServiceAccount } from './access-token.ts';
-import { fcmMessage, type FcmPolicy } from './message.ts';
+import { fcmMessage } from './message.ts';
 import { judgeFcm } from './outcome.ts';
 
-export interface FcmApp extends FcmPolicy {
+export interface FcmApp extends PayloadPolicy {
   readonly name: string;
   readonly account: ServiceAccount;
   /** `https://host:port`; Google's when absent */
@@ -119,8 +120,8 @@ class FcmPushService implements FcmService {
       access: { tokens },
       path,
     } = open;
-    if (request.class === 'cancel' && app.profile !== 'generic')
-      return { is: 'not-applicable', reason: 'this profile has no word for the end of a call' };
+    if (!hasWordFor(app, request.class))
+      return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const got = await this.#inTime(tokens.ready(), request.deadline, signal);
     if (got === 'cancelled') return { is: 'cancelled' };
     if (got !== true) {

@@ -5,12 +5,14 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { Agent, request as send } from 'undici';
 import { attempt, type Gate, openGate } from '../../delivery/attempts.ts';
-import { genericKeys, type Privacy } from '../../delivery/content.ts';
 import type { Proxy } from '../../delivery/dial.ts';
 import { httpsConnector } from '../../delivery/https-connector.ts';
 import type { PoolEvents } from '../../delivery/session-pool.ts';
 import { type Judged, retryAfterMs, type Verdict } from '../../delivery/verdict.ts';
 import { urgencies } from '../../delivery/waiting-line.ts';
+import type { Privacy } from '../../payload/caller.ts';
+import { genericKeys } from '../../payload/content.ts';
+import { fillTemplate, type PayloadTemplate, templateFor } from '../../payload/template.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 
@@ -22,6 +24,8 @@ export interface WebhookApp {
   /** key of the signature */
   readonly secret: string;
   readonly privacy: Privacy;
+  /** what is posted instead of our own keys */
+  readonly template?: PayloadTemplate;
   /** PEM text; the public CAs when absent */
   readonly ca?: string;
 }
@@ -77,6 +81,8 @@ class Webhooks implements WebhookService {
     const token = request.tokens[0]?.token;
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
     const { app, gate } = open;
+    if (app.template !== undefined && templateFor(app.template, request.class) === undefined)
+      return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const id = randomUUID();
     const body = Buffer.from(JSON.stringify(bodyOf(request, token, id, app, this.#clock.now())));
     return attempt(
@@ -140,6 +146,11 @@ export function signature(secret: string, timestamp: string, body: Buffer): stri
 }
 
 function bodyOf(request: PushRequest, token: string, id: string, app: WebhookApp, now: number): unknown {
+  const own = templateFor(app.template, request.class);
+  if (own !== undefined) {
+    const { provider } = app;
+    return fillTemplate(own, request, app.privacy, now, 'whole', { token, provider, id });
+  }
   return {
     id,
     provider: app.provider,

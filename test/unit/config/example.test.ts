@@ -20,6 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
 beforeAll(() => {
   mkdirSync(join(folder, 'keys'));
   writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
+  writeFileSync(join(folder, 'keys/AuthKey_KEY2345678.p8'), aSigningKey());
   writeFileSync(join(folder, 'keys/vapid.pem'), aSigningKey());
   writeFileSync(join(folder, 'keys/my-app-1a2b.json'), aServiceAccount());
   writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
@@ -75,6 +76,10 @@ describe.each(examples)('%s', (name, keys) => {
       ['# api_token:', 'http.api_token'],
       // a proxy nobody has
       ...['url', 'user', 'password', 'except'].map((name) => [`  #   ${name}:`, `push.proxy.${name}`] as const),
+      ['# team_key: |', 'push.apns_keys[].key'],
+      // what is below it belongs to the app
+      ['template:', 'push.apps[].template'],
+      ['template:', 'push.webhooks[].template'],
       ...['cluster', 'sentinel_password', 'ca_file', 'cert_file', 'key_file', 'server_name'].map(
         (name) => [`    # ${name}:`, `store.redis.${name}`] as const,
       ),
@@ -90,6 +95,8 @@ describe.each(examples)('%s', (name, keys) => {
       'store.redis.cluster',
       'push.webpush.allow_ports',
       'push.proxy.except',
+      'push.unifiedpush.allow_ports',
+      'push.apns_keys[].topics',
       'push.webhooks[].match',
       'sip.dns_servers',
       'domains[].trusted',

@@ -309,7 +309,7 @@ describe('push apps', () => {
     expect(config.push.apps[0]).toMatchObject({
       name: 'ios',
       environment: 'auto',
-      profile: 'generic',
+      profile: 'opaque',
       privacy: 'full',
       callExpiration: 0,
       teamId: 'ABCDE12345',
