@@ -34,7 +34,10 @@ import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
+import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
+import { timingWakes } from './push-wakes.ts';
+import { watchPushes } from './push-watch.ts';
 import { openStore } from './open-store.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
@@ -44,13 +47,14 @@ export interface RunningEdge {
   readonly httpPort: number;
   /** resolves when the edge can no longer work */
   readonly broken: Promise<Error>;
-  /** Reads what can be renewed without a restart: the certificates. Never rejects. */
+  /** Reads what can be renewed without a restart: the certificates and the push services. Never rejects. */
   reload(): Promise<void>;
   /** No new calls; held ones are answered; calls go on for at most shutdown.call_seconds; then everything is closed. */
   stop(): Promise<void>;
 }
 
-export async function startEdge(config: Config): Promise<RunningEdge> {
+/** `reread`: reads the config again, for what can be renewed without a restart; throws EDGE_CONFIG_INVALID. */
+export async function startEdge(config: Config, reread?: () => Config): Promise<RunningEdge> {
   const log = calmLog(createLog({ level: config.log.level }), {
     sentences: saidToStrangers,
     intervalMs: 10_000,
@@ -61,7 +65,7 @@ export async function startEdge(config: Config): Promise<RunningEdge> {
   const { telemetry } = prometheus;
   const closers: (() => Promise<void>)[] = [async () => log.close()];
   try {
-    return await assemble(config, log, prometheus, telemetry, closers);
+    return await assemble(config, reread, log, prometheus, telemetry, closers);
   } catch (error) {
     for (const close of closers.reverse()) await close().catch(() => undefined);
     throw error;
@@ -70,6 +74,7 @@ export async function startEdge(config: Config): Promise<RunningEdge> {
 
 async function assemble(
   config: Config,
+  reread: (() => Config) | undefined,
   log: Log,
   prometheus: ReturnType<typeof createPrometheus>,
   telemetry: Telemetry,
@@ -90,8 +95,14 @@ async function assemble(
   const purrMs = config.registration.purrHours * 3_600_000;
 
   const pushes = await openPushServices(config.push, log, telemetry);
-  const { push } = pushes;
+  const { providerOf } = pushes;
+  const push = timingWakes({ push: pushes.push, bus: news, clock: systemClock, telemetry, providerOf });
   closers.push(() => push.close());
+  const watch = watchPushes(config.push, {
+    ...{ services: pushes, clock: systemClock, log, telemetry, file: config.file },
+    reread: reread && (() => reread().push),
+  });
+  closers.push(async () => watch.stop());
   if (pushes.providers.length === 0)
     log.warn(
       { reason: 'push has no apps, no webpush and no webhooks' },
@@ -236,7 +247,8 @@ async function assemble(
     if (calls.draining) return { ok: false, why: 'stopping' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
-    return { ok: true };
+    const why = watch.trouble();
+    return why === undefined ? { ok: true } : { ok: false, why };
   };
   const census = startCensus(
     store,
@@ -273,7 +285,10 @@ async function assemble(
     ready,
     api: {
       token: ensureApiToken(config)?.reveal(),
-      routes: statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+      routes: [
+        ...statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+        ...pushRoutes({ ...shared, watch, services: pushes, push, deadlineMs: config.push.deadlineMs }),
+      ],
     },
   });
   closers.push(() => admin.close());
@@ -283,7 +298,7 @@ async function assemble(
     hostports: srf.hostports,
     httpPort: admin.port,
     reload: async () => {
-      await certificates?.reload();
+      await Promise.all([certificates?.reload(), watch.reload()]);
     },
     // undefined: it was closed by us
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),

@@ -40,6 +40,13 @@ interface OpenApp {
   readonly gate: Gate;
 }
 
+export interface WebhookService extends PushService {
+  /** All webhooks anew, with their addresses and secrets; their breakers let pushes try again. */
+  renew(apps: readonly WebhookApp[]): void;
+  /** One signed ping (docs/webhook.md), no phone in it. Settles not later than the deadline, ms since the epoch. */
+  ping(app: string, deadline: number, signal: AbortSignal): Promise<PushOutcome>;
+}
+
 class Webhooks implements WebhookService {
   #apps: ReadonlyMap<string, OpenApp> = new Map();
   readonly #clock: Clock;
@@ -102,6 +109,26 @@ class Webhooks implements WebhookService {
       this.#clock,
       signal,
     );
+  }
+
+  async ping(name: string, deadline: number, signal: AbortSignal): Promise<PushOutcome> {
+    const open = this.#apps.get(name);
+    if (open === undefined) return { is: 'config-error', reason: 'no credentials for app' };
+    const { app, agent } = open;
+    const id = randomUUID();
+    const content = {
+      id,
+      provider: app.provider,
+      app: app.name,
+      v: '1',
+      type: 'ping',
+      'sent-at': String(this.#clock.now()),
+    };
+    const body = Buffer.from(JSON.stringify(content));
+    const send = (limit: AbortSignal) => this.#send(app, agent, id, body, limit);
+    // a check is asked what is, whatever was found before
+    const gate = openGate(this.#clock, () => undefined);
+    return attempt({ token: '', urgency: 0, attemptMs, deadline, send }, gate, this.#clock, signal);
   }
 
   async close(): Promise<void> {
@@ -208,11 +235,6 @@ function verdictOf(status: number): Verdict {
   // our signature is not accepted
   if (status === 401 || status === 403) return 'credential';
   return status >= 500 || status === 408 ? 'transient' : 'config';
-}
-
-export interface WebhookService extends PushService {
-  /** All webhooks anew, with their addresses and secrets; their breakers let pushes try again. */
-  renew(apps: readonly WebhookApp[]): void;
 }
 
 export function openWebhooks(

@@ -41,6 +41,8 @@ export interface WebPushService extends PushService {
   refuses(url: string): string | undefined;
   /** Another key, subject or list of hosts from now on; `publicKey` changes with the key. Throws for a key that is none. */
   renew(config: WebPushConfig): void;
+  /** what push services would refuse in our signature; undefined: nothing */
+  selfCheck(): string | undefined;
 }
 
 const urgencies = { call: 'high', cancel: 'high', message: 'high', notify: 'normal', refresh: 'low' } as const;
@@ -84,6 +86,10 @@ class WebPush implements WebPushService {
 
   refuses(url: string): string | undefined {
     return refusal(url, this.#config);
+  }
+
+  selfCheck(): string | undefined {
+    return this.#vapid.fault(this.#clock.now());
   }
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
