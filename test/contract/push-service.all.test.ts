@@ -23,6 +23,7 @@ pushServiceContract('APNs', async () => {
       }),
     call: () => aCall(),
     gone: { do: 'answer', status: 410, reason: 'Unregistered', timestamp: 1_700_000_000_000 },
+    tooMany: 'TooManyRequests',
     close: () => lab.close(),
   };
 });
@@ -57,6 +58,9 @@ pushServiceContract('FCM', async () => {
       ),
     call: () => aCall({ app: 'android', tokens: [{ kind: 'fcm', token: `dQw4w9WgXcQ:${'A1b2_-'.repeat(20)}` }] }),
     gone: { do: 'answer', status: 404, reason: 'UNREGISTERED' },
+    tooMany: 'QUOTA_EXCEEDED',
+    // not those for access tokens
+    topic: 'fcm',
     close: () => lab.close(),
   };
 });
@@ -87,6 +91,7 @@ pushServiceContract('Web Push', async () => {
       return aCall({ app: 'webpush', param: undefined, tokens: [{ kind: 'webpush', token: url }] });
     },
     gone: { do: 'answer', status: 410 },
+    tooMany: 'too many',
     close: () => lab.close(),
   };
 });
@@ -115,6 +120,7 @@ pushServiceContract('webhook', async () => {
       ),
     call: () => aCall({ app: 'acme', tokens: [{ kind: 'webhook', token: 'acme-phone-1' }] }),
     gone: { do: 'answer', status: 410 },
+    tooMany: 'too many',
     close: () => lab.close(),
   };
 });

@@ -21,6 +21,10 @@ export interface PushWorld {
   call(endpoint?: string): PushRequest;
   /** what the provider says of a token that is gone */
   readonly gone: Fault;
+  /** its word for too many pushes to one phone */
+  readonly tooMany: string;
+  /** what a rule says to meet pushes and nothing else; any request when absent */
+  readonly topic?: string;
   close(): Promise<void>;
 }
 
@@ -49,7 +53,12 @@ export function pushServiceContract(name: string, make: () => Promise<PushWorld>
         service,
         push: (changes = {}, signal = noSignal) =>
           service.push({ ...world.call(endpoint), deadline: Date.now() + 8000, ...changes }, signal),
-        fault: (fault, times) => world.rules.add({ fault, ...(times === undefined ? {} : { times }) }),
+        fault: (fault, times) =>
+          world.rules.add({
+            fault,
+            ...(times === undefined ? {} : { times }),
+            ...(world.topic === undefined ? {} : { topic: world.topic }),
+          }),
       };
     };
 
@@ -85,7 +94,7 @@ export function pushServiceContract(name: string, make: () => Promise<PushWorld>
 
     it('says how long a phone is to be left alone, and does not try again', async () => {
       const { world, push, fault } = await aPlace();
-      fault({ do: 'answer', status: 429, retryAfter: 7 }, 1);
+      fault({ do: 'answer', status: 429, reason: world.tooMany, retryAfter: 7 }, 1);
       expect(await push()).toMatchObject({ is: 'throttled', retryAfterMs: 7000 });
       expect(world.accepted()).toBe(0);
     });
