@@ -3,19 +3,25 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type { WebhookService } from '../../lib/adapters/webhook/webhook-push-service.ts';
 import type { WebPushService } from '../../lib/adapters/webpush/webpush-push-service.ts';
 import type { ApnsAppConfig, FcmAppConfig, WebhookConfig, WebPushConfig } from '../../lib/config/push-config.ts';
+import type { Proxy } from '../../lib/delivery/dial.ts';
+import type { PoolEvents } from '../../lib/delivery/session-pool.ts';
 import type { PayloadPolicy } from '../../lib/payload/profile.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 
 export interface AdapterDeps {
   readonly log: Log;
+  readonly proxy: Proxy | undefined;
+  /** connections kept open to each service of HTTP/2 */
+  readonly connections: number;
+  readonly events: (provider: string) => Required<Pick<PoolEvents, 'breaker'>>;
   /** the service called a fresh credential old: the clock of this host is wrong */
   readonly clockAlarm: () => void;
 }
 
 export async function openApnsApps(
   apps: readonly ApnsAppConfig[],
-  { log, clockAlarm }: AdapterDeps,
+  { log, clockAlarm, ...ways }: AdapterDeps,
 ): Promise<PushService> {
   const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
   return openApns(
@@ -37,9 +43,12 @@ export async function openApnsApps(
         ...payloadOf(app),
         callExpiration: app.callExpiration,
       })),
+      limits: { warmSessions: ways.connections },
+      ...(ways.proxy === undefined ? {} : { proxy: ways.proxy }),
     },
     systemClock,
     {
+      ...ways.events('apns'),
       connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
       clockAlarm: (keyId) => {
         clockAlarm();
@@ -50,7 +59,7 @@ export async function openApnsApps(
   );
 }
 
-export async function openFcmApps(apps: readonly FcmAppConfig[], { log }: AdapterDeps): Promise<PushService> {
+export async function openFcmApps(apps: readonly FcmAppConfig[], { log, ...ways }: AdapterDeps): Promise<PushService> {
   const { openFcm } = await import('../../lib/adapters/fcm/fcm-push-service.ts');
   return openFcm(
     apps.map((app) => ({
@@ -62,9 +71,14 @@ export async function openFcmApps(apps: readonly FcmAppConfig[], { log }: Adapte
     })),
     systemClock,
     {
+      ...ways.events('fcm'),
       connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'FCM connection'),
       tokenTrouble: (app, reason) => log.error({ app, reason }, 'no access token for FCM'),
       failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
+    },
+    {
+      limits: { warmSessions: ways.connections },
+      ...(ways.proxy === undefined ? {} : { proxy: ways.proxy }),
     },
   );
 }
@@ -75,17 +89,26 @@ function payloadOf({ profile, privacy, template }: ApnsAppConfig | FcmAppConfig)
 
 export async function openWebPushOf(
   { key, ca, ...policy }: WebPushConfig,
-  mayBeSilent: boolean,
+  provider: 'webpush' | 'unifiedpush',
+  ways: AdapterDeps,
 ): Promise<WebPushService> {
   const { openWebPush } = await import('../../lib/adapters/webpush/webpush-push-service.ts');
   const trust = ca === undefined ? {} : { ca };
-  return openWebPush({ ...policy, privateKey: key.reveal(), mayBeSilent, ...trust }, systemClock);
+  const proxy = ways.proxy === undefined ? {} : { proxy: ways.proxy };
+  const mayBeSilent = provider === 'unifiedpush';
+  return openWebPush(
+    { ...policy, privateKey: key.reveal(), mayBeSilent, ...trust, ...proxy },
+    systemClock,
+    ways.events(provider),
+  );
 }
 
-export async function openHooks(hooks: readonly WebhookConfig[]): Promise<WebhookService> {
+export async function openHooks(hooks: readonly WebhookConfig[], ways: AdapterDeps): Promise<WebhookService> {
   const { openWebhooks } = await import('../../lib/adapters/webhook/webhook-push-service.ts');
   return openWebhooks(
     hooks.map(({ secret, ...hook }) => ({ ...hook, secret: secret.reveal() })),
     systemClock,
+    ways.events('webhook'),
+    ways.proxy,
   );
 }

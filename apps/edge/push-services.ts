@@ -8,6 +8,7 @@ import { openLogPushes } from '../../lib/adapters/pushlog/log-push-service.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type { PushConfig } from '../../lib/config/push-config.ts';
 import { Secret } from '../../lib/config/secret.ts';
+import { basicCredentials, type Proxy } from '../../lib/delivery/dial.ts';
 import type { RegisterPolicy } from '../../lib/core/register-decision.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
@@ -16,6 +17,7 @@ import { providerLabel, pushReasonLabel } from '../../lib/telemetry/metrics.ts';
 import { type AdapterDeps, openApnsApps, openFcmApps, openHooks, openWebPushOf } from './push-adapters.ts';
 import { appFinder, type MatchableApp } from './push-apps.ts';
 import { apnsCheck, type AppCheck, fcmCheck, logCheck, webhookCheck, webpushCheck } from './push-checks.ts';
+import { watchBreakers } from './push-breakers.ts';
 
 export interface PushServices {
   readonly push: PushService;
@@ -55,15 +57,21 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
   const vapid = new Map<string, string>();
   const providers: string[] = [];
   let find = appFinder([]);
-  const deps: AdapterDeps = { log, clockAlarm: () => telemetry.count('pushClockAlarms') };
+  const depsFor = (to: PushConfig): AdapterDeps => ({
+    log,
+    clockAlarm: () => telemetry.count('pushClockAlarms'),
+    proxy: proxyOf(to.proxy),
+    connections: to.connections,
+    events: (provider) => ({ breaker: watchBreakers(provider, log, telemetry) }),
+  });
 
   const renew = async (to: PushConfig): Promise<boolean> => {
     const opened: Group[] = [];
     const next = new Map<string, { readonly print: string; readonly group: Group }>();
     try {
-      for (const part of partsOf(to, deps)) {
+      for (const part of partsOf(to, depsFor(to))) {
         if (part.about === undefined) continue;
-        const print = fingerprint(part.about);
+        const print = fingerprint([part.about, to.proxy, to.connections]);
         const known = groups.get(part.provider);
         if (known?.print === print) next.set(part.provider, known);
         else {
@@ -89,9 +97,13 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
     const matchable = [...next.values()].flatMap(({ group }) => group.matchable);
     find = appFinder(matchable);
     providers.splice(0, providers.length, ...new Set(matchable.map(({ provider }) => provider)));
-    // pushes on their way end on the connections they began on
-    for (const { group } of gone)
+    for (const { group } of gone) {
+      // its breakers go with it
+      for (const kind of ['transport', 'credentials'] as const)
+        telemetry.gauge('pushBreakers', 0, { provider: providerLabel(group.provider), kind });
+      // pushes on their way end on the connections they began on
       systemClock.after(to.deadlineMs, () => void group.service.close().catch(() => undefined));
+    }
     return true;
   };
   await renew(config);
@@ -144,14 +156,14 @@ function partsOf(config: PushConfig, deps: AdapterDeps): readonly Part[] {
       provider: 'webhook',
       about: some(webhooks),
       open: async () => {
-        const service = await openHooks(webhooks);
+        const service = await openHooks(webhooks, deps);
         return {
           ...groupOf('webhook', service, webhooks),
           checks: webhooks.map((hook) => webhookCheck(hook, service)),
         };
       },
     },
-    ...(['webpush', 'unifiedpush'] as const).map((provider) => webpushPart(provider, config)),
+    ...(['webpush', 'unifiedpush'] as const).map((provider) => webpushPart(provider, config, deps)),
     {
       // behind all others: an app that can really push goes first
       provider: 'log',
@@ -168,14 +180,14 @@ function partsOf(config: PushConfig, deps: AdapterDeps): readonly Part[] {
   ];
 }
 
-function webpushPart(provider: 'webpush' | 'unifiedpush', config: PushConfig): Part {
+function webpushPart(provider: 'webpush' | 'unifiedpush', config: PushConfig, deps: AdapterDeps): Part {
   const about = config[provider];
   return {
     provider,
     about,
     open: async () => {
       if (about === undefined) throw new Error(`${provider} is not configured`);
-      const service = await openWebPushOf(about, provider === 'unifiedpush');
+      const service = await openWebPushOf(about, provider, deps);
       const app = { name: provider, provider, match: [], refuses: (token: string) => service.refuses(token) };
       return {
         ...groupOf(provider, service, [app]),
@@ -192,6 +204,13 @@ function groupOf(provider: string, service: PushService, apps: readonly Matchabl
     ...(refuses === undefined ? {} : { refuses }),
   }));
   return { provider, service, names: apps.map(({ name }) => name), matchable };
+}
+
+function proxyOf(proxy: PushConfig['proxy']): Proxy | undefined {
+  if (proxy === undefined) return undefined;
+  const { url, except, user, password } = proxy;
+  const isNamed = user !== undefined && password !== undefined;
+  return { url, except, ...(isNamed ? { authorization: basicCredentials(user, password.reveal()) } : {}) };
 }
 
 /** The same for the same config, its secrets included. */

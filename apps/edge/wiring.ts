@@ -263,7 +263,12 @@ async function assemble(
         ...shared,
         agenda,
         push,
-        policy: { ...refresh, perSecond: refreshPushesPerSecond, pushDeadlineMs: config.push.deadlineMs },
+        policy: {
+          ...refresh,
+          perSecond: refreshPushesPerSecond,
+          perAppPerSecond: config.push.refreshPerSecond,
+          pushDeadlineMs: config.push.deadlineMs,
+        },
       }),
     );
   const followed = followEngine(telemetry);

@@ -187,6 +187,15 @@ export const metrics = {
     provider,
     app: configured,
   }),
+  pushBreakers: gauge(
+    'reveille_push_breakers_open',
+    'Push services that are not asked at the moment: they cannot be reached or do not work (transport), or do not accept our credentials.',
+    { provider, kind: ['transport', 'credentials'] },
+  ),
+  pushBreakersOpened: counter('reveille_push_breakers_opened_total', 'Times a push service was given up for a while.', {
+    provider,
+    kind: ['transport', 'credentials'],
+  }),
   refreshPushes: counter(
     'reveille_refresh_pushes_total',
     'Pushes that ask a sleeping phone to register again before its binding ends.',

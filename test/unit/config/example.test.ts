@@ -74,6 +74,8 @@ describe.each(examples)('%s', (name, keys) => {
     const commented: readonly (readonly [string, string])[] = [
       ['# key: |', 'push.apps[].key'],
       ['# api_token:', 'http.api_token'],
+      // a proxy nobody has
+      ...['url', 'user', 'password', 'except'].map((name) => [`  #   ${name}:`, `push.proxy.${name}`] as const),
       ['# team_key: |', 'push.apns_keys[].key'],
       // what is below it belongs to the app
       ['template:', 'push.apps[].template'],
@@ -92,6 +94,7 @@ describe.each(examples)('%s', (name, keys) => {
       'store.redis.sentinels',
       'store.redis.cluster',
       'push.webpush.allow_ports',
+      'push.proxy.except',
       'push.unifiedpush.allow_ports',
       'push.apns_keys[].topics',
       'push.webhooks[].match',
