@@ -68,6 +68,9 @@ const mostAttempts = 3;
 /** a peer that refuses stream after stream is not overlooked for ever */
 const mostUncounted = 20;
 const firstPause = 50;
+/** A timer later than this tells of our own lack of time, ms; then we look again after so many. */
+const mostLate = 150;
+const graceMs = 50;
 
 /** Full jitter: any pause up to one that doubles with every attempt. */
 export function pauseBefore(attempt: number): number {
@@ -210,7 +213,17 @@ class Delivery {
       session.probe(0);
       this.#transient('no answer', undefined, session.isDoubted ? 0 : pauseBefore(this.#attempts));
     };
+    let dueAt = 0;
+    const wait = (ms: number): void => {
+      dueAt = this.#clock.now() + ms;
+      this.#stopTimer = at.pool.deadlines.after(ms, tick);
+    };
     const tick = (): void => {
+      // we were late ourselves: what the peer has said meanwhile may not have been read yet
+      if (dueAt !== 0 && this.#clock.now() - dueAt > mostLate) {
+        wait(graceMs);
+        return;
+      }
       if (past >= attemptMs || (wasDoubted && session.isDoubted && this.#second === undefined)) {
         timedOut();
         return;
@@ -221,7 +234,7 @@ class Delivery {
       if (past >= hedgeMs && this.#second === undefined && !this.#taken) this.#hedge(session, at);
       const next = Math.min(probeMs, attemptMs - past);
       past += next;
-      this.#stopTimer = at.pool.deadlines.after(next, tick);
+      wait(next);
     };
     tick();
   }
