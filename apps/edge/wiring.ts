@@ -17,6 +17,7 @@ import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/ports/log.ts';
+import type { EngineAddress } from '../../lib/ports/node-directory.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
@@ -34,6 +35,7 @@ import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
+import { engineAddress, joinNodes, remoteControl, type RemoteControl } from './nodes.ts';
 import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
 import { timingWakes } from './push-wakes.ts';
@@ -80,7 +82,7 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail } = await openStore(config, log);
+  const { store: opened, bus: news, agenda, mail, nodes: directory, localAddress } = await openStore(config, log);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -109,7 +111,7 @@ async function assemble(
       'no push credentials: sleeping phones cannot be woken',
     );
 
-  const engine = await openEngine(config);
+  const engine = await openEngine(config, remoteControl(config, localAddress(), systemIds.hex(32)));
   if (engine.handle !== undefined) closers.push(engine.handle.close);
   const certificates =
     engine.handle === undefined
@@ -125,12 +127,15 @@ async function assemble(
   let deps: RouteDeps | undefined;
   let connected = false;
   const counted = requestCounter(telemetry);
-  const srf: SrfEdge = await connectSrf({
-    ...engine.control,
-    engineId: engine.id,
+  const common = {
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
     ...frameLimits(config),
+  };
+  const srf: SrfEdge = await connectSrf({
+    ...engine.control,
+    ...common,
+    engineId: engine.id,
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
@@ -154,6 +159,18 @@ async function assemble(
   telemetry.gauge('controlUp', 1);
   closers.push(() => srf.close());
 
+  const nodes = await joinNodes({
+    config,
+    directory,
+    id: systemIds.hex(8),
+    engine: { id: engine.id, at: engine.forOthers },
+    srf,
+    common,
+    log,
+    telemetry,
+  });
+  closers.push(nodes.close);
+
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
   const times = {
@@ -164,7 +181,7 @@ async function assemble(
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
-  const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
+  const mailbox = openMailbox(config, { mail, store, client: nodes.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
   const bus = mailbox === undefined ? news : delivering(news, mailbox);
   const late = new LatePhones(systemClock, config.wake.maxHeld, times.holdMs + longestPushMs(config));
@@ -184,8 +201,8 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: srf.legs,
-    client: srf.client,
+    legs: nodes.legs,
+    client: nodes.client,
   };
   deps = {
     classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
@@ -226,7 +243,7 @@ async function assemble(
         requestHoldMs: config.wake.requestHoldSeconds * 1000,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
-        engineId: () => engine.id,
+        engineLives: nodes.engineLives,
         latePhone: config.wake.latePhone,
         callUuid: config.wake.callUuid,
         busy: config.calls.busy,
@@ -274,6 +291,7 @@ async function assemble(
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
+    telemetry.gauge('otherNodes', directory.others);
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
@@ -320,14 +338,16 @@ interface OpenEngine {
   readonly id: string;
   readonly control: EngineAt & { readonly secret: string };
   readonly handle: EngineHandle | undefined;
+  /** how other nodes reach it; undefined: not at all */
+  readonly forOthers: EngineAddress | undefined;
 }
 
-async function openEngine(config: Config): Promise<OpenEngine> {
+async function openEngine(config: Config, remote: RemoteControl | undefined): Promise<OpenEngine> {
   if (config.engine.kind === 'drachtio') {
     const { host, port, secret, tls } = config.engine;
     const control = { host, port, secret: secret.reveal(), ...(tls === undefined ? {} : { tls }) };
     // it outlives us, so its connections are still good after our restart
-    return { id: `${host}:${port}`, control, handle: undefined };
+    return { id: `${host}:${port}`, control, handle: undefined, forOthers: engineAddress(config, undefined) };
   }
   const secret = systemIds.hex(16);
   const host = '127.0.0.1';
@@ -335,7 +355,13 @@ async function openEngine(config: Config): Promise<OpenEngine> {
   const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
   const handle = await spawnEngine({
     ...engineOptions(config.sip, config.engine),
-    control: { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
+    control: {
+      host,
+      port: 0,
+      secret,
+      ...(path === undefined ? {} : { path }),
+      ...(remote === undefined ? {} : { remote }),
+    },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
@@ -346,7 +372,9 @@ async function openEngine(config: Config): Promise<OpenEngine> {
     );
   });
   const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
-  return { id: systemIds.hex(4), control, handle };
+  const { remotePort: boundPort } = handle;
+  const reached = remote === undefined || boundPort === undefined ? undefined : { ...remote, secret, boundPort };
+  return { id: systemIds.hex(4), control, handle, forOthers: engineAddress(config, reached) };
 }
 
 /** The embedded engine takes what UDP can carry. A drachtio-server also cuts off header fields, where it does not go deaf. */

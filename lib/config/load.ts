@@ -61,6 +61,7 @@ export interface Config {
   readonly engine: EngineConfig;
   readonly http: Raw['http'];
   readonly store: StoreConfig;
+  readonly nodes: Raw['nodes'];
   /** in the order of the file; at most one of each name, `*` for all others */
   readonly domains: readonly DomainConfig[];
   readonly registration: RegistrationConfig;

@@ -238,6 +238,12 @@ export const metrics = {
     status: statusClass,
   }),
   calls: gauge('reveille_calls', 'Calls with both sides connected.', none),
+  otherNodes: gauge('reveille_other_nodes', 'Edges that share the store with this one and live.', none),
+  takenOver: counter(
+    'reveille_taken_over_total',
+    'INVITEs a dead edge had held at a SIP engine of ours, answered by this one.',
+    none,
+  ),
   subscriptions: gauge('reveille_subscriptions', 'Subscriptions that pass through this process.', none),
   engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
     event: [
