@@ -56,7 +56,8 @@ const sayings: Readonly<Record<Service, string>> = {
 export function verdictOfCheck(service: Service, outcome: PushOutcome): Checked {
   if (outcome.is === 'accepted') return { is: 'good', how: sayings[service] };
   if (outcome.is === 'cancelled') return { is: 'unknown', reason: 'cancelled' };
-  const { reason } = outcome;
+  // what the service said before it was given up for a while
+  const reason = outcome.reason.replace(/^\w+ breaker open, /, '');
   if (proofs[service].has(reason)) return { is: 'good', how: sayings[service] };
   const fix = Object.hasOwn(fixes[service], reason) ? fixes[service][reason] : undefined;
   // Google refuses the account before there is a push

@@ -68,7 +68,9 @@ describe('FCM', () => {
     expect(await fcm.push(fcmCall({ wakeUntil: Date.now() + 20_000 }), noSignal)).toMatchObject({ is: 'accepted' });
     const [push] = lab.pushes();
     expect(push?.token).toBe(registration);
-    expect(push?.content).toMatchObject({ android: { priority: 'HIGH', ttl: '20s' }, data: { type: 'call' } });
+    // what a busy machine has used up meanwhile is taken off
+    const ttl = expect.stringMatching(/^(?:1\d|20)s$/) as unknown;
+    expect(push?.content).toMatchObject({ android: { priority: 'HIGH', ttl }, data: { type: 'call' } });
     await fcm.push(fcmCall({ class: 'refresh' }), noSignal);
     expect(lab.pushes()[1]?.content).toMatchObject({ android: { priority: 'NORMAL', collapse_key: 'refresh' } });
   });
