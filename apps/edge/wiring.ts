@@ -42,6 +42,7 @@ import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
 import { openPushServices } from './push-services.ts';
+import { openServers } from './servers.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -149,17 +150,20 @@ async function assemble(
   telemetry.gauge('controlUp', 1);
   closers.push(() => srf.close());
 
-  const domains = await openDomains(config, srf.hostports, log);
+  const domains = await openDomains(config, srf.hostports, { log, telemetry, now: systemClock.now });
   closers.push(domains.close);
+  const servers = openServers(srf, domains.pools, config);
+  closers.push(async () => servers.close());
   const times = {
     holdMs: config.wake.holdSeconds * 1000,
     silentMs: config.wake.silentFlowMs,
     ringMs: config.wake.ringSeconds * 1000,
+    ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
   };
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
-  const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
+  const mailbox = openMailbox(config, { mail, store, client: servers.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
   const bus = mailbox === undefined ? news : delivering(news, mailbox);
   const late = new LatePhones(systemClock, config.wake.maxHeld, times.holdMs + longestPushMs(config));
@@ -179,8 +183,8 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: srf.legs,
-    client: srf.client,
+    legs: servers.legs,
+    client: servers.client,
   };
   deps = {
     classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
@@ -224,11 +228,12 @@ async function assemble(
         engineId: () => engine.id,
         latePhone: config.wake.latePhone,
         callUuid: config.wake.callUuid,
+        earlyRingingMs: config.calls.earlyRingingMs,
         busy: config.calls.busy,
         decline: config.calls.decline,
       },
     },
-    placeCall: { ...shared, times },
+    placeCall: { ...shared, times: { ...times, budgetMs: undefined } },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
     store,
@@ -242,7 +247,8 @@ async function assemble(
     if (calls.draining) return { ok: false, why: 'stopping' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
-    return { ok: true };
+    const missing = servers.missing();
+    return missing === undefined ? { ok: true } : { ok: false, why: missing };
   };
   const census = startCensus(
     store,

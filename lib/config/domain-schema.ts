@@ -4,6 +4,7 @@ import { fallback, optional, required } from './keys.ts';
 import { isHost, listOf, oneOf, parsed, secretText, sipPeer, subnet, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { repeated } from './repeated.ts';
+import { availabilitySection, throttleSection, trunkSection, upstreamEntry } from './upstream-schema.ts';
 
 const domainName = parsed<string>('a domain name, or "*" for every domain not listed', (value) =>
   value === '*' || isHost(value) ? value.toLowerCase() : undefined,
@@ -54,12 +55,19 @@ export const domainSection = z
     service_route: fallback(yesOrNo, false, {
       doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
     }),
-    upstream: required(sipPeer, {
-      doc: 'The PBX of this domain. The variable sets it for the domain "*".',
+    upstream: optional(sipPeer, {
+      doc: 'The PBX of this domain; either this or upstreams. The variable sets it for the domain "*".',
       env: 'REVEILLE_UPSTREAM',
     }),
+    upstreams: z.array(upstreamEntry).prefault([]),
+    availability: availabilitySection.prefault({}),
     trusted: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
-      doc: 'Addresses calls for phones may come from, besides those of the upstream itself.',
+      doc: 'Addresses calls for phones may come from, besides those of the upstreams and their outbound proxies.',
+    }),
+    throttle: throttleSection.optional(),
+    trunk: trunkSection.optional(),
+    early_ringing: optional(oneOf('none', '180', '183'), {
+      doc: 'For this domain instead of calls.early_ringing.',
     }),
     users: z.array(user).prefault([]),
     realm: optional(text('text without quotes, 1 to 128 characters', /^[^"\\\0\r\n]{1,128}$/), {
@@ -70,7 +78,21 @@ export const domainSection = z
     }),
   })
   .check((context) => {
-    const { registration, users } = context.value;
+    const { registration, users, upstream, upstreams, throttle, trunk } = context.value;
+    if (upstream === undefined && upstreams.length === 0) mistake(context, ['upstream'], sipPeer.expected, 'nothing');
+    if (upstream !== undefined && upstreams.length > 0)
+      mistake(context, ['upstreams'], 'nothing, because there is upstream', 'a list');
+    if (upstreams.length > 12) mistake(context, ['upstreams'], 'at most 12', String(upstreams.length));
+    repeated(upstreams.map((one) => `${one.uri.uri} ${one.outbound_proxy?.uri ?? ''}`)).forEach(([at]) =>
+      mistake(context, ['upstreams', at, 'uri'], 'each upstream once', 'the same again'),
+    );
+    if (throttle !== undefined && registration !== 'mid-registrar')
+      mistake(context, ['throttle'], 'registration mid-registrar', registration);
+    if (trunk !== undefined && registration !== 'registrar')
+      mistake(context, ['trunk'], 'registration registrar', registration);
+    for (const [at, name] of (trunk?.users ?? []).entries())
+      if (!users.some((one) => one.name === name))
+        mistake(context, ['trunk', 'users', at], 'one of the users of this domain', `"${name}"`);
     if (registration !== 'registrar' && users.length > 0) {
       mistake(
         context,

@@ -35,7 +35,7 @@ export const tables: Readonly<Record<'config' | 'engine' | 'metrics' | 'errors',
         code(metric.name),
         metric.type,
         Object.entries<readonly string[]>(metric.labels)
-          .map(([label, values]) => `${code(label)}: ${values.join(', ')}`)
+          .map(([label, values]) => `${code(label)}: ${values.length === 0 ? 'as configured' : values.join(', ')}`)
           .join('; '),
         metric.help,
       ]),

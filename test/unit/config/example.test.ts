@@ -80,6 +80,11 @@ describe.each(examples)('%s', (name, keys) => {
       'domains[].trusted',
       'domains[].proxies',
       'domains[].registration',
+      'domains[].trunk.auth',
+      'domains[].trunk.users',
+      'domains[].trunk.routes[].prefix',
+      'domains[].trunk.routes[].strip',
+      'domains[].trunk.routes[].add',
     ];
     for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
       const value = path.split('.').reduce<unknown>((at, step) => {
