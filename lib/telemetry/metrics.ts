@@ -53,7 +53,7 @@ const histogram = <const L extends Labels>(
 const none = {} as const;
 /** Named in the config: as many values as the operator has written, no more. */
 const fromConfig: readonly string[] = [];
-const provider = ['apns', 'fcm', 'webpush', 'webhook', 'other'] as const;
+const provider = ['apns', 'fcm', 'webpush', 'unifiedpush', 'webhook', 'log', 'other'] as const;
 const method = [
   'REGISTER',
   'INVITE',
