@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import type { Config, DomainConfig } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
 import type { DigestSecrets } from '../../lib/core/domain.ts';
+import { registrationOf } from '../../lib/core/modes.ts';
 import type { Located, Locator } from '../../lib/engine/locating/locator.ts';
 import { RouteTable } from '../../lib/engine/transport/route.ts';
 import type { Log } from '../../lib/ports/log.ts';
@@ -36,7 +37,7 @@ export async function openDomains(config: Config, hostports: readonly string[], 
     return {
       domain: {
         name: domain.name,
-        registration: domain.registration,
+        registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
         withoutPath: domain.withoutPath,
         requirePath: domain.requirePath,
         serviceRoute: domain.serviceRoute,

@@ -80,7 +80,7 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   if (uri.user === undefined) return { is: 'to-edge' };
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
-  const registrar = [named, ...fromPbx].find((known) => known !== undefined && isRegistrar(known.domain));
+  const registrar = [named, ...fromPbx].find((known) => known !== undefined && isCalledByAor(known.domain));
   if (registrar !== undefined) {
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
     const aor = aorOf(`sip:${uri.user}@${host}`);
@@ -116,6 +116,11 @@ function alongPath({ request, flow }: ServerTransaction, { domains, flowKey }: C
 
 function isPath({ registration }: Domain): boolean {
   return modes[registration].calledBy === 'flow-token';
+}
+
+/** The PBX names a user of this domain by the AOR, and its phones call one another without the PBX. */
+function isCalledByAor({ registration }: Domain): boolean {
+  return modes[registration].calledBy === 'aor';
 }
 
 /** The edge itself is the registrar of this domain: it asks its phones for passwords and knows its users. */
