@@ -2,7 +2,8 @@
 import { BlockList } from 'node:net';
 import type { Config, DomainConfig } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
-import type { DigestSecrets } from '../../lib/core/domain.ts';
+import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
+import { registrationOf } from '../../lib/core/modes.ts';
 import type { Trunk } from '../../lib/core/trunk-routes.ts';
 import { RouteTable } from '../../lib/engine/transport/route.ts';
 import type { Log } from '../../lib/ports/log.ts';
@@ -53,11 +54,11 @@ export async function openDomains(
     return {
       domain: {
         name: domain.name,
-        registration: domain.registration,
+        registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
         withoutPath: domain.withoutPath,
         requirePath: domain.requirePath,
         serviceRoute: domain.serviceRoute,
-        throttle: domain.throttle,
+        throttle: throttleOf(domain),
         trunk: trunkOf(domain),
         earlyRinging: earlyRingingOf(domain.earlyRinging ?? config.calls.earlyRinging),
         upstream: upstream.pool.name,
@@ -98,6 +99,11 @@ function namesOf(domains: readonly DomainConfig[]): readonly string[] {
     names.push(again === 0 ? hop : `${hop};of=${again}`);
   }
   return names;
+}
+
+/** `throttle` says how; `upstream_mode: throttled` alone means the usual times. */
+function throttleOf({ throttle, upstreamMode }: DomainConfig): Domain['throttle'] {
+  return throttle ?? (upstreamMode === 'throttled' ? { upstreamExpires: 3600, phoneExpires: 604_800 } : undefined);
 }
 
 function trunkOf({ trunk }: DomainConfig): Trunk | undefined {

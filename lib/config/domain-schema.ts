@@ -37,11 +37,21 @@ const user = z
     }
   });
 
+/** Which way upstream goes with which registration; core/modes.ts says what comes of it, and a test compares the two. */
+const allowed: Readonly<Record<'mid-registrar' | 'path' | 'registrar', readonly string[]>> = {
+  'mid-registrar': ['pass_through', 'throttled', 'on_behalf', 'trunk'],
+  path: ['pass_through'],
+  registrar: ['trunk', 'on_behalf'],
+};
+
 export const domainSection = z
   .strictObject({
     name: required(domainName, { doc: 'Domain of the AORs, or "*" for every domain not listed.' }),
     registration: fallback(oneOf('mid-registrar', 'path', 'registrar'), 'mid-registrar', {
       doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users, and gets a Contact of the edge. path: it gets the Contact of the phone, push parameters included, and calls it by Path (RFC 3327). registrar: the edge accepts, and the PBX uses it as a trunk.',
+    }),
+    upstream_mode: optional(oneOf('pass_through', 'throttled', 'on_behalf', 'trunk'), {
+      doc: 'How the PBX learns where users are. pass_through: by the REGISTERs and credentials of the phones (registration path, mid-registrar). throttled: the same in a rhythm of the edge (mid-registrar). on_behalf: the edge registers with accounts it holds, also while phones sleep; phones register with the edge. trunk: it does not, and routes calls to the edge (registrar). Left out: pass_through, or trunk with registration registrar.',
     }),
     without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
       doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
@@ -78,7 +88,7 @@ export const domainSection = z
     }),
   })
   .check((context) => {
-    const { registration, users, upstream, upstreams, throttle, trunk } = context.value;
+    const { registration, upstream_mode: upstreamMode, users, upstream, upstreams, throttle, trunk } = context.value;
     if (upstream === undefined && upstreams.length === 0) mistake(context, ['upstream'], sipPeer.expected, 'nothing');
     if (upstream !== undefined && upstreams.length > 0)
       mistake(context, ['upstreams'], 'nothing, because there is upstream', 'a list');
@@ -86,18 +96,31 @@ export const domainSection = z
     repeated(upstreams.map((one) => `${one.uri.uri} ${one.outbound_proxy?.uri ?? ''}`)).forEach(([at]) =>
       mistake(context, ['upstreams', at, 'uri'], 'each upstream once', 'the same again'),
     );
-    if (throttle !== undefined && registration !== 'mid-registrar')
-      mistake(context, ['throttle'], 'registration mid-registrar', registration);
-    if (trunk !== undefined && registration !== 'registrar')
-      mistake(context, ['trunk'], 'registration registrar', registration);
+    if (throttle !== undefined && (registration !== 'mid-registrar' || (upstreamMode ?? 'throttled') !== 'throttled'))
+      mistake(
+        context,
+        ['throttle'],
+        'registration mid-registrar and upstream_mode throttled',
+        upstreamMode ?? registration,
+      );
+    if (trunk !== undefined && registration !== 'registrar' && upstreamMode !== 'trunk')
+      mistake(context, ['trunk'], 'registration registrar or upstream_mode trunk', upstreamMode ?? registration);
     for (const [at, name] of (trunk?.users ?? []).entries())
       if (!users.some((one) => one.name === name))
         mistake(context, ['trunk', 'users', at], 'one of the users of this domain', `"${name}"`);
-    if (registration !== 'registrar' && users.length > 0) {
+    if (upstreamMode !== undefined && !allowed[registration].includes(upstreamMode))
+      mistake(
+        context,
+        ['upstream_mode'],
+        `one of ${allowed[registration].join(', ')} with registration ${registration}`,
+        upstreamMode,
+      );
+    const edgeAsks = upstreamMode === 'on_behalf' || upstreamMode === 'trunk' || registration === 'registrar';
+    if (!edgeAsks && users.length > 0) {
       mistake(
         context,
         ['users'],
-        'no users but with registration registrar: here the PBX knows them',
+        'no users but with registration registrar or upstream_mode on_behalf or trunk: here the PBX knows them',
         `${users.length}`,
       );
     }

@@ -11,7 +11,7 @@ export interface DigestSecrets {
 export interface Domain {
   /** lower case; `*` serves every domain that is not named */
   readonly name: string;
-  /** path: the PBX accepts REGISTERs and keeps the phone's Contact (mode P); mid-registrar: it keeps one of ours (M); registrar: the edge accepts (R) */
+  /** the row of core/modes.ts that this domain is served by, or this one AOR of it */
   readonly registration: Registration;
   /** a phone that does not say `Supported: path` where Path is needed */
   readonly withoutPath: 'accept' | 'refuse';

@@ -41,7 +41,11 @@ export function isRefreshDue(binding: Binding, now: number, policy: RefreshPolic
  * A VoIP token is no way: iOS shows a call for each of its pushes (PN-EXP-08, AMB-12). Nor is a browser, which must show
  * something for each of them; an app of UnifiedPush need not.
  */
-export function canBeRefreshed({ push }: { readonly push?: Pick<PushRecord, 'tokens' | 'deadSince'> }): boolean {
+export function canBeRefreshed({
+  push,
+}: {
+  readonly push?: Pick<PushRecord, 'provider' | 'tokens' | 'deadSince'>;
+}): boolean {
   return (
     push !== undefined &&
     push.deadSince === undefined &&

@@ -4,7 +4,8 @@ export interface Refusal {
   readonly status: number;
   /** option tags of Unsupported, in lower case */
   readonly unsupported: readonly string[];
-  readonly registration: 'path' | 'mid-registrar' | 'registrar';
+  /** the PBX got Path */
+  readonly byPath: boolean;
   /** the REGISTER said `Require: path` by our own will */
   readonly requirePath: boolean;
   /** the expiry was ours (domains[].throttle) */
@@ -12,7 +13,7 @@ export interface Refusal {
 }
 
 /** undefined: the status says all there is to say. */
-export function hintOf({ status, unsupported, registration, requirePath, throttled }: Refusal): string | undefined {
+export function hintOf({ status, unsupported, byPath, requirePath, throttled }: Refusal): string | undefined {
   switch (status) {
     case 403:
       return 'the PBX forbids it: wrong password or auth user, an access list without the address of the edge, or its limit of contacts (Asterisk: max_contacts with remove_existing)';
@@ -22,7 +23,7 @@ export function hintOf({ status, unsupported, registration, requirePath, throttl
     case 501:
       return 'no registrar listens there: compare host and port of the upstream with those of the PBX';
     case 420:
-      if (unsupported.includes('path') && registration === 'path')
+      if (unsupported.includes('path') && byPath)
         return requirePath
           ? 'the PBX does not know Path: registration: mid-registrar, or require_path: false if it only refuses the word'
           : 'the PBX does not know Path: registration: mid-registrar';

@@ -116,7 +116,7 @@ function whyRefused({ domain, mode }: Asked, { status, headers }: SipResponse): 
   return hintOf({
     status,
     unsupported: headers.list('Unsupported').map((tag) => tag.toLowerCase()),
-    registration: mode.is,
+    byPath: mode.calledBy === 'flow-token',
     requirePath: domain.requirePath,
     throttled: domain.throttle !== undefined,
   });

@@ -87,7 +87,7 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   const byTrunk = domains.filter(({ domain: { trunk } }) =>
     trunk?.routes.some((route) => route.domain === uri.host.toLowerCase()),
   );
-  const registrar = [named, ...fromPbx, ...byTrunk].find((known) => known !== undefined && isRegistrar(known.domain));
+  const registrar = [named, ...fromPbx, ...byTrunk].find((known) => known !== undefined && isCalledByAor(known.domain));
   if (registrar !== undefined) {
     const trunk = throughTrunk(transaction, registrar);
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
@@ -146,6 +146,11 @@ function alongPath({ request, flow }: ServerTransaction, { domains, flowKey }: C
 
 function isPath({ registration }: Domain): boolean {
   return modes[registration].calledBy === 'flow-token';
+}
+
+/** The PBX names a user of this domain by the AOR, and its phones call one another without the PBX. */
+function isCalledByAor({ registration }: Domain): boolean {
+  return modes[registration].calledBy === 'aor';
 }
 
 /** The edge itself is the registrar of this domain: it asks its phones for passwords and knows its users. */
