@@ -90,7 +90,8 @@ export class Ring {
   /** the caller has been told that it rings */
   #rings = false;
   #budgetUsed = false;
-  #stopEarly: (() => void) | undefined;
+  /** take back what is still to come of budget and early ringing */
+  readonly #stops: (() => void)[] = [];
 
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
@@ -134,11 +135,12 @@ export class Ring {
     if (!this.#runner.open) return;
     const { budgetMs } = times;
     if (budgetMs !== undefined && budgetMs < times.holdMs + times.ringMs)
-      this.#runner.startTimer('budget', budgetMs, { is: 'ring-budget' });
+      this.#stops.push(this.#deps.clock.after(budgetMs, () => this.tell({ is: 'ring-budget' })));
     if (early === undefined) return;
-    this.#stopEarly = this.#deps.clock.after(early.afterMs, () => {
+    const ringEarly = (): void => {
       if (!this.#rings && this.#runner.open) void this.#plan.transaction.respond({ status: early.status });
-    });
+    };
+    this.#stops.push(this.#deps.clock.after(early.afterMs, ringEarly));
   }
 
   tell(event: HoldEvent): void {
@@ -178,7 +180,7 @@ export class Ring {
         return;
       }
       case 'over':
-        this.#stopEarly?.();
+        for (const stop of this.#stops) stop();
         // a call that is being answered is held until it talks: a stop in between must find it in one place or the other
         if (this.#answering === undefined) this.#plan.onOver(effect, this.#runner.story);
         else void this.#answering.then(() => this.#plan.onOver(effect, this.#runner.story));
