@@ -109,6 +109,8 @@ export class UpstreamPool {
     const before = this.#health.get(server.id) ?? newHealth;
     const was = standingOf(before, now, this.#rules);
     const health = stepHealth(before, event, now, this.#rules);
+    // the step may forget when time has brought it back
+    this.#changedAt = Math.max(this.#changedAt, recoveredAt(before, now));
     if (this.#servers.some(({ id }) => id === server.id)) this.#health.set(server.id, health);
     const is = standingOf(health, now, this.#rules);
     if (was === is) return;
