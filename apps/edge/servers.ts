@@ -1,5 +1,4 @@
 /** Puts what knows the servers of a PBX (lib/upstream) before the SIP of the engine, and starts the probes. */
-import type { SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import type { Config } from '../../lib/config/load.ts';
@@ -18,14 +17,19 @@ export interface Servers {
   close(): void;
 }
 
-export function openServers(srf: SrfEdge, pools: Pools, config: Config): Servers {
-  const deps = { pools, precise: () => performance.now(), connected: () => srf.up };
-  const probed = { client: srf.client, clock: systemClock, ids: systemIds, connected: deps.connected };
+/** `engine`: the SIP this stands before. */
+export function openServers(
+  engine: { readonly client: Client; readonly legs: Legs; readonly isUp: () => boolean },
+  pools: Pools,
+  config: Config,
+): Servers {
+  const deps = { pools, precise: () => performance.now(), connected: engine.isUp };
+  const probed = { client: engine.client, clock: systemClock, ids: systemIds, connected: deps.connected };
   const stopProbes = startProbes(pools.values(), probed);
   const needed = new Set(config.domains.filter(({ availability }) => availability.ready).map(({ name }) => name));
   return {
-    client: new FailoverClient(srf.client, deps),
-    legs: new FailoverLegs(srf.legs, { ...deps, clock: systemClock, hears100: config.engine.kind === 'embedded' }),
+    client: new FailoverClient(engine.client, deps),
+    legs: new FailoverLegs(engine.legs, { ...deps, clock: systemClock, hears100: config.engine.kind === 'embedded' }),
     missing: () => {
       const without = [...pools.values()].find(({ domain, usable }) => needed.has(domain) && !usable);
       return without && `no server of the PBX of ${without.domain} is up`;

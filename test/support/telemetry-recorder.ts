@@ -68,7 +68,7 @@ function name(metric: MetricKey, labels: Values): string {
   const given = labels ?? {};
   const parts = Object.keys(known).map((label) => {
     const value = given[label];
-    // a label without a list has the names of the config
+    // an empty list: names in the config
     if (value === undefined || (known[label]?.length !== 0 && known[label]?.includes(value) !== true))
       throw new Error(`${metric}: ${label} cannot be ${value}`);
     return `${label}=${value}`;
