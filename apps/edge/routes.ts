@@ -39,6 +39,7 @@ import {
   type Classifier,
 } from './middleware/classify.ts';
 import { followPath } from './middleware/follow-path.ts';
+import { hasOurContact, hasOurVia, hintOfRefusal } from './middleware/loops.ts';
 import { screen, screenAsRegistrar } from './middleware/screen.ts';
 
 export interface RouteDeps {
@@ -67,6 +68,8 @@ const sentences = {
   refused: 'request refused',
   notRegistered: 'request from a phone that is not registered from there',
   failed: 'request failed',
+  ownContact: 'your PBX sent back our own contact: its route for this domain leads to the edge',
+  ownRequest: 'your PBX sent back our own request: its route for this domain leads to the edge',
 } as const;
 
 /** With what the use-cases say of requests they refuse: these must not fill the log. */
@@ -92,12 +95,21 @@ export async function route(
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     deps.wake.awake.heard(transaction.flow);
     const found = classify(transaction, deps.classifier);
-    const classified =
+    const placed =
       found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;
+    if (await sentBack(transaction, placed, deps)) return;
+    const classified = await throughTrunk(transaction, placed, deps);
+    if (classified === undefined) return;
     if (classified.is === 'refused') {
       deps.telemetry.count('refusals', { reason: classified.why });
       deps.log.info(
-        { method, status: classified.status, reason: classified.why, remote: transaction.flow.address },
+        {
+          method,
+          status: classified.status,
+          reason: classified.why,
+          outcome: hintOfRefusal[classified.why],
+          remote: transaction.flow.address,
+        },
         sentences.refused,
       );
       return void (await transaction.respond({ status: classified.status }));
@@ -120,7 +132,48 @@ export async function route(
   }
 }
 
+/** A call of the trunk whose address proves nothing shows the password of one of its users; undefined: it has been answered. */
+async function throughTrunk(
+  transaction: ServerTransaction,
+  classified: Classified,
+  deps: RouteDeps,
+): Promise<Classified | undefined> {
+  if (classified.is !== 'to-user' || classified.unproven !== true) return classified;
+  const { domain } = classified;
+  const users = domain.trunk?.users ?? new Set<string>();
+  const [first = ''] = users;
+  const sender = await authenticate(transaction, domain, `${first}@${domain.name}`, 407, deps.authenticate, users);
+  return sender === 'passed' ? { ...classified, trusted: true } : undefined;
+}
+
+/** What the edge has sent to the PBX and the PBX sends back: answered here, or it would go round for ever. */
+async function sentBack(transaction: ServerTransaction, placed: Classified, deps: RouteDeps): Promise<boolean> {
+  const outward = placed.is === 'to-upstream' || (placed.is === 'refused' && placed.why === 'unknown-contact');
+  if (!outward || !hasOurVia(transaction.request, deps.classifier.domains)) return false;
+  await refuseLoop(transaction, sentences.ownRequest, deps);
+  return true;
+}
+
+async function refuseLoop(transaction: ServerTransaction, sentence: string, deps: RouteDeps): Promise<void> {
+  const { request, flow } = transaction;
+  deps.telemetry.count('refusals', { reason: 'loop' });
+  deps.log.warn(
+    {
+      method: request.method,
+      status: 482,
+      callId: request.headers.get('Call-ID'),
+      remote: `${flow.address}:${flow.port}`,
+    },
+    sentence,
+  );
+  await transaction.respond({ status: 482 });
+}
+
 async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Promise<void> {
+  if (hasOurContact(transaction.request, deps.classifier.contactKey)) {
+    deps.telemetry.count('registrations', { result: 'rejected' });
+    return refuseLoop(transaction, sentences.ownContact, deps);
+  }
   const to = parseNameAddr(transaction.request.headers.get('To') ?? '');
   const aor = aorOf(to?.uri ?? '');
   const known = aor === undefined ? undefined : domainOf(deps.classifier.domains, aor.slice(aor.lastIndexOf('@') + 1));
@@ -241,11 +294,19 @@ function calledBy(
   wakeful: (caller: Dialog) => Dialog,
 ): Called {
   const { flowGone } = modes[classified.domain.registration];
+  const { earlyRinging } = classified.domain;
   const { aor } = classified;
   if (classified.is === 'to-device')
-    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful };
+    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful, earlyRinging };
   const from = classified.trusted ? 'upstream' : 'phone';
-  return { aor, bindingId: classified.gruu?.phone, from, flowGone, wakeful };
+  return {
+    aor,
+    bindingId: classified.gruu?.phone,
+    from,
+    flowGone,
+    wakeful,
+    ...(classified.trusted ? { earlyRinging } : {}),
+  };
 }
 
 const asItIs = (dialog: Dialog): Dialog => dialog;

@@ -42,6 +42,7 @@ import { openPushServices } from './push-services.ts';
 import { timingWakes } from './push-wakes.ts';
 import { watchPushes } from './push-watch.ts';
 import { openStore } from './open-store.ts';
+import { openServers } from './servers.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -172,17 +173,20 @@ async function assemble(
   });
   closers.push(nodes.close);
 
-  const domains = await openDomains(config, srf.hostports, log);
+  const domains = await openDomains(config, srf.hostports, { log, telemetry, now: systemClock.now });
   closers.push(domains.close);
+  const servers = openServers({ client: nodes.client, legs: nodes.legs, isUp: () => srf.up }, domains.pools, config);
+  closers.push(async () => servers.close());
   const times = {
     holdMs: config.wake.holdSeconds * 1000,
     silentMs: config.wake.silentFlowMs,
     ringMs: config.wake.ringSeconds * 1000,
+    ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
   };
   const dialogs = new BridgedDialogs();
   const { heartbeatSeconds } = config.calls;
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
-  const mailbox = openMailbox(config, { mail, store, client: nodes.client, clock: systemClock, log, telemetry });
+  const mailbox = openMailbox(config, { mail, store, client: servers.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
   const bus = mailbox === undefined ? news : delivering(news, mailbox);
   const late = new LatePhones(systemClock, config.wake.maxHeld, times.holdMs + longestPushMs(config));
@@ -202,8 +206,8 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: nodes.legs,
-    client: nodes.client,
+    legs: servers.legs,
+    client: servers.client,
   };
   deps = {
     classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
@@ -247,11 +251,12 @@ async function assemble(
         engineLives: nodes.engineLives,
         latePhone: config.wake.latePhone,
         callUuid: config.wake.callUuid,
+        earlyRingingMs: config.calls.earlyRingingMs,
         busy: config.calls.busy,
         decline: config.calls.decline,
       },
     },
-    placeCall: { ...shared, times },
+    placeCall: { ...shared, times: { ...times, budgetMs: undefined } },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
     store,
@@ -265,7 +270,7 @@ async function assemble(
     if (calls.draining) return { ok: false, why: 'stopping' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
-    const why = watch.trouble();
+    const why = watch.trouble() ?? servers.missing();
     return why === undefined ? { ok: true } : { ok: false, why };
   };
   const census = startCensus(

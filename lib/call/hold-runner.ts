@@ -13,6 +13,8 @@ export interface HoldTimes {
   readonly silentMs: number;
   /** longest wait for an answer of the devices, counted from the first leg, ms */
   readonly ringMs: number;
+  /** longest wait for an answer, hold and ringing together, ms; no limit of its own when left out */
+  readonly budgetMs?: number | undefined;
 }
 
 /** For the one log line that answers "why did it not ring?". */

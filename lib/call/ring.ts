@@ -34,6 +34,10 @@ export interface RingPlan {
   push(device: string, signal: AbortSignal): Promise<boolean>;
   /** our own final answer `status` may be another one here (a PBX that is down is no sleeping phone) */
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
+  /** what the caller is told when no phone rings after so many ms; nothing when left out */
+  readonly early?: { readonly status: 180 | 183; readonly afterMs: number } | undefined;
+  /** the time of `times.budgetMs` is over, and the caller is about to be told */
+  onBudgetUsed?(): void;
   /** exactly once, when caller and winner both have their dialogs */
   onAnswered(caller: Dialog, callee: Dialog, by: { readonly device: string; readonly flow: string }): void;
   /**
@@ -83,6 +87,11 @@ export class Ring {
   #reached: ((device: string) => void) | undefined;
   /** what the caller's CANCEL said; the phones are told the same (RFC 3326 2, EDGE-RSN-02) */
   #cancelReason: string | undefined;
+  /** the caller has been told that it rings */
+  #rings = false;
+  #budgetUsed = false;
+  /** take back what is still to come of budget and early ringing */
+  readonly #stops: (() => void)[] = [];
 
   constructor(plan: RingPlan, deps: RingDeps) {
     this.#plan = plan;
@@ -109,6 +118,7 @@ export class Ring {
     });
     // given up while the phones were looked up: iOS ends an app that gets a push and no call
     this.#runner.begin(() => (cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy)));
+    this.#startTimers();
     const expires = inviteExpires(this.#plan.transaction.request.headers);
     if (
       this.#runner.open &&
@@ -119,7 +129,25 @@ export class Ring {
     }
   }
 
+  /** Hold and ringing together stay below what the PBX waits; a call that rings early is not given up by it (docs/upstreams.md). */
+  #startTimers(): void {
+    const { times, early } = this.#plan;
+    if (!this.#runner.open) return;
+    const { budgetMs } = times;
+    if (budgetMs !== undefined && budgetMs < times.holdMs + times.ringMs)
+      this.#stops.push(this.#deps.clock.after(budgetMs, () => this.tell({ is: 'ring-budget' })));
+    if (early === undefined) return;
+    const ringEarly = (): void => {
+      if (!this.#rings && this.#runner.open) void this.#plan.transaction.respond({ status: early.status });
+    };
+    this.#stops.push(this.#deps.clock.after(early.afterMs, ringEarly));
+  }
+
   tell(event: HoldEvent): void {
+    if (event.is === 'ring-budget' && this.#runner.open) {
+      this.#budgetUsed = true;
+      this.#plan.onBudgetUsed?.();
+    }
     this.#runner.tell(event);
   }
 
@@ -144,10 +172,15 @@ export class Ring {
         return this.#relayFailure(effect.leg);
       case 'refuse': {
         const { status, headers } = this.#plan.refuseWith(effect.status);
-        void this.#plan.transaction.respond(headers === undefined ? { status } : { status, headers });
+        void this.#plan.transaction.respond({
+          status,
+          ...(headers === undefined ? {} : { headers }),
+          ...(this.#budgetUsed ? { reason: 'Not Answered In Time' } : {}),
+        });
         return;
       }
       case 'over':
+        for (const stop of this.#stops) stop();
         // a call that is being answered is held until it talks: a stop in between must find it in one place or the other
         if (this.#answering === undefined) this.#plan.onOver(effect, this.#runner.story);
         else void this.#answering.then(() => this.#plan.onOver(effect, this.#runner.story));
@@ -216,6 +249,7 @@ export class Ring {
     const running = this.#legs.get(id);
     const response = running?.last;
     if (running === undefined || response === undefined) return;
+    this.#rings = true;
     // a callee that forks rings in several dialogs
     const phone = `${id} ${tagOf(response.headers.get('to') ?? '') ?? ''}`;
     const hasBody = response.body !== '';

@@ -4,6 +4,7 @@ import { fallback, optional, required } from './keys.ts';
 import { isHost, listOf, oneOf, parsed, secretText, sipPeer, subnet, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { repeated } from './repeated.ts';
+import { availabilitySection, throttleSection, trunkSection, upstreamEntry } from './upstream-schema.ts';
 
 const domainName = parsed<string>('a domain name, or "*" for every domain not listed', (value) =>
   value === '*' || isHost(value) ? value.toLowerCase() : undefined,
@@ -36,11 +37,21 @@ const user = z
     }
   });
 
+/** Which way upstream goes with which registration; core/modes.ts says what comes of it, and a test compares the two. */
+const allowed: Readonly<Record<'mid-registrar' | 'path' | 'registrar', readonly string[]>> = {
+  'mid-registrar': ['pass_through', 'throttled', 'on_behalf', 'trunk'],
+  path: ['pass_through'],
+  registrar: ['trunk', 'on_behalf'],
+};
+
 export const domainSection = z
   .strictObject({
     name: required(domainName, { doc: 'Domain of the AORs, or "*" for every domain not listed.' }),
     registration: fallback(oneOf('mid-registrar', 'path', 'registrar'), 'mid-registrar', {
       doc: 'mid-registrar: the PBX accepts each REGISTER and keeps the users, and gets a Contact of the edge. path: it gets the Contact of the phone, push parameters included, and calls it by Path (RFC 3327). registrar: the edge accepts, and the PBX uses it as a trunk.',
+    }),
+    upstream_mode: optional(oneOf('pass_through', 'throttled', 'on_behalf', 'trunk'), {
+      doc: 'How the PBX learns where users are. pass_through: by the REGISTERs and credentials of the phones (registration path, mid-registrar). throttled: the same in a rhythm of the edge (mid-registrar). on_behalf: the edge registers with accounts it holds, also while phones sleep; phones register with the edge. trunk: it does not, and routes calls to the edge (registrar). Left out: pass_through, or trunk with registration registrar.',
     }),
     without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
       doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
@@ -54,12 +65,19 @@ export const domainSection = z
     service_route: fallback(yesOrNo, false, {
       doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
     }),
-    upstream: required(sipPeer, {
-      doc: 'The PBX of this domain. The variable sets it for the domain "*".',
+    upstream: optional(sipPeer, {
+      doc: 'The PBX of this domain; either this or upstreams. The variable sets it for the domain "*".',
       env: 'REVEILLE_UPSTREAM',
     }),
+    upstreams: z.array(upstreamEntry).prefault([]),
+    availability: availabilitySection.prefault({}),
     trusted: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
-      doc: 'Addresses calls for phones may come from, besides those of the upstream itself.',
+      doc: 'Addresses calls for phones may come from, besides those of the upstreams and their outbound proxies.',
+    }),
+    throttle: throttleSection.optional(),
+    trunk: trunkSection.optional(),
+    early_ringing: optional(oneOf('none', '180', '183'), {
+      doc: 'For this domain instead of calls.early_ringing.',
     }),
     users: z.array(user).prefault([]),
     realm: optional(text('text without quotes, 1 to 128 characters', /^[^"\\\0\r\n]{1,128}$/), {
@@ -70,12 +88,39 @@ export const domainSection = z
     }),
   })
   .check((context) => {
-    const { registration, users } = context.value;
-    if (registration !== 'registrar' && users.length > 0) {
+    const { registration, upstream_mode: upstreamMode, users, upstream, upstreams, throttle, trunk } = context.value;
+    if (upstream === undefined && upstreams.length === 0) mistake(context, ['upstream'], sipPeer.expected, 'nothing');
+    if (upstream !== undefined && upstreams.length > 0)
+      mistake(context, ['upstreams'], 'nothing, because there is upstream', 'a list');
+    if (upstreams.length > 12) mistake(context, ['upstreams'], 'at most 12', String(upstreams.length));
+    repeated(upstreams.map((one) => `${one.uri.uri} ${one.outbound_proxy?.uri ?? ''}`)).forEach(([at]) =>
+      mistake(context, ['upstreams', at, 'uri'], 'each upstream once', 'the same again'),
+    );
+    if (throttle !== undefined && (registration !== 'mid-registrar' || (upstreamMode ?? 'throttled') !== 'throttled'))
+      mistake(
+        context,
+        ['throttle'],
+        'registration mid-registrar and upstream_mode throttled',
+        upstreamMode ?? registration,
+      );
+    if (trunk !== undefined && registration !== 'registrar' && upstreamMode !== 'trunk')
+      mistake(context, ['trunk'], 'registration registrar or upstream_mode trunk', upstreamMode ?? registration);
+    for (const [at, name] of (trunk?.users ?? []).entries())
+      if (!users.some((one) => one.name === name))
+        mistake(context, ['trunk', 'users', at], 'one of the users of this domain', `"${name}"`);
+    if (upstreamMode !== undefined && !allowed[registration].includes(upstreamMode))
+      mistake(
+        context,
+        ['upstream_mode'],
+        `one of ${allowed[registration].join(', ')} with registration ${registration}`,
+        upstreamMode,
+      );
+    const edgeAsks = upstreamMode === 'on_behalf' || upstreamMode === 'trunk' || registration === 'registrar';
+    if (!edgeAsks && users.length > 0) {
       mistake(
         context,
         ['users'],
-        'no users but with registration registrar: here the PBX knows them',
+        'no users but with registration registrar or upstream_mode on_behalf or trunk: here the PBX knows them',
         `${users.length}`,
       );
     }

@@ -139,6 +139,15 @@ export const configSchema = z
         decline: fallback(oneOf('device', 'all'), 'all', {
           doc: 'The same for 603. RFC 3261 ends the call for all.',
         }),
+        ring_budget_seconds: fallback(integer(0, 600, 'seconds'), 0, {
+          doc: 'Longest wait for an answer to a call for a phone, holding and ringing together: a little less than the PBX waits. 0: only what the INVITE says in Expires.',
+        }),
+        early_ringing: fallback(oneOf('none', '180', '183'), 'none', {
+          doc: 'What the PBX is told while a phone is being woken, for a PBX that gives up on a call that does not ring: nothing, 180, or 183 (without a session description).',
+        }),
+        early_ringing_ms: fallback(integer(0, 30_000, 'milliseconds'), 2000, {
+          doc: 'How long after the INVITE that is said, when no phone rings by then.',
+        }),
         max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
           doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
         }),
@@ -168,9 +177,14 @@ export const configSchema = z
   .check((context) => {
     const { domains, push: pushed, sip: listening, engine: used } = context.value;
     const overTls = listening.listen.some(({ transport }) => transport === 'tls');
-    domains.forEach(({ upstream }, at) => {
-      if (upstream.transport === 'tls' && used.kind === 'embedded' && !overTls)
-        mistake(context, ['domains', at, 'upstream'], 'a transport that sip.listen has as well', 'tls');
+    domains.forEach(({ upstream, upstreams }, at) => {
+      const needsTls = (peer: { readonly transport?: string } | undefined): boolean =>
+        peer?.transport === 'tls' && used.kind === 'embedded' && !overTls;
+      const because = 'a transport that sip.listen has as well';
+      if (needsTls(upstream)) mistake(context, ['domains', at, 'upstream'], because, 'tls');
+      for (const [entry, { uri, outbound_proxy: proxy }] of upstreams.entries())
+        if (needsTls(proxy ?? uri))
+          mistake(context, ['domains', at, 'upstreams', entry, proxy ? 'outbound_proxy' : 'uri'], because, 'tls');
     });
     repeated(domains.map((one) => one.name)).forEach(([at, name]) =>
       mistake(context, ['domains', at, 'name'], 'each domain once', `"${name}" again`),

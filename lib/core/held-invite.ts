@@ -154,6 +154,7 @@ function whileOpen(held: Open, event: HoldEvent): Step {
       call.bucketTimer();
       return call.settle();
     case 'ring-timer':
+    case 'ring-budget':
       return call.finishBest('timeout');
     case 'expires':
       return call.finish({ do: 'refuse', status: 487 }, 'timeout', 'cancelled', 'caller');

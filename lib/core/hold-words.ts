@@ -46,6 +46,8 @@ export type HoldEvent =
   | { readonly is: 'silence'; readonly leg: LegId }
   | { readonly is: 'bucket-timer' }
   | { readonly is: 'ring-timer' }
+  /** the PBX gives up soon: hold and ringing have taken all the time there is */
+  | { readonly is: 'ring-budget' }
   /** the INVITE's Expires ran out (PN-PROXY-28) */
   | { readonly is: 'expires' }
   /** the caller gave up; 200 and 487 are already sent */

@@ -1,13 +1,45 @@
 /**
  * What differs between the modes of a domain, and the only place that says it: who the registrar is, what the PBX sees of a phone
- * and how it names one in a call (section "What differs by mode" of the requirements). Everything else is the same in all three.
+ * and how it names one in a call (section "What differs by mode" of the requirements). Everything else is the same in all of them.
  */
 
-/** As the config names them: pass-through (mode P), mid-registrar (M), sole registrar (R). */
-export type Registration = 'path' | 'mid-registrar' | 'registrar';
+/** `registration` of the config, whom a phone faces: the PBX by Path (mode P), the PBX by a Contact of ours (M), the edge (R). */
+export type Facing = 'path' | 'mid-registrar' | 'registrar';
+
+/**
+ * `upstream_mode` of the config, how the PBX learns where a user is: by the phone's own REGISTER and credentials, by the same in the
+ * edge's rhythm, by a registration of the edge with an account it holds, or not at all (it routes calls to the edge).
+ */
+export type UpstreamMode = 'pass_through' | 'throttled' | 'on_behalf' | 'trunk';
+
+/** What the two come to, one row each below. */
+export type Registration = Facing | 'throttled' | 'on-behalf';
+
+/** Which way upstream goes with whom the phone faces; the first one is taken when none is named. */
+const ways: Readonly<Record<Facing, Partial<Record<UpstreamMode, Registration>>>> = {
+  path: { pass_through: 'path' },
+  'mid-registrar': {
+    pass_through: 'mid-registrar',
+    throttled: 'throttled',
+    // where the edge holds the account, or where nobody registers, it is the edge that the phone registers with
+    on_behalf: 'on-behalf',
+    trunk: 'registrar',
+  },
+  registrar: { trunk: 'registrar', on_behalf: 'on-behalf' },
+};
+
+/** undefined: the two contradict each other. */
+export function registrationOf(facing: Facing, upstream: UpstreamMode | undefined): Registration | undefined {
+  return upstream === undefined ? Object.values(ways[facing])[0] : ways[facing][upstream];
+}
 
 export interface Mode {
   readonly is: Registration;
+  readonly upstream: UpstreamMode;
+  /** whose rhythm the REGISTERs to the PBX have; 'none': there are none */
+  readonly rhythmUpstream: 'phone' | 'edge' | 'none';
+  /** whose credentials answer the challenges of the PBX; 'trunk': what the edge has as a trunk, if anything */
+  readonly credentialsUpstream: 'phone' | 'account' | 'trunk';
   /** whose 2xx accepts the REGISTER; where it is the edge's, the edge challenges too */
   readonly acceptedBy: 'pbx' | 'edge';
   /** whom the phone takes for its registrar: that one answers for Require, Outbound, CSeq and other devices' parameters */
@@ -29,6 +61,9 @@ export interface Mode {
 export const modes: Readonly<Record<Registration, Mode>> = {
   path: {
     is: 'path',
+    upstream: 'pass_through',
+    rhythmUpstream: 'phone',
+    credentialsUpstream: 'phone',
     acceptedBy: 'pbx',
     facesPhone: 'pbx',
     contactUpstream: 'kept',
@@ -40,6 +75,9 @@ export const modes: Readonly<Record<Registration, Mode>> = {
   },
   'mid-registrar': {
     is: 'mid-registrar',
+    upstream: 'pass_through',
+    rhythmUpstream: 'phone',
+    credentialsUpstream: 'phone',
     acceptedBy: 'pbx',
     facesPhone: 'edge',
     contactUpstream: 'sealed',
@@ -49,8 +87,40 @@ export const modes: Readonly<Record<Registration, Mode>> = {
     flowGone: 480,
     givesGruu: false,
   },
+  throttled: {
+    is: 'throttled',
+    upstream: 'throttled',
+    rhythmUpstream: 'edge',
+    credentialsUpstream: 'phone',
+    acceptedBy: 'pbx',
+    facesPhone: 'edge',
+    contactUpstream: 'sealed',
+    indicatesUpstream: false,
+    pushUpstream: false,
+    calledBy: 'sealed-contact',
+    flowGone: 480,
+    givesGruu: false,
+  },
+  'on-behalf': {
+    is: 'on-behalf',
+    upstream: 'on_behalf',
+    rhythmUpstream: 'edge',
+    credentialsUpstream: 'account',
+    acceptedBy: 'edge',
+    facesPhone: 'edge',
+    // of the phone's own REGISTER; the edge has one of its own there, for the whole AOR
+    contactUpstream: 'none',
+    indicatesUpstream: false,
+    pushUpstream: false,
+    calledBy: 'sealed-contact',
+    flowGone: 480,
+    givesGruu: false,
+  },
   registrar: {
     is: 'registrar',
+    upstream: 'trunk',
+    rhythmUpstream: 'none',
+    credentialsUpstream: 'trunk',
     acceptedBy: 'edge',
     facesPhone: 'edge',
     contactUpstream: 'none',

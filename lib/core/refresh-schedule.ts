@@ -2,7 +2,7 @@
  * When a sleeping phone is pushed so that its binding does not end (RFC 8599 5.5). Every time follows from the binding alone:
  * nothing is remembered about a push that was sent, and whoever asks later gets the next one.
  */
-import type { Aor, Binding } from './binding.ts';
+import type { Aor, Binding, PushRecord } from './binding.ts';
 
 export interface RefreshPolicy {
   /** seconds before its end at which a binding is pushed for the first time, 120 or more (PN-EXP-02) */
@@ -41,7 +41,11 @@ export function isRefreshDue(binding: Binding, now: number, policy: RefreshPolic
  * A VoIP token is no way: iOS shows a call for each of its pushes (PN-EXP-08, AMB-12). Nor is a browser, which must show
  * something for each of them; an app of UnifiedPush need not.
  */
-export function canBeRefreshed({ push }: Binding): boolean {
+export function canBeRefreshed({
+  push,
+}: {
+  readonly push?: Pick<PushRecord, 'provider' | 'tokens' | 'deadSince'>;
+}): boolean {
   return (
     push !== undefined &&
     push.deadSince === undefined &&

@@ -26,7 +26,9 @@ export function hopOf(uri: SipUri, transports: Transports): Hop {
   if (isIP(bare) === 0) return { is: 'name', host: bare, port: uri.port, transport: wanted, secure };
   const transport = wanted ?? transports.defaultTransport;
   if (transports.listenerFor(transport, bare) === undefined) return { is: 'no-transport' };
-  return { is: 'address', target: { transport, address: bare, port: uri.port ?? defaultPort(transport) } };
+  const target = { transport, address: bare, port: uri.port ?? defaultPort(transport) };
+  // an address in maddr stands for the name before it, which the certificate of a TLS peer must be for (RFC 5922 4)
+  return { is: 'address', target: host === uri.host ? target : { ...target, name: uri.host } };
 }
 
 function isTransport(name: string): name is TransportName {

@@ -10,8 +10,8 @@ export function account(
   granted: readonly Granted[] | '*',
   change: BindingChange,
   deps: RegisterDeps,
+  result: 'accepted' | 'removed' | 'queried' | 'throttled' = resultOf(granted),
 ): void {
-  const result = resultOf(granted);
   deps.telemetry.count('registrations', { result });
   const one = granted === '*' ? undefined : granted[0];
   const token = one?.asked.ask.is === 'push' ? one.asked.ask.tokens[0]?.token : undefined;

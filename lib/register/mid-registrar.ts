@@ -10,6 +10,7 @@ import { pushFields, stripPushParams } from '../sip/push-params.ts';
 import { findParam, printParams } from '../sip/uri.ts';
 import { addRegistered } from './answer.ts';
 import { userPartOf } from './commit.ts';
+import { expiresOfPhone } from './throttle.ts';
 import type { Form } from './form.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
 
@@ -80,8 +81,13 @@ export const midRegistrar: Form = {
       const value = listed.get(nameOf(one));
       const param = value === undefined ? undefined : findParam(parseNameAddr(value)?.params ?? [], 'expires')?.value;
       const upstream = one.expires === 0 ? 0 : Number.parseInt(param ?? '', 10);
-      const expires = Number.isInteger(upstream) ? upstream : Number.isInteger(header) ? header : one.expires;
-      return { asked: one, expires: Math.min(expires, deps.policy.maxExpires), upstreamExpires: expires };
+      const expires = Number.isInteger(upstream)
+        ? upstream
+        : Number.isInteger(header)
+          ? header
+          : expiresUpstream(asked, one, deps);
+      const phone = Math.min(expiresOfPhone(asked, one, expires, deps), deps.policy.maxExpires);
+      return { asked: one, expires: phone, upstreamExpires: expires };
     });
   },
 
@@ -106,7 +112,7 @@ function contactValue(asked: Asked, one: AskedContact, deps: RegisterDeps): stri
 
 /** A phone that takes back one of its flows is still there by the others: their Contact is only refreshed. */
 function expiresUpstream(asked: Asked, one: AskedContact, deps: RegisterDeps): number {
-  if (one.expires > 0) return one.expires;
+  if (one.expires > 0) return asked.domain.throttle?.upstreamExpires ?? one.expires;
   const leaving = new Set(asked.contacts === '*' ? [] : asked.contacts.map(({ id }) => id));
   const left = asked.stored
     .filter((other) => !leaving.has(other.id) && phoneName(other) === nameOf(one))

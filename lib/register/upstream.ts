@@ -8,11 +8,13 @@ import { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
 import { parseUri, printUri } from '../sip/uri.ts';
 import { account } from './account.ts';
+import { hintOf } from '../core/refusal-hints.ts';
 import { announce, commit } from './commit.ts';
 import type { Form } from './form.ts';
 import { midRegistrar } from './mid-registrar.ts';
 import { passThrough } from './pass-through.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
+import { leftUpstream, registerAgain } from './throttle.ts';
 
 const forms: Readonly<Record<Exclude<Mode['contactUpstream'], 'none'>, Form>> = {
   kept: passThrough,
@@ -29,6 +31,8 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
   // judged before the PBX is asked too: what it has accepted cannot be taken back without the phone's credentials
   const foreseen = foresee(asked, deps);
   if (foreseen !== undefined) return refuse(asked, foreseen, deps);
+  const left = leftUpstream(asked, deps);
+  if (left !== undefined && (await registerAgain(asked, left, deps)) === 'answered') return;
   const { response, local } = await deps.client.send({
     method: 'REGISTER',
     uri: requestUri(transaction.request.uri),
@@ -88,7 +92,12 @@ async function refuse(asked: Asked, because: 'stale' | 'full', deps: RegisterDep
 async function passRefusal(asked: Asked, response: SipResponse, headers: Headers, deps: RegisterDeps): Promise<void> {
   deps.telemetry.count('registrations', { result: tryAgain.has(response.status) ? 'challenged' : 'rejected' });
   if (!tryAgain.has(response.status))
-    deps.log.info({ callId: asked.callId, aor: asked.aor, status: response.status }, 'REGISTER refused by the PBX');
+    deps.log.info(
+      { callId: asked.callId, aor: asked.aor, status: response.status, reason: whyRefused(asked, response) },
+      'REGISTER refused by the PBX',
+    );
+  // one that is only away keeps its phones (EDGE-REG-16), and they are told when to come again
+  if (response.status === 503 && !headers.has('Retry-After')) headers.add('Retry-After', '30');
   if (!tryAgain.has(response.status) && asked.contacts !== '*') {
     for (const { known } of asked.contacts) {
       if (known !== undefined)
@@ -100,6 +109,16 @@ async function passRefusal(asked: Asked, response: SipResponse, headers: Headers
     reason: response.reason,
     headers,
     ...bodyOf(response, headers),
+  });
+}
+
+function whyRefused({ domain, mode }: Asked, { status, headers }: SipResponse): string | undefined {
+  return hintOf({
+    status,
+    unsupported: headers.list('Unsupported').map((tag) => tag.toLowerCase()),
+    byPath: mode.calledBy === 'flow-token',
+    requirePath: domain.requirePath,
+    throttled: domain.throttle !== undefined,
   });
 }
 

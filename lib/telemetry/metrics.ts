@@ -1,6 +1,6 @@
 /**
  * Every metric of the edge: name, sentence, label values, buckets. Labels are closed lists, so this page tells how many
- * series there can be; no AOR, contact, token or Call-ID is ever one. Knows nothing of the library that exposes them.
+ * series there can be (those of upstreams are as many as the config names); no AOR, contact, token or Call-ID is ever one. Knows nothing of the library that exposes them.
  */
 
 type Labels = Readonly<Record<string, readonly string[]>>;
@@ -102,6 +102,7 @@ export const metrics = {
   registrations: counter('reveille_registrations_total', 'REGISTER requests by what became of them.', {
     result: [
       'accepted',
+      'throttled',
       'removed',
       'queried',
       'challenged',
@@ -127,6 +128,7 @@ export const metrics = {
       'bad-flow-token',
       'foreign-flow-token',
       'not-registered',
+      'loop',
       'draining',
     ],
   }),
@@ -286,6 +288,16 @@ export const metrics = {
     'reveille_certificate_expires_at_seconds',
     'When the certificate of the TLS and WSS listeners ends, in seconds since 1970; 0 when there is none.',
     none,
+  ),
+  upstreamUp: gauge(
+    'reveille_upstream_up',
+    '1 while at least one server of this upstream is not down (as written in the config).',
+    { domain: configured, upstream: configured },
+  ),
+  upstreamFailovers: counter(
+    'reveille_upstream_failovers_total',
+    'Requests that left a server of this upstream for the next one, by why.',
+    { domain: configured, upstream: configured, cause: ['timeout', 'refused', 'unreachable'] },
   ),
   controlUp: gauge('reveille_control_connection_up', '1 while the SIP engine is connected.', none),
   storeErrors: counter('reveille_store_errors_total', 'Operations the store did not carry out.', {

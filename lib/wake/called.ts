@@ -10,6 +10,8 @@ export interface Called {
   readonly bindingId: string | undefined;
   /** what the sender hears when a phone that cannot be pushed has lost its flow */
   readonly flowGone: 430 | 480;
+  /** what the PBX is told while a phone wakes; nothing when left out */
+  readonly earlyRinging?: 180 | 183 | undefined;
   /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
   readonly from: Side;
   /** the caller's dialog, made one that wakes him when he is a phone */

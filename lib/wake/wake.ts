@@ -34,6 +34,8 @@ export interface WakePolicy extends HoldTimes, ReachPolicy {
   /** longest wait for the push service, ms */
   readonly pushDeadlineMs: number;
   readonly latePhone: LatePhonePolicy;
+  /** ms after which Called.earlyRinging is said */
+  readonly earlyRingingMs?: number;
   readonly busy: EndsCall;
   readonly decline: EndsCall;
   /** INVITEs for phones carry X-Call-UUID */
@@ -48,7 +50,13 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const { aor, bindingId } = called;
-  const wanted = { aor, bindingId, request, pushClass: 'call', holdMs: deps.policy.holdMs } as const;
+  const wanted = {
+    aor,
+    bindingId,
+    request,
+    pushClass: 'call',
+    holdMs: Math.min(deps.policy.holdMs, deps.policy.budgetMs ?? Number.POSITIVE_INFINITY),
+  } as const;
   const late: Late = { call: undefined };
   const devices: Devices = new Devices(wanted, deps, (event) => {
     ring.tell(event);
@@ -114,10 +122,18 @@ function ringOf(
       targets,
       policy,
       times: deps.policy,
+      ...(called.earlyRinging === undefined
+        ? {}
+        : { early: { status: called.earlyRinging, afterMs: deps.policy.earlyRingingMs ?? 0 } }),
       answers: { from: 'phone', towards: called.from },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
       push: (device, signal) => devices.push(device, signal),
       refuseWith: (status) => ({ status }),
+      onBudgetUsed: () =>
+        deps.log.warn(
+          { callId, aor, ms: deps.policy.budgetMs },
+          'nobody has answered within calls.ring_budget_seconds: the PBX is told before it gives up by itself',
+        ),
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const phone = devices.known(flow)?.binding;

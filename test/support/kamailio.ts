@@ -16,7 +16,7 @@ export class Kamailio {
   /** of every user */
   readonly password: string;
 
-  private constructor(address: string, port: number, domain: string, password: string, withPath: boolean) {
+  private constructor(address: string, port: number, domain: string, password: string, flags: readonly string[]) {
     this.address = address;
     this.port = port;
     this.password = password;
@@ -24,14 +24,21 @@ export class Kamailio {
     this.program = new Program('kamailio', [
       ...['-f', file, '-DD', '-E', '-m', '16'],
       ...Object.entries(facts).flatMap(([name, value]) => ['-A', `${name}=${value}`]),
-      ...(withPath ? ['-A', 'WITH_PATH'] : []),
+      ...flags.flatMap((flag) => ['-A', flag]),
     ]);
   }
 
-  /** Ready when it answers OPTIONS. `withPath`: its registrar keeps Path and refuses phones that do not know it. */
-  static async start(address: string, domain: string, { withPath = false } = {}): Promise<Kamailio> {
+  /** Ready when it answers OPTIONS. `withPath`: its registrar keeps Path and refuses phones that do not know it. `oneContact`: max_contacts is 1. */
+  static async start(
+    address: string,
+    domain: string,
+    { withPath = false, oneContact = false } = {},
+  ): Promise<Kamailio> {
     const password = `p${randomBytes(12).toString('hex')}`;
-    const kamailio = new Kamailio(address, await freePort(address), domain, password, withPath);
+    const kamailio = new Kamailio(address, await freePort(address), domain, password, [
+      ...(withPath ? ['WITH_PATH'] : []),
+      ...(oneContact ? ['WITH_ONE_CONTACT'] : []),
+    ]);
     const probe = await UserAgent.open({ transport: 'udp', address, outbound: kamailio.at('udp') });
     const headers = Headers.of([
       ['From', `<sip:probe@${domain}>;tag=p`],

@@ -22,13 +22,14 @@ export interface AuthenticateDeps {
 
 export const nonceLifeMs = 300_000;
 
-/** 'passed': the sender is the user of `aor`. Else it has been answered: 'challenged' with 401 or 407, 'forbidden' with 403. */
+/** 'passed': the sender is the user of `aor`, or one of `allowed`. Else it has been answered: 'challenged' with 401 or 407, 'forbidden' with 403. */
 export async function authenticate(
   transaction: ServerTransaction,
   domain: Domain,
   aor: Aor,
   status: 401 | 407,
   deps: AuthenticateDeps,
+  allowed: ReadonlySet<string> = new Set([userOf(aor)]),
 ): Promise<'passed' | 'challenged' | 'forbidden'> {
   const { request } = transaction;
   const [asks, answers] =
@@ -39,11 +40,11 @@ export async function authenticate(
   if (credentials !== undefined) {
     const user = authParam(credentials, 'username') ?? '';
     const secret = await secretOf(user, domain, deps);
-    const allowed = secret === undefined ? undefined : only(secret, domain.algorithms);
-    const right = verifyDigest({ method: request.method, credentials, secret: allowed, body: request.body });
+    const usable = secret === undefined ? undefined : only(secret, domain.algorithms);
+    const right = verifyDigest({ method: request.method, credentials, secret: usable, body: request.body });
     const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
     if (right && nonce === 'fresh' && deps.used.use(credentials, deps.now())) {
-      if (user === aor.slice(0, aor.lastIndexOf('@'))) return 'passed';
+      if (allowed.has(user)) return 'passed';
       await transaction.respond({ status: 403 });
       return 'forbidden';
     }
@@ -52,7 +53,7 @@ export async function authenticate(
   }
   const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
   const headers = Headers.empty();
-  const owner = await secretOf(aor.slice(0, aor.lastIndexOf('@')), domain, deps);
+  const owner = await secretOf(userOf(aor), domain, deps);
   // a phone takes the first algorithm it knows: offer none that can never be checked
   const known = domain.algorithms.filter(
     (algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined,
@@ -61,6 +62,17 @@ export async function authenticate(
   for (const value of challenge({ realm: domain.realm, nonce, algorithms, stale })) headers.add(asks, value);
   await transaction.respond({ status, headers });
   return 'challenged';
+}
+
+/** The user named in credentials for this realm; proves nothing. */
+export function claimedUser({ headers }: ServerTransaction['request'], realm: string): string | undefined {
+  const offered = headers.lines('Proxy-Authorization').flatMap((line) => parseAuth(line) ?? []);
+  const credentials = findCredentials(offered, realm);
+  return credentials === undefined ? undefined : authParam(credentials, 'username');
+}
+
+function userOf(aor: Aor): string {
+  return aor.slice(0, aor.lastIndexOf('@'));
 }
 
 async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {

@@ -6,6 +6,7 @@ import { openFlowToken } from '../../../lib/core/flow-token.ts';
 import { readGruu } from '../../../lib/core/gruu.ts';
 import { modes } from '../../../lib/core/modes.ts';
 import { openPurr } from '../../../lib/core/purr.ts';
+import { routeNumber } from '../../../lib/core/trunk-routes.ts';
 import type { Domain } from '../../../lib/core/domain.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
 import type { Headers } from '../../../lib/sip/headers.ts';
@@ -13,6 +14,7 @@ import { aorOf } from '../../../lib/sip/aor.ts';
 import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
 import { findParam, parseUri, type SipUri, unescape } from '../../../lib/sip/uri.ts';
 import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
+import { claimedUser } from './authenticate.ts';
 
 export type Classified =
   /** from the PBX for one phone, by the Contact we gave to the PBX; `bindingId` may name an instance (binding-set answersTo) */
@@ -31,6 +33,8 @@ export type Classified =
       readonly domain: Domain;
       readonly aor: Aor;
       readonly trusted: boolean;
+      /** it says that it comes from the trunk, and has yet to prove it by a password */
+      readonly unproven?: true;
       readonly gruu: { readonly phone: string; readonly call: string | undefined } | undefined;
     }
   /** from a phone for somebody beyond the PBX */
@@ -80,15 +84,21 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   if (uri.user === undefined) return { is: 'to-edge' };
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
-  const registrar = [named, ...fromPbx].find((known) => known !== undefined && isRegistrar(known.domain));
+  const byTrunk = domains.filter(({ domain: { trunk } }) =>
+    trunk?.routes.some((route) => route.domain === uri.host.toLowerCase()),
+  );
+  const registrar = [named, ...fromPbx, ...byTrunk].find((known) => known !== undefined && isCalledByAor(known.domain));
   if (registrar !== undefined) {
+    const trunk = throughTrunk(transaction, registrar);
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
-    const aor = aorOf(`sip:${uri.user}@${host}`);
+    const called = aorOf(`sip:${uri.user}@${host}`);
+    const aor = (trunk === undefined ? undefined : routed(uri, registrar.domain)) ?? called;
     const gruu = aor === undefined ? undefined : readGruu(gruuKey, uri, aor);
     if (gruu === 'unknown') return { is: 'refused', status: 404, why: 'unknown-gruu' };
     if (aor !== undefined) {
-      const trusted = isFrom(registrar.trusted, flow.address);
-      return { is: 'to-user', domain: registrar.domain, aor: gruu?.aor ?? aor, trusted, gruu };
+      const trusted = trunk === 'proven' || (trunk === undefined && isFrom(registrar.trusted, flow.address));
+      const to = { is: 'to-user', domain: registrar.domain, aor: gruu?.aor ?? aor, trusted, gruu } as const;
+      return trunk === 'unproven' ? { ...to, unproven: true } : to;
     }
   }
   const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
@@ -96,6 +106,26 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
   if (home === undefined) return { is: 'refused', status: 404, why: 'no-such-domain' };
   if (home.isUpstream(flow.address, flow.port)) return { is: 'refused', status: 404, why: 'unknown-contact' };
   return { is: 'to-upstream', domain: home.domain, from };
+}
+
+/** Whether a request comes from the PBX of a domain with a trunk: by its address, or as it says by the user of its digest. */
+function throughTrunk({ request, flow }: ServerTransaction, known: KnownDomain): 'proven' | 'unproven' | undefined {
+  const { trunk, realm, name } = known.domain;
+  if (trunk === undefined) return undefined;
+  const byAddress = isFrom(known.trusted, flow.address);
+  if (byAddress) return trunk.auth === 'digest' ? 'unproven' : 'proven';
+  if (trunk.auth === 'ip') return undefined;
+  const claimed = claimedUser(request, realm);
+  if (claimed !== undefined) return trunk.users.has(claimed) ? 'unproven' : undefined;
+  // no phone of ours calls under another domain
+  const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  return name !== '*' && (from === undefined || hostOfAor(from) !== name) ? 'unproven' : undefined;
+}
+
+function routed({ user, host }: SipUri, { trunk, name }: Domain): Aor | undefined {
+  return trunk === undefined || user === undefined
+    ? undefined
+    : routeNumber(trunk.routes, { user: unescape(user), host }, name);
 }
 
 /** What our own URI on top of Route says (RFC 5626 5.3); undefined: there is none, or not one with a token. */
@@ -116,6 +146,11 @@ function alongPath({ request, flow }: ServerTransaction, { domains, flowKey }: C
 
 function isPath({ registration }: Domain): boolean {
   return modes[registration].calledBy === 'flow-token';
+}
+
+/** The PBX names a user of this domain by the AOR, and its phones call one another without the PBX. */
+function isCalledByAor({ registration }: Domain): boolean {
+  return modes[registration].calledBy === 'aor';
 }
 
 /** The edge itself is the registrar of this domain: it asks its phones for passwords and knows its users. */

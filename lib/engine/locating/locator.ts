@@ -26,12 +26,20 @@ export interface Located {
   readonly port: number;
   /** the name that was asked for: what the certificate of a TLS peer must be for (RFC 5922 4) */
   readonly name: string;
+  /** lower first; targets of one rank are equals, of which `weight` says the share (RFC 2782) */
+  readonly rank: number;
+  readonly weight: number;
 }
+
+type Place = Pick<Located, 'transport' | 'address' | 'port'>;
 
 interface Server {
   readonly transport: Transport;
   readonly host: string;
   readonly port: number;
+  /** of its SRV record */
+  readonly priority: number;
+  readonly weight: number;
 }
 
 /** What this host can send over and from. */
@@ -79,10 +87,16 @@ export class Locator {
     const found: Located[] = [];
     const servers = (await this.#servers(host, hop)).slice(0, locatorBounds.targets);
     const addresses = await Promise.all(servers.map((each) => this.#addressesOf(each.transport, each.host)));
-    for (const [at, { transport, port }] of servers.entries()) {
+    let rank = 0;
+    for (const [at, { transport, port, priority, weight }] of servers.entries()) {
+      const before = servers[at - 1];
+      if (before !== undefined && (before.transport !== transport || before.priority !== priority)) rank += 2;
+      const [first = ''] = addresses[at] ?? [];
       for (const address of addresses[at] ?? []) {
         if (found.some((one) => one.transport === transport && one.address === address && one.port === port)) continue;
-        found.push({ transport, address, port, name: host });
+        // addresses of the other family come after those of the preferred one (RFC 6724)
+        const isOther = address.includes(':') !== first.includes(':');
+        found.push({ transport, address, port, name: host, rank: rank + (isOther ? 1 : 0), weight });
         if (found.length === locatorBounds.targets) return this.#avoidedLast(found);
       }
     }
@@ -90,12 +104,12 @@ export class Locator {
   }
 
   /** This target did not answer: others first for a while. */
-  avoid(target: Omit<Located, 'name'>): void {
+  avoid(target: Place): void {
     this.#avoided.add(keyOf(target));
   }
 
   /** It answered. */
-  welcome(target: Omit<Located, 'name'>): void {
+  welcome(target: Place): void {
     if (this.#avoided.size > 0) this.#avoided.delete(keyOf(target));
   }
 
@@ -111,7 +125,7 @@ export class Locator {
     const usual = [secure ? 'tls' : 'udp', ...this.#reach.transports].find((each) => can(each as Transport));
     const chosen = transport ?? (usual as Transport | undefined);
     if (chosen === undefined || !can(chosen)) return [];
-    const plain = [{ transport: chosen, host, port: port ?? defaultPort(chosen) }];
+    const plain = [{ transport: chosen, host, port: port ?? defaultPort(chosen), priority: 0, weight: 0 }];
     if (port !== undefined || this.#hosts.find(host) !== undefined) return plain;
     if (transport !== undefined) {
       const found = await this.#srv({ transport, name: `${services[transport]}.${host}`, isHost: false });
@@ -131,12 +145,12 @@ export class Locator {
   /** Undefined when there are no such records; empty when they say that there is no such service. */
   async #srv(service: Service): Promise<readonly Server[] | undefined> {
     const { transport, name } = service;
-    if (service.isHost) return [{ transport, host: name, port: defaultPort(transport) }];
+    if (service.isHost) return [{ transport, host: name, port: defaultPort(transport), priority: 0, weight: 0 }];
     const answer = await this.#dns.srv(name);
     if (answer.is !== 'found') return undefined;
     return orderSrv(answer.records, this.#random)
       .slice(0, locatorBounds.targets)
-      .map((each) => ({ transport, host: each.name, port: each.port }));
+      .map((each) => ({ transport, host: each.name, port: each.port, priority: each.priority, weight: each.weight }));
   }
 
   async #addressesOf(transport: Transport, host: string): Promise<readonly string[]> {
@@ -153,6 +167,6 @@ export class Locator {
   }
 }
 
-function keyOf({ transport, address, port }: Omit<Located, 'name'>): string {
+function keyOf({ transport, address, port }: Place): string {
   return `${transport} ${address} ${port}`;
 }

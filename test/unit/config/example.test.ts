@@ -102,12 +102,17 @@ describe.each(examples)('%s', (name, keys) => {
       'domains[].trusted',
       'domains[].proxies',
       'domains[].registration',
+      'domains[].trunk.auth',
+      'domains[].trunk.users',
+      'domains[].trunk.routes[].prefix',
+      'domains[].trunk.routes[].strip',
+      'domains[].trunk.routes[].add',
     ];
     for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
-      const value = path.split('.').reduce<unknown>((at, step) => {
+      const value = path.split('.').reduce<unknown>((at, step, index, steps) => {
         const next = (at as Record<string, unknown>)[step.replace('[]', '')];
         return Array.isArray(next) && step.endsWith('[]')
-          ? (next.find((one) => (path.split('.').at(-1) as string) in one) ?? next[0])
+          ? (next.find((one) => (steps[index + 1] as string).replace('[]', '') in one) ?? next[0])
           : next;
       }, tree);
       expect([path, value]).toEqual([path, fallback]);

@@ -56,6 +56,16 @@ describe('load', () => {
         proxies: [],
         serviceRoute: false,
         upstream: { uri: 'sip:127.0.0.1:5080;transport=udp', host: '127.0.0.1', port: 5080, transport: 'udp' },
+        upstreams: [],
+        availability: {
+          probeTimeoutMs: 4000,
+          probeAccept: 'any',
+          downAfter: 3,
+          upAfter: 2,
+          tryMs: 4000,
+          restSeconds: 30,
+          ready: false,
+        },
         trusted: [],
         users: [],
         algorithms: ['SHA-256', 'MD5'],
@@ -214,7 +224,7 @@ describe('environment', () => {
     const upstream = { uri: env.REVEILLE_UPSTREAM, host: '2001:db8::5', port: 5070, transport: 'tcp' };
     expect(load({ env }).domains).toMatchObject([{ name: '*', upstream }]);
     const config = loadText('domains: [{ name: a.example, upstream: "sip:10.0.0.1" }]', env);
-    expect(config.domains.map((domain) => [domain.name, domain.upstream.host])).toEqual([
+    expect(config.domains.map((domain) => [domain.name, domain.upstream?.host])).toEqual([
       ['a.example', '10.0.0.1'],
       ['*', '2001:db8::5'],
     ]);

@@ -8,6 +8,7 @@ import { isFrom } from '../../../apps/edge/middleware/classify.ts';
 import { load } from '../../../lib/config/load.ts';
 import { DnsServer } from '../../support/dns-server.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
+import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
 let dns: DnsServer;
 const ends: (() => unknown)[] = [];
@@ -30,7 +31,11 @@ async function open(upstream: string, log = new QuietLog()) {
     file,
     `sip: { dns_servers: ["${dns.at}"], listen: ["udp://127.0.0.1:0", "tcp://[::]:0"] }\ndomains: [{ name: example.com, upstream: "${upstream}", trusted: [192.0.2.99] }]\n`,
   );
-  const domains = await openDomains(load({ file, env: {} }), ['udp/127.0.0.1:5060', 'tcp/192.0.2.1:5062'], log);
+  const domains = await openDomains(load({ file, env: {} }), ['udp/127.0.0.1:5060', 'tcp/192.0.2.1:5062'], {
+    log,
+    telemetry: new TelemetryRecorder(),
+    now: Date.now,
+  });
   ends.push(() => domains.close());
   return domains.known[0]!;
 }

@@ -1,0 +1,23 @@
+/** One request as it goes to one of several servers: with a Contact and a Path by which that server reaches us. */
+import { Headers } from '../sip/headers.ts';
+import { aorOf } from '../sip/aor.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
+import type { Server } from './pool.ts';
+
+/** Whose registration and calls are to meet at one server: the AOR in To of a REGISTER, in From of anything else. */
+export function userOf(method: string, headers: Headers): string {
+  const uri = parseNameAddr(headers.get(method === 'REGISTER' ? 'To' : 'From') ?? '')?.uri ?? '';
+  return aorOf(uri) ?? uri;
+}
+
+/** `usual`: how the first server reaches the edge, which is what the use-cases wrote. */
+export function headersTowards(headers: Headers, server: Server, usual: string): Headers {
+  if (server.edgeHost === usual) return headers;
+  const passed = Headers.empty();
+  for (const [name, value, key] of headers.entries())
+    passed.add(
+      name,
+      key === 'contact' || key === 'path' ? value.replaceAll(`@${usual}`, `@${server.edgeHost}`) : value,
+    );
+  return passed;
+}
