@@ -7,6 +7,7 @@ import type { Domain } from '../../lib/core/domain.ts';
 import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
 import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
+import { saysWhere } from '../../lib/call/dialog-contacts.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
 import type { Dialog } from '../../lib/ports/dialog.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
@@ -39,6 +40,7 @@ import {
   type Classifier,
 } from './middleware/classify.ts';
 import { followPath } from './middleware/follow-path.ts';
+import { followTarget } from './middleware/follow-target.ts';
 import { screen, screenAsRegistrar } from './middleware/screen.ts';
 
 export interface RouteDeps {
@@ -56,7 +58,7 @@ export interface RouteDeps {
   readonly draining: () => boolean;
 }
 
-type Classified = Exclude<Any, { is: 'along-path' }>;
+type Classified = Exclude<Any, { is: 'along-path' } | { is: 'in-dialog' }>;
 
 /** Everything that may be asked of the edge, for Allow. */
 const allow =
@@ -92,8 +94,7 @@ export async function route(
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     deps.wake.awake.heard(transaction.flow);
     const found = classify(transaction, deps.classifier);
-    const classified =
-      found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;
+    const classified = await followed(transaction, found, deps);
     if (classified.is === 'refused') {
       deps.telemetry.count('refusals', { reason: classified.why });
       deps.log.info(
@@ -118,6 +119,13 @@ export async function route(
     const status = errorTable[code].sip ?? 500;
     await transaction.respond(status === 503 ? { status, headers: Headers.of([['Retry-After', '5']]) } : { status });
   }
+}
+
+async function followed(transaction: ServerTransaction, found: Any, deps: RouteDeps): Promise<Classified> {
+  if (found.is === 'along-path') return followPath(transaction, found, await bindingsOf(found.aor, deps));
+  if (found.is === 'in-dialog')
+    return followTarget(transaction, found, await bindingsOf(found.aor, deps), deps.classifier);
+  return found;
 }
 
 async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Promise<void> {
@@ -211,6 +219,10 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
 async function onSubscribe(transaction: DialogTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   const toUpstream = async (domain: Domain): Promise<void> =>
     placeSubscription(transaction, domain, await wakefulCaller(transaction, 'subscription', deps), deps.subscribe);
+  const { headers } = transaction.request;
+  // a subscription that a REFER began has no engine's dialog that a longer one could be made of; it lasts as long as its NOTIFYs say
+  if (tagOf(headers.get('To') ?? '') !== undefined && /^\s*refer\s*(?:;|$)/i.test(headers.get('Event') ?? ''))
+    return void (await transaction.respond({ status: 403 }));
   switch (classified.is) {
     case 'to-device':
       return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
@@ -241,11 +253,14 @@ function calledBy(
   wakeful: (caller: Dialog) => Dialog,
 ): Called {
   const { flowGone } = modes[classified.domain.registration];
-  const { aor } = classified;
-  if (classified.is === 'to-device')
-    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful };
+  const { aor, domain } = classified;
+  const { edgeHost } = domain;
+  if (classified.is === 'to-device') {
+    const { bindingId, sender } = classified;
+    return { aor, bindingId, from: sender === undefined ? 'upstream' : 'phone', sender, edgeHost, flowGone, wakeful };
+  }
   const from = classified.trusted ? 'upstream' : 'phone';
-  return { aor, bindingId: classified.gruu?.phone, from, flowGone, wakeful };
+  return { aor, bindingId: classified.gruu?.phone, from, edgeHost, flowGone, wakeful };
 }
 
 const asItIs = (dialog: Dialog): Dialog => dialog;
@@ -267,37 +282,54 @@ async function wakefulCaller(
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   switch (classified.is) {
     case 'to-device':
-    case 'to-user': {
-      if (
-        classified.is === 'to-user' &&
-        !classified.trusted &&
-        (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
-      )
-        return;
-      if (classified.is === 'to-user' && classified.gruu !== undefined) {
-        const named = called(classified, await bindingsOf(classified.aor, deps));
-        if (named.length === 0)
-          return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
-        return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
-      }
-      const fromPhone = classified.is === 'to-user' && !classified.trusted;
-      if (classified.is === 'to-user' && (await bindingsOf(classified.aor, deps)).length === 0) {
-        // as with a call: whom we do not know the PBX may know
-        if (fromPhone) return relayStandalone(transaction, classified.domain, deps.standalone);
-        if (!(await isUser(classified.aor, classified.domain, deps)))
-          return void (await transaction.respond({ status: 404 }));
-      }
       return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
+    case 'to-user': {
+      const { trusted, domain } = classified;
+      if (!trusted && (await authenticateCaller(transaction, domain, deps)) === 'answered') return;
+      const sender = trusted ? undefined : await senderOf(transaction, deps);
+      if (!trusted && sender === undefined && transaction.request.method === 'REFER')
+        return registerFirst(transaction, undefined, deps);
+      const known = called(classified, await bindingsOf(classified.aor, deps)).length > 0;
+      if (!known && classified.gruu !== undefined)
+        return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
+      if (!known) {
+        // as with a call: whom we do not know the PBX may know
+        if (!trusted) return relayStandalone(transaction, domain, { sender }, deps.standalone);
+        if (!(await isUser(classified.aor, domain, deps))) return void (await transaction.respond({ status: 404 }));
+      }
+      return holdRequest(transaction, { ...calledBy(classified, asItIs), sender }, deps.wake);
     }
-    case 'to-upstream':
-      if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, classified.domain, deps.standalone);
+    case 'to-upstream': {
+      const { domain, from, target } = classified;
+      if (target === undefined && !(await mayCall(transaction, domain, from, deps))) return;
+      const sender = await senderOf(transaction, deps);
+      if (sender === undefined && transaction.request.method === 'REFER') return registerFirst(transaction, from, deps);
+      return relayStandalone(transaction, domain, { sender, target }, deps.standalone);
+    }
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
     default:
       return classified satisfies never;
   }
+}
+
+/** The phone that a request comes from, where the other side has to be told where it is. */
+async function senderOf(transaction: ServerTransaction, deps: RouteDeps): Promise<Binding | undefined> {
+  const { flow, request } = transaction;
+  if (!saysWhere(request)) return undefined;
+  const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
+  return (
+    bindings.find((one) => flowUri(one.flow) === flowUri(flow)) ??
+    bindings.find((one) => one.flow.address === flow.address)
+  );
+}
+
+async function registerFirst(transaction: ServerTransaction, aor: string | undefined, deps: RouteDeps): Promise<void> {
+  deps.telemetry.count('refusals', { reason: 'not-registered' });
+  deps.log.info({ method: transaction.request.method, aor, remote: transaction.flow.address }, sentences.notRegistered);
+  await transaction.respond({ status: 403, reason: 'Register First' });
 }
 
 /** Who is from a phone proves it: to us where we are the registrar, to the PBX elsewhere (then it must at least be registered from there). */
@@ -310,12 +342,7 @@ async function mayCall(
   if (isRegistrar(domain)) return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
-  deps.telemetry.count('refusals', { reason: 'not-registered' });
-  deps.log.info(
-    { method: transaction.request.method, aor: from, remote: transaction.flow.address },
-    sentences.notRegistered,
-  );
-  await transaction.respond({ status: 403, reason: 'Register First' });
+  await registerFirst(transaction, from, deps);
   return false;
 }
 

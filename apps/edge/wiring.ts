@@ -9,7 +9,7 @@ import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
-import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
+import { anyMethod, connectSrf, routedMethods, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
@@ -91,6 +91,7 @@ async function assemble(
   const keyFor = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, '', `reveille ${use}`, 32));
   const contactKey = keyFor('contact');
   const flowKey = keyFor('flow token');
+  const targetKey = keyFor('dialog target');
   const gruuKey = keyFor('gruu');
   const purrKey = keyFor('purr');
   const purrMs = config.registration.purrHours * 3_600_000;
@@ -125,6 +126,8 @@ async function assemble(
     engineId: engine.id,
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
+    // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
+    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod], movesDialogs: true } : {}),
     ...frameLimits(config),
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
@@ -180,10 +183,11 @@ async function assemble(
     mailbox,
     subscriptions,
     legs: srf.legs,
+    keys: { contactKey, targetKey },
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey, targetKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,

@@ -1,5 +1,5 @@
 /** Who is to be reached by a request. */
-import type { Aor } from '../core/binding.ts';
+import type { Aor, Binding } from '../core/binding.ts';
 import type { Side } from '../core/pass-headers.ts';
 import type { Dialog } from '../ports/dialog.ts';
 
@@ -12,6 +12,10 @@ export interface Called {
   readonly flowGone: 430 | 480;
   /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
   readonly from: Side;
+  /** the phone that calls, when it is one of ours and known */
+  readonly sender?: Binding | undefined;
+  /** how the PBX reaches us, as Domain has it */
+  readonly edgeHost: string;
   /** the caller's dialog, made one that wakes him when he is a phone */
   readonly wakeful: (caller: Dialog) => Dialog;
 }

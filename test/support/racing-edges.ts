@@ -447,7 +447,7 @@ export class RacingEdges {
       legs,
       client: this.#pbx(),
     };
-    const keys = { contactKey: aKey(1), flowKey: aKey(2), gruuKey: aKey(3), purrKey: aKey(4) };
+    const keys = { contactKey: aKey(1), flowKey: aKey(2), gruuKey: aKey(3), purrKey: aKey(4), targetKey: aKey(5) };
     const secret = 'edge-secret';
     const refresh = circumstances.refreshPushes ? { leadSeconds: 120 } : undefined;
     const times = { holdMs, silentMs: 1500, ringMs };
@@ -479,6 +479,7 @@ export class RacingEdges {
       },
       wake: {
         ...shared,
+        keys,
         push: this.pushes,
         precise: now,
         awake: new AwakeFlows(),
@@ -490,7 +491,7 @@ export class RacingEdges {
         },
       },
       placeCall: { ...shared, times },
-      standalone: { ...shared, timeoutMs: 30_000 },
+      standalone: { ...shared, keys, timeoutMs: 30_000 },
       subscribe: { ...shared, timeoutMs: 30_000 },
       store,
       now,

@@ -41,6 +41,7 @@ const classifier: Classifier = {
   purrKey: Buffer.alloc(32, 8),
   contactKey,
   flowKey: Buffer.alloc(32, 8),
+  targetKey: Buffer.alloc(32, 7),
   gruuKey: Buffer.alloc(32, 9),
 };
 
