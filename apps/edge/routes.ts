@@ -4,7 +4,7 @@
  */
 import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
-import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
+import { answersTo, liveBindings, wakeableBindings } from '../../lib/core/binding-set.ts';
 import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
 import { saysWhere } from '../../lib/call/dialog-contacts.ts';
@@ -17,6 +17,7 @@ import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
 import { registerUpstream } from '../../lib/register/upstream.ts';
+import { asksForRegEvent, type RegEventDeps, serveRegEvent } from '../../lib/reg-event/serve-reg-event.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
 import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
@@ -49,6 +50,7 @@ export interface RouteDeps {
   readonly register: RegisterDeps;
   readonly wake: WakeDeps & HoldSubscribeDeps;
   readonly subscribe: SubscribeDeps;
+  readonly regEvent: RegEventDeps;
   readonly placeCall: PlaceCallDeps;
   readonly standalone: StandaloneDeps;
   readonly store: LocationStore;
@@ -58,7 +60,9 @@ export interface RouteDeps {
   readonly draining: () => boolean;
 }
 
-type Classified = Exclude<Any, { is: 'along-path' } | { is: 'in-dialog' }>;
+type Found = Exclude<Any, { is: 'along-path' } | { is: 'in-dialog' }>;
+/** `arrivedAt`: ms since the epoch, before anything was waited for */
+type Classified = Found & { readonly arrivedAt: number };
 
 /** Everything that may be asked of the edge, for Allow. */
 const allow =
@@ -85,6 +89,7 @@ export async function route(
   deps: RouteDeps,
 ): Promise<void> {
   const { method } = transaction.request;
+  const arrivedAt = deps.now();
   try {
     const refusal = screen(transaction);
     if (refusal !== undefined) {
@@ -94,7 +99,7 @@ export async function route(
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     deps.wake.awake.heard(transaction.flow);
     const found = classify(transaction, deps.classifier);
-    const classified = await followed(transaction, found, deps);
+    const classified = { ...(await followed(transaction, found, deps)), arrivedAt };
     if (classified.is === 'refused') {
       deps.telemetry.count('refusals', { reason: classified.why });
       deps.log.info(
@@ -121,7 +126,7 @@ export async function route(
   }
 }
 
-async function followed(transaction: ServerTransaction, found: Any, deps: RouteDeps): Promise<Classified> {
+async function followed(transaction: ServerTransaction, found: Any, deps: RouteDeps): Promise<Found> {
   if (found.is === 'along-path') return followPath(transaction, found, await bindingsOf(found.aor, deps));
   if (found.is === 'in-dialog')
     return followTarget(transaction, found, await bindingsOf(found.aor, deps), deps.classifier);
@@ -165,7 +170,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
-      const registered = called(classified, await bindingsOf(classified.aor, deps));
+      const registered = called(classified, await wakeableOf(classified.aor, deps));
       if (registered.length > 0)
         return wake(
           transaction,
@@ -210,7 +215,7 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
     (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
   )
     return;
-  const asked = called(classified, await bindingsOf(classified.aor, deps));
+  const asked = called(classified, await wakeableOf(classified.aor, deps));
   const wakeable = asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
@@ -227,8 +232,17 @@ async function onSubscribe(transaction: DialogTransaction, classified: Classifie
     case 'to-device':
       return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
     case 'to-user': {
-      if (classified.trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+      const { trusted, aor, gruu } = classified;
+      const isReg = asksForRegEvent(transaction.request.headers);
+      // who is registered where is nobody's business but the user's
+      if (trusted && isReg) return void (await transaction.respond({ status: 403 }));
+      if (trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
       if ((await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
+      if (isReg) {
+        const from = aorOf(parseNameAddr(transaction.request.headers.get('From') ?? '')?.uri ?? '');
+        if (from !== aor || gruu !== undefined) return void (await transaction.respond({ status: 403 }));
+        return serveRegEvent(transaction, aor, await wakefulCaller(transaction, 'subscription', deps), deps.regEvent);
+      }
       // what the PBX keeps of a user (mail, presence) and what a phone does: to ask the PBX is what phones mean
       return toUpstream(classified.domain);
     }
@@ -253,14 +267,15 @@ function calledBy(
   wakeful: (caller: Dialog) => Dialog,
 ): Called {
   const { flowGone } = modes[classified.domain.registration];
-  const { aor, domain } = classified;
+  const { aor, arrivedAt, domain } = classified;
   const { edgeHost } = domain;
   if (classified.is === 'to-device') {
     const { bindingId, sender } = classified;
-    return { aor, bindingId, from: sender === undefined ? 'upstream' : 'phone', sender, edgeHost, flowGone, wakeful };
+    const from = sender === undefined ? 'upstream' : 'phone';
+    return { aor, bindingId, arrivedAt, from, sender, edgeHost, flowGone, wakeful };
   }
   const from = classified.trusted ? 'upstream' : 'phone';
-  return { aor, bindingId: classified.gruu?.phone, from, edgeHost, flowGone, wakeful };
+  return { aor, bindingId: classified.gruu?.phone, arrivedAt, from, edgeHost, flowGone, wakeful };
 }
 
 const asItIs = (dialog: Dialog): Dialog => dialog;
@@ -289,7 +304,7 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
       const sender = trusted ? undefined : await senderOf(transaction, deps);
       if (!trusted && sender === undefined && transaction.request.method === 'REFER')
         return registerFirst(transaction, undefined, deps);
-      const known = called(classified, await bindingsOf(classified.aor, deps)).length > 0;
+      const known = called(classified, await wakeableOf(classified.aor, deps)).length > 0;
       if (!known && classified.gruu !== undefined)
         return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
       if (!known) {
@@ -362,6 +377,11 @@ async function authenticateCaller(
     return 'answered';
   }
   return (await authenticate(transaction, domain, from, 407, deps.authenticate)) === 'passed' ? 'passed' : 'answered';
+}
+
+/** Whom a request may be for: also who is not registered any more and can still be woken. */
+async function wakeableOf(aor: string, deps: RouteDeps) {
+  return wakeableBindings((await deps.store.read(aor)).bindings, deps.now());
 }
 
 async function bindingsOf(aor: string, deps: RouteDeps) {

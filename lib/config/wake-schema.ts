@@ -40,6 +40,9 @@ export const registrationSection = z
     purr_hours: fallback(integer(0, 168, 'hours'), 0, {
       doc: 'Phones get a reference for their dialogs (sip.pnspurr), a new one after so many hours; 0 gives none. Dialogs of the edge wake phones without it.',
     }),
+    wake_lapsed_hours: fallback(integer(0, 8760, 'hours'), 0, {
+      doc: 'How long after its registration has ended a phone is still woken for calls and messages; 0: not at all (RFC 8599 5.5). A dead token or a removal ends it earlier.',
+    }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
       doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
     }),

@@ -1,5 +1,5 @@
 /** Tells operators what became of a REGISTER that was accepted: one count and one line, in words of docs/operations.md. Decides nothing. */
-import type { BindingChange } from '../core/binding-set.ts';
+import { type BindingChange, liveBindings } from '../core/binding-set.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { pushable, type Granted } from './commit.ts';
 import type { Asked, RegisterDeps } from './read-register.ts';
@@ -29,7 +29,10 @@ export function account(
       seconds: one?.expires,
       transport: asked.transaction.flow.transport,
       remote: `${asked.transaction.flow.address}:${asked.transaction.flow.port}`,
-      count: change.is === 'changed' || change.is === 'unchanged' ? change.bindings.length : undefined,
+      count:
+        change.is === 'changed' || change.is === 'unchanged'
+          ? liveBindings(change.bindings, deps.clock.now()).length
+          : undefined,
     },
     'REGISTER accepted',
   );

@@ -3,7 +3,7 @@
  * has agreed. Changes nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
+import { bindingId, liveBindings, matchDevice, wakeableBindings } from '../core/binding-set.ts';
 import type { DeviceName } from '../core/contact-token.ts';
 import type { Domain } from '../core/domain.ts';
 import { modeOf, type Mode } from '../core/modes.ts';
@@ -55,6 +55,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly defaultExpires: number;
   readonly maxExpires: number;
   readonly maxBindings: number;
+  /** how long after its registration a phone can still be woken, ms; 0: not at all */
+  readonly wakeLapsedMs: number;
   /** when sleeping phones are pushed to refresh; undefined: never */
   readonly refresh: RefreshPolicy | undefined;
   /** VAPID public key by provider, for sip.vapid (PN-REG-11) */
@@ -169,6 +171,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
   const byRegId = outbound.is === 'used' || mode.facesPhone === 'pbx' || kept.length === 0;
 
   const { stored, read } = await readStored(aor, deps);
+  const now = deps.clock.now();
   const indicated = fromProxy ? readFeatureCaps(headers).map(({ pns }) => pns) : [];
   const contacts: AskedContact[] = [];
   for (const sent of parsed) {
@@ -177,7 +180,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
     const ask = readPush(contact, headers, deps.policy.dialects);
     const decision = decideRegister({ ask, expires, indicated }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
-    const known = matchDevice(stored, contact, ask, callId);
+    const known = matchDevice(wakeableBindings(read.bindings, now), contact, ask, callId);
     contacts.push({
       contact,
       ask,

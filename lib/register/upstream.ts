@@ -2,6 +2,7 @@
  * The PBX is the registrar and holds the credentials (modes P and M): the REGISTER goes on, 401 and 407 pass back untouched, and the
  * binding is stored only on the PBX's 2xx (PN-REG-15, PN-PROXY-08). What the PBX gets to see is the business of a Form.
  */
+import type { Binding } from '../core/binding.ts';
 import { isAssertedByNetworks } from '../core/pass-headers.ts';
 import type { Mode } from '../core/modes.ts';
 import { Headers } from '../sip/headers.ts';
@@ -68,12 +69,13 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 /** What the set of bindings will surely say, whatever the PBX grants: an older CSeq of the same Call-ID, or too many devices. */
 function foresee({ contacts, callId, cseq, stored }: Asked, deps: RegisterDeps): 'stale' | 'full' | undefined {
   if (contacts === '*') return undefined;
-  if (contacts.some(({ known }) => known?.callId === callId && cseq < known.cseq)) return 'stale';
+  const lives = (known: Binding): boolean => stored.includes(known);
+  if (contacts.some(({ known }) => known?.callId === callId && lives(known) && cseq < known.cseq)) return 'stale';
   const isNew = ({ known, expires, contact }: AskedContact): boolean =>
-    known === undefined &&
+    (known === undefined || !lives(known)) &&
     expires > 0 &&
     !stored.some((one) => one.instanceId !== undefined && one.instanceId === contact.instanceId);
-  const leaving = contacts.filter(({ known, expires }) => known !== undefined && expires === 0).length;
+  const leaving = contacts.filter(({ known, expires }) => known !== undefined && lives(known) && expires === 0).length;
   return contacts.some(isNew) && stored.length - leaving + contacts.filter(isNew).length > deps.policy.maxBindings
     ? 'full'
     : undefined;

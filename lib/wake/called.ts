@@ -8,6 +8,8 @@ export interface Called {
   readonly aor: Aor;
   /** the id of a binding or the name of the instance it belongs to (binding-set answersTo) */
   readonly bindingId: string | undefined;
+  /** when the request came, ms since the epoch: who has registered since is awake */
+  readonly arrivedAt?: number;
   /** what the sender hears when a phone that cannot be pushed has lost its flow */
   readonly flowGone: 430 | 480;
   /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */

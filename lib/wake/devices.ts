@@ -3,7 +3,7 @@
  * (subscribe first, look second), tells core/held-invite which flows are worth trying, and pushes. Decides nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { answersTo, liveBindings, phoneOf } from '../core/binding-set.ts';
+import { answersTo, phoneOf, wakeableBindings } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
 import { canPush, type PushClass } from '../core/push-class.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -43,6 +43,8 @@ export interface Wanted {
   readonly request: SipRequest;
   /** undefined: nobody is pushed for this request */
   readonly pushClass: PushClass | undefined;
+  /** when the request came, ms since the epoch; now when left out */
+  readonly arrivedAt?: number | undefined;
   /** longest wait for the phone to register, ms */
   readonly holdMs: number;
 }
@@ -84,7 +86,7 @@ export class Devices {
     this.#tell = tell;
     this.#callId = wanted.request.headers.get('Call-ID') ?? '';
     this.#startedAt = deps.precise();
-    this.#arrivedAt = deps.clock.now();
+    this.#arrivedAt = wanted.arrivedAt ?? deps.clock.now();
   }
 
   /** Finds the devices; news is kept until `listen`. Rejects with EDGE_STORE_UNAVAILABLE, then nothing is left to close. */
@@ -189,9 +191,9 @@ export class Devices {
   /** The bindings this request is for. */
   async #look(): Promise<readonly Binding[]> {
     const { bindings } = await this.#deps.store.read(this.#wanted.aor);
-    const live = liveBindings(bindings, this.#deps.clock.now());
+    const wakeable = wakeableBindings(bindings, this.#deps.clock.now());
     const { bindingId } = this.#wanted;
-    return bindingId === undefined ? live : live.filter((binding) => answersTo(binding, bindingId));
+    return bindingId === undefined ? wakeable : wakeable.filter((binding) => answersTo(binding, bindingId));
   }
 
   #deviceOf(binding: Binding): string {

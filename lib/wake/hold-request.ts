@@ -168,7 +168,7 @@ export async function holdFor<Got extends ClientAnswer>(
   const { method } = request;
   const callId = request.headers.get('Call-ID') ?? '';
   const { requestHoldMs: holdMs, silentMs } = deps.policy;
-  const wanted = { aor, bindingId, request, pushClass: pushClassOf(request), holdMs };
+  const wanted = { aor, bindingId, arrivedAt: called.arrivedAt, request, pushClass: pushClassOf(request), holdMs };
   const devices: Devices = new Devices(wanted, deps, (event) => held.tell(event));
   const targets = await devices.open();
   const release = deps.calls.hold(

@@ -48,7 +48,14 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const { aor, bindingId } = called;
-  const wanted = { aor, bindingId, request, pushClass: 'call', holdMs: deps.policy.holdMs } as const;
+  const wanted = {
+    aor,
+    bindingId,
+    arrivedAt: called.arrivedAt,
+    request,
+    pushClass: 'call',
+    holdMs: deps.policy.holdMs,
+  } as const;
   const late: Late = { call: undefined };
   const devices: Devices = new Devices(wanted, deps, (event) => {
     ring.tell(event);

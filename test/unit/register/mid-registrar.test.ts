@@ -62,6 +62,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
       defaultExpires: 3600,
       maxExpires: 86_400,
       maxBindings: 10,
+      wakeLapsedMs: 0,
       refresh: undefined,
       vapid: new Map(),
       pnsreg: 180,
