@@ -39,6 +39,7 @@ export async function openDomains(config: Config, hostports: readonly string[], 
         registration: domain.registration,
         withoutPath: domain.withoutPath,
         requirePath: domain.requirePath,
+        pbxWithoutPath: domain.pbxWithoutPath,
         serviceRoute: domain.serviceRoute,
         upstream: nextHopOf(domain.upstream),
         get edgeHost() {

@@ -28,6 +28,7 @@ import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
+import { TokenUsers } from '../../lib/register/token-users.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
 import { LatePhones } from '../../lib/wake/late-phones.ts';
@@ -199,6 +200,7 @@ async function assemble(
       gruuKey,
       purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
+      tokenUsers: new TokenUsers(config.registration.maxUsersPerToken),
       policy: {
         refresh,
         supports: pushes.supports,
@@ -212,6 +214,7 @@ async function assemble(
         defaultExpires: config.registration.defaultExpires,
         maxExpires: config.registration.maxExpires,
         maxBindings: config.registration.maxBindings,
+        pushOverClear: config.registration.pushOverClear,
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
         pnsreg: config.registration.pnsregSeconds,
         upstreamTimeoutMs: 20_000,
@@ -287,6 +290,12 @@ async function assemble(
   });
   closers.push(() => admin.close());
 
+  const clear = srf.hostports.filter((one) => /^(?:udp|tcp|ws)\//.test(one));
+  if (config.registration.pushOverClear === 'accept' && pushes.providers.length > 0 && clear.length > 0)
+    log.warn(
+      { local: clear.join(' ') },
+      'push tokens may come in the clear here: offer TLS only to the public, or set registration.push_over_clear',
+    );
   log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');
   return {
     hostports: srf.hostports,

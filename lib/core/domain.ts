@@ -16,6 +16,8 @@ export interface Domain {
   readonly withoutPath: 'accept' | 'refuse';
   /** path: `Require: path` in the REGISTER to the PBX, so that one without Path says 420 instead of going past the edge */
   readonly requirePath: boolean;
+  /** path: what becomes of a REGISTER to which the PBX says 420: it passes back, or the phone is served as by a mid-registrar */
+  readonly pbxWithoutPath: 'refuse' | 'mid-registrar';
   /** registrar: phones are told to send their own requests through the edge (RFC 3608) */
   readonly serviceRoute: boolean;
   /** next hop towards the PBX, `sip:host[:port][;transport=t]`; a name is followed by the engine (RFC 3263) */

@@ -51,8 +51,7 @@ export async function serveRegEvent(
   const seconds = granted(headers);
   if (seconds === undefined) return void (await transaction.respond(tooBrief));
   const release = deps.subscriptions.ask();
-  if (release === undefined)
-    return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) }));
+  if (release === undefined) return void (await transaction.respond({ status: 503 }));
   const dialog = await transaction.accept({ status: 200, headers: Headers.of([['Expires', String(seconds)]]) });
   release();
   if (dialog === undefined) return;

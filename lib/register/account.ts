@@ -15,6 +15,13 @@ export function account(
   deps.telemetry.count('registrations', { result });
   const one = granted === '*' ? undefined : granted[0];
   const token = one?.asked.ask.is === 'push' ? one.asked.ask.tokens[0]?.token : undefined;
+  if (granted !== '*') {
+    const now = deps.clock.now();
+    for (const { asked: contact, expires } of granted)
+      if (contact.ask.is === 'push')
+        for (const { token: brought } of contact.ask.tokens)
+          deps.tokenUsers.note(brought, asked.aor, now + expires * 1000, now);
+  }
   const moved = change.is === 'changed' && change.added.length + change.removed.length > 0;
   const news = moved || (token !== undefined && token !== one?.asked.known?.push?.tokens[0]?.token);
   if (!news && !deps.log.debugging) return;

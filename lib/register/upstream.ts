@@ -4,7 +4,7 @@
  */
 import type { Binding } from '../core/binding.ts';
 import { isAssertedByNetworks } from '../core/pass-headers.ts';
-import type { Mode } from '../core/modes.ts';
+import { type Mode, modes } from '../core/modes.ts';
 import { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
 import { parseUri, printUri } from '../sip/uri.ts';
@@ -47,6 +47,16 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
     );
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '30']]) });
     return;
+  }
+  if (response.status === 420 && mode.contactUpstream === 'kept') {
+    const retried = domain.pbxWithoutPath === 'mid-registrar';
+    const unsupported = response.headers.list('Unsupported').join(', ');
+    deps.log.warn(
+      { aor: asked.aor, remote: domain.upstream, status: 420, reason: `Unsupported: ${unsupported}` },
+      'the PBX does not support Path, which mode path needs: give it Path, or set registration: mid-registrar or pbx_without_path: mid-registrar',
+    );
+    // it has changed nothing there, and a Contact of ours needs no Path
+    if (retried) return registerUpstream({ ...asked, mode: modes['mid-registrar'] }, deps);
   }
   const passed = passedBack(response, form);
   if (response.status >= 300) return passRefusal(asked, response, passed, deps);

@@ -108,6 +108,8 @@ export const metrics = {
       'foreign-flow-token',
       'not-registered',
       'draining',
+      'push-over-clear',
+      'token-users',
     ],
   }),
   bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {

@@ -3,6 +3,7 @@
  * (subscribe first, look second), tells core/held-invite which flows are worth trying, and pushes. Decides nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
+import { breadthOf } from '../core/breadth.ts';
 import { answersTo, phoneOf, wakeableBindings } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
 import { canPush, type PushClass } from '../core/push-class.ts';
@@ -79,9 +80,12 @@ export class Devices {
   #early: BindingNews[] | undefined = [];
   #unsubscribe: (() => void) | undefined;
   #over = false;
+  /** how many phones the request may reach (RFC 5393 5.3.3) */
+  readonly breadth: number;
 
   constructor(wanted: Wanted, deps: DevicesDeps, tell: (event: HoldEvent) => void) {
     this.#wanted = wanted;
+    this.breadth = breadthOf(wanted.request.headers);
     this.#deps = deps;
     this.#tell = tell;
     this.#callId = wanted.request.headers.get('Call-ID') ?? '';
@@ -280,7 +284,13 @@ export class Devices {
   }
 
   #refreshed(binding: Binding): void {
+    const isNew = !this.#bindings.has(binding.id);
     const device = this.#deviceOf(binding);
+    // one more than the sender allows
+    if (isNew && new Set(this.#devices.values()).size > this.breadth) {
+      this.#devices.delete(binding.id);
+      return;
+    }
     const now = this.#deps.precise();
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);

@@ -11,6 +11,7 @@ import {
   uriForPhone,
   uriOfPhone,
 } from '../call/dialog-contacts.ts';
+import { shareOfPhone } from '../core/breadth.ts';
 import { phoneName } from '../core/binding-set.ts';
 import type { DialogNames } from '../core/dialog-names.ts';
 import { pushClassOf } from '../core/push-class.ts';
@@ -78,6 +79,7 @@ export async function holdRequest(
         const { uri, nextHop, ...to } = wayTo(known, request);
         const translate = (names: DialogNames): DialogNames | undefined => deps.dialogs.translate(names);
         const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...to });
+        passed.set('Max-Breadth', shareOfPhone);
         const contact = saysWhere(request) ? contactForPhone(request, called, known, deps) : undefined;
         if (contact !== undefined) passed.set('Contact', `<${contact}>`);
         return { ...(await deps.client.send({ method, uri, nextHop, headers: passed, body, timeoutMs })), by: known };
@@ -171,6 +173,12 @@ export async function holdFor<Got extends ClientAnswer>(
   const wanted = { aor, bindingId, arrivedAt: called.arrivedAt, request, pushClass: pushClassOf(request), holdMs };
   const devices: Devices = new Devices(wanted, deps, (event) => held.tell(event));
   const targets = await devices.open();
+  if (new Set(targets.map(({ device }) => device)).size > devices.breadth) {
+    devices.close();
+    deps.telemetry.count('heldRequests', { method: methodLabel(method), ending: 'refused' });
+    await transaction.respond({ status: 440, reason: 'Max-Breadth Exceeded' });
+    return;
+  }
   const release = deps.calls.hold(
     targets.map(({ device }) => device),
     () => held.tell({ is: 'drain' }),

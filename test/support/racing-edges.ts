@@ -7,6 +7,7 @@ import { route, type RouteDeps } from '../../apps/edge/routes.ts';
 import { answerChallenge } from '../../apps/demo/digest.ts';
 import { nonceLifeMs } from '../../apps/edge/middleware/authenticate.ts';
 import type { KnownDomain } from '../../apps/edge/middleware/classify.ts';
+import { TokenUsers } from '../../lib/register/token-users.ts';
 import { UsedNonces } from '../../apps/edge/middleware/used-nonces.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
@@ -460,6 +461,7 @@ export class RacingEdges {
         ...keys,
         agenda: this.#agenda,
         edgeSecret: secret,
+        tokenUsers: new TokenUsers(0),
         policy: {
           refresh,
           supports: () => 'app',
@@ -474,6 +476,7 @@ export class RacingEdges {
           maxExpires: expires,
           maxBindings: 10,
           wakeLapsedMs: 0,
+          pushOverClear: 'accept',
           pnsreg: 130,
           upstreamTimeoutMs: 20_000,
         },
@@ -556,6 +559,7 @@ function aDomain(name: string, registration: Registration): KnownDomain {
       registration,
       withoutPath: 'accept',
       requirePath: false,
+    pbxWithoutPath: 'refuse',
       serviceRoute: false,
       upstream: 'sip:192.0.2.10:5060',
       edgeHost: '192.0.2.1:5060',
