@@ -6,6 +6,7 @@ import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { pushSection } from './push-schema.ts';
+import { redisSection } from './redis-schema.ts';
 import { repeated } from './repeated.ts';
 import { sip } from './sip-schema.ts';
 import { registrationSection, wakeSection } from './wake-schema.ts';
@@ -81,6 +82,7 @@ const store = z
         env: 'REVEILLE_REDIS_URL',
       },
     ),
+    redis: redisSection.prefault({}),
     key_prefix: fallback(
       text('1 to 64 printable characters without spaces or braces', /^[!-z|~]{1,64}$/),
       'reveille:',
@@ -90,9 +92,13 @@ const store = z
     ),
   })
   .check((context) => {
-    const { kind, redis_url: url } = context.value;
+    const { kind, redis_url: url, redis } = context.value;
     if (kind === 'redis' && url === undefined)
       mistake(context, ['redis_url'], 'an address, because store.kind is redis', 'nothing');
+    if (redis.cluster.length > 0 && redis.sentinels.length > 0)
+      mistake(context, ['redis', 'cluster'], 'either sentinels or cluster', 'both');
+    if ((redis.cert_file === undefined) !== (redis.key_file === undefined))
+      mistake(context, ['redis', 'key_file'], 'cert_file and key_file together', 'one of them');
   });
 
 export const logSection = z.strictObject({

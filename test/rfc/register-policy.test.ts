@@ -59,30 +59,27 @@ describe('a PBX that does not know Path', () => {
   test.each([
     ['refuse', 420],
     ['mid-registrar', 200],
-  ] as const)(
-    'its 420 is explained in the log; pbx_without_path %s: %i',
-    async (pbx_without_path, status) => {
-      const other = await Bed.open({ domain: { pbx_without_path } });
-      try {
-        other.pbx.onRegister = ({ request }) =>
-          withoutPath(request.headers) ? [420, { headers: Headers.of([['Unsupported', 'path']]) }] : undefined;
-        const phone = other.phone('pathless', { domain: pathDomain });
-        expect((await phone.register()).status).toBe(status);
-        const line = other.edge.process.logs.find((one) => String(one['msg']).includes('does not support Path'));
-        expect(line).toMatchObject({ status: 420, reason: 'Unsupported: path' });
-        if (status === 420) return;
-        expect(other.pbx.bindings('pathless').at(-1)?.contact).not.toContain('pn-');
-        await phone.sleep();
-        other.wakesOnPush(phone);
-        const call = other.pbx.call('pathless', { body: anOffer() });
-        const answered = call.answer();
-        (await phone.nextCall()).reject(486);
-        expect((await answered).status).toBe(486);
-      } finally {
-        await other.close();
-      }
-    },
-  );
+  ] as const)('its 420 is explained in the log; pbx_without_path %s: %i', async (pbx_without_path, status) => {
+    const other = await Bed.open({ domain: { pbx_without_path } });
+    try {
+      other.pbx.onRegister = ({ request }) =>
+        withoutPath(request.headers) ? [420, { headers: Headers.of([['Unsupported', 'path']]) }] : undefined;
+      const phone = other.phone('pathless', { domain: pathDomain });
+      expect((await phone.register()).status).toBe(status);
+      const line = other.edge.process.logs.find((one) => String(one['msg']).includes('does not support Path'));
+      expect(line).toMatchObject({ status: 420, reason: 'Unsupported: path' });
+      if (status === 420) return;
+      expect(other.pbx.bindings('pathless').at(-1)?.contact).not.toContain('pn-');
+      await phone.sleep();
+      other.wakesOnPush(phone);
+      const call = other.pbx.call('pathless', { body: anOffer() });
+      const answered = call.answer();
+      (await phone.nextCall()).reject(486);
+      expect((await answered).status).toBe(486);
+    } finally {
+      await other.close();
+    }
+  });
 });
 
 describe('a new token at the same Contact', () => {

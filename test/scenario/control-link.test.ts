@@ -189,7 +189,7 @@ describe('an app that does not read', () => {
     deaf.destroy();
   });
 
-  test('makes callers hear 503 when it is alone, and is given requests again once it has read', async () => {
+  test('[EDGE-OC-03] makes callers hear 503, and no Retry-After, when it is alone, and is given requests again once it has read', async () => {
     const engine = await anEngine({ appPauseBytes: 1_048_576 });
     const phone = await aPhone();
     const deaf = await deafApp(engine, 'message');

@@ -559,7 +559,7 @@ function aDomain(name: string, registration: Registration): KnownDomain {
       registration,
       withoutPath: 'accept',
       requirePath: false,
-    pbxWithoutPath: 'refuse',
+      pbxWithoutPath: 'refuse',
       serviceRoute: false,
       upstream: 'sip:192.0.2.10:5060',
       edgeHost: '192.0.2.1:5060',

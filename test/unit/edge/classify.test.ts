@@ -20,7 +20,7 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
       registration,
       withoutPath: 'accept',
       requirePath: true,
-    pbxWithoutPath: 'refuse',
+      pbxWithoutPath: 'refuse',
       serviceRoute: false,
       upstream: `sip:${pbx}:5060;transport=udp`,
       edgeHost: '192.0.2.1:5060;transport=udp',
