@@ -76,13 +76,14 @@ export async function holdRequest(
           }
         : {}),
       send: async (known, timeoutMs) => {
-        const { uri, nextHop, ...to } = wayTo(known, request);
+        const { uri, nextHop, engine, ...to } = wayTo(known, request);
         const translate = (names: DialogNames): DialogNames | undefined => deps.dialogs.translate(names);
         const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...to });
         passed.set('Max-Breadth', shareOfPhone);
         const contact = saysWhere(request) ? contactForPhone(request, called, known, deps) : undefined;
         if (contact !== undefined) passed.set('Contact', `<${contact}>`);
-        return { ...(await deps.client.send({ method, uri, nextHop, headers: passed, body, timeoutMs })), by: known };
+        const sent = { method, uri, nextHop, engine, headers: passed, body, timeoutMs };
+        return { ...(await deps.client.send(sent)), by: known };
       },
       answered: (got) => {
         const answer = passed(got, { from: 'phone', towards: called.from });
