@@ -67,7 +67,7 @@ export class EdgeProcess {
   }
 
   /** Waits until /readyz answers 200. */
-  async ready(withinMs = 15_000): Promise<void> {
+  async ready(withinMs = 25_000): Promise<void> {
     const endAt = Date.now() + withinMs;
     for (;;) {
       if (!this.#child.running) throw new Error(`the edge did not start: ${this.#said()}`);
