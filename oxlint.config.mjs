@@ -9,14 +9,17 @@ const rooms = {
   core: [/^(\.\.\/)+core\//, 'the core decides for the use-cases; decided here as well, it would be decided twice'],
   ports: [/^(\.\.\/)+ports\//, 'a port is for those who call it and those who stand behind it; this room is neither'],
   useCases: [
-    /^(\.\.\/)+(register|wake|relay|refresh|upstream)\//,
+    /^(\.\.\/)+(register|wake|relay|refresh|upstream|reg-event)\//,
     'use-cases are called by apps only and do not know each other; they meet in the core and on the node bus',
   ],
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
   adapters: [/^(\.\.\/)+adapters\//, 'only apps/edge/wiring.ts knows which adapter stands behind a port'],
   engine: [/^(\.\.\/)+engine\//, 'the engine is reached over the control protocol alone, so that it can be swapped'],
   delivery: [/^(\.\.\/)+delivery\//, 'only adapters of push services send over it'],
-  payload: [/^(\.\.\/)+payload\//, 'what a push tells the app is written by adapters of push services, and checked by the config'],
+  payload: [
+    /^(\.\.\/)+payload\//,
+    'what a push tells the app is written by adapters of push services, and checked by the config',
+  ],
   config: [/^(\.\.\/)+config\//, 'a room is told what it needs; only apps read the config, and adapters its types'],
   telemetry: [/^(\.\.\/)+telemetry\//, 'this room has nothing to count or to log; whoever calls it does'],
   errors: [/^(\.\.\/)+errors\.ts$/, 'this room reports by values; whoever calls it knows whether one is a surprise'],
@@ -105,7 +108,7 @@ export default {
     { files: ['lib/core/**'], rules: pure },
     room(['lib/ports/**'], ['sip', 'core', 'ports', 'telemetry'], [], 'a port is types only'),
     room(['lib/register/**', 'lib/call/**', 'lib/refresh/**'], useCase, [], throughPorts),
-    room(['lib/wake/**', 'lib/relay/**', 'lib/upstream/**'], [...useCase, 'call'], [], throughPorts),
+    room(['lib/wake/**', 'lib/relay/**', 'lib/upstream/**', 'lib/reg-event/**'], [...useCase, 'call'], [], throughPorts),
     room(
       ['lib/engine/**'],
       ['sip', 'engine', 'errors', 'telemetry'],

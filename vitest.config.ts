@@ -5,6 +5,7 @@ const project = (name: string, seconds: number, order: number, alone = false) =>
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
+    expect: { requireAssertions: true },
     testTimeout: seconds * 1000,
     hookTimeout: seconds * 1000,
     sequence: { groupOrder: order },

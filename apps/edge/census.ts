@@ -1,10 +1,10 @@
 /** Counts the bindings in the store by what a call would do with them, now and then and in small steps, so that no call waits for it. */
 import type { Binding } from '../../lib/core/binding.ts';
-import { liveBindings } from '../../lib/core/binding-set.ts';
+import { wakeableBindings } from '../../lib/core/binding-set.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 
-type State = 'awake' | 'asleep' | 'plain' | 'unpushable';
+type State = 'awake' | 'asleep' | 'plain' | 'unpushable' | 'lapsed';
 
 const pageSize = 100;
 const restMs = 30_000;
@@ -29,7 +29,7 @@ export function startCensus(
   };
   const count = async (): Promise<void> => {
     const startedAt = performance.now();
-    const found: Record<State, number> = { awake: 0, asleep: 0, plain: 0, unpushable: 0 };
+    const found: Record<State, number> = { awake: 0, asleep: 0, plain: 0, unpushable: 0, lapsed: 0 };
     try {
       for (let cursor: string | undefined = ''; cursor !== undefined && !stopped; ) {
         const page: { readonly aors: readonly string[]; readonly next: string | undefined } = await store.scan(
@@ -37,8 +37,9 @@ export function startCensus(
           pageSize,
         );
         for (const aor of page.aors) {
-          for (const binding of liveBindings((await store.read(aor)).bindings, now()))
-            found[stateOf(binding, isAwake)]++;
+          const at = now();
+          for (const binding of wakeableBindings((await store.read(aor)).bindings, at))
+            found[binding.expiresAt <= at ? 'lapsed' : stateOf(binding, isAwake)]++;
         }
         cursor = page.next;
         await new Promise((resolve) => setImmediate(resolve));

@@ -57,6 +57,7 @@ export async function openDomains(
         registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
         withoutPath: domain.withoutPath,
         requirePath: domain.requirePath,
+        pbxWithoutPath: domain.pbxWithoutPath,
         serviceRoute: domain.serviceRoute,
         throttle: throttleOf(domain),
         trunk: trunkOf(domain),

@@ -4,9 +4,10 @@
  */
 import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
-import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
+import { answersTo, liveBindings, wakeableBindings } from '../../lib/core/binding-set.ts';
 import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
+import { saysWhere } from '../../lib/call/dialog-contacts.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
 import type { Dialog } from '../../lib/ports/dialog.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
@@ -16,6 +17,7 @@ import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
 import { registerUpstream } from '../../lib/register/upstream.ts';
+import { asksForRegEvent, type RegEventDeps, serveRegEvent } from '../../lib/reg-event/serve-reg-event.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
 import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
@@ -39,6 +41,7 @@ import {
   type Classifier,
 } from './middleware/classify.ts';
 import { followPath } from './middleware/follow-path.ts';
+import { followTarget } from './middleware/follow-target.ts';
 import { hasOurContact, hasOurVia, hintOfRefusal } from './middleware/loops.ts';
 import { screen, screenAsRegistrar } from './middleware/screen.ts';
 
@@ -48,6 +51,7 @@ export interface RouteDeps {
   readonly register: RegisterDeps;
   readonly wake: WakeDeps & HoldSubscribeDeps;
   readonly subscribe: SubscribeDeps;
+  readonly regEvent: RegEventDeps;
   readonly placeCall: PlaceCallDeps;
   readonly standalone: StandaloneDeps;
   readonly store: LocationStore;
@@ -57,7 +61,9 @@ export interface RouteDeps {
   readonly draining: () => boolean;
 }
 
-type Classified = Exclude<Any, { is: 'along-path' }>;
+type Found = Exclude<Any, { is: 'along-path' } | { is: 'in-dialog' }>;
+/** `arrivedAt`: ms since the epoch, before anything was waited for */
+type Classified = Found & { readonly arrivedAt: number };
 
 /** Everything that may be asked of the edge, for Allow. */
 const allow =
@@ -86,6 +92,7 @@ export async function route(
   deps: RouteDeps,
 ): Promise<void> {
   const { method } = transaction.request;
+  const arrivedAt = deps.now();
   try {
     const refusal = screen(transaction);
     if (refusal !== undefined) {
@@ -95,11 +102,11 @@ export async function route(
     if (method === 'REGISTER') return await onRegister(transaction, deps);
     deps.wake.awake.heard(transaction.flow);
     const found = classify(transaction, deps.classifier);
-    const placed =
-      found.is === 'along-path' ? followPath(transaction, found, await bindingsOf(found.aor, deps)) : found;
+    const placed = await followed(transaction, found, deps);
     if (await sentBack(transaction, placed, deps)) return;
-    const classified = await throughTrunk(transaction, placed, deps);
-    if (classified === undefined) return;
+    const proven = await throughTrunk(transaction, placed, deps);
+    if (proven === undefined) return;
+    const classified = { ...proven, arrivedAt };
     if (classified.is === 'refused') {
       deps.telemetry.count('refusals', { reason: classified.why });
       deps.log.info(
@@ -135,9 +142,9 @@ export async function route(
 /** A call of the trunk whose address proves nothing shows the password of one of its users; undefined: it has been answered. */
 async function throughTrunk(
   transaction: ServerTransaction,
-  classified: Classified,
+  classified: Found,
   deps: RouteDeps,
-): Promise<Classified | undefined> {
+): Promise<Found | undefined> {
   if (classified.is !== 'to-user' || classified.unproven !== true) return classified;
   const { domain } = classified;
   const users = domain.trunk?.users ?? new Set<string>();
@@ -147,7 +154,7 @@ async function throughTrunk(
 }
 
 /** What the edge has sent to the PBX and the PBX sends back: answered here, or it would go round for ever. */
-async function sentBack(transaction: ServerTransaction, placed: Classified, deps: RouteDeps): Promise<boolean> {
+async function sentBack(transaction: ServerTransaction, placed: Found, deps: RouteDeps): Promise<boolean> {
   const outward = placed.is === 'to-upstream' || (placed.is === 'refused' && placed.why === 'unknown-contact');
   if (!outward || !hasOurVia(transaction.request, deps.classifier.domains)) return false;
   await refuseLoop(transaction, sentences.ownRequest, deps);
@@ -167,6 +174,13 @@ async function refuseLoop(transaction: ServerTransaction, sentence: string, deps
     sentence,
   );
   await transaction.respond({ status: 482 });
+}
+
+async function followed(transaction: ServerTransaction, found: Any, deps: RouteDeps): Promise<Found> {
+  if (found.is === 'along-path') return followPath(transaction, found, await bindingsOf(found.aor, deps));
+  if (found.is === 'in-dialog')
+    return followTarget(transaction, found, await bindingsOf(found.aor, deps), deps.classifier);
+  return found;
 }
 
 async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Promise<void> {
@@ -210,7 +224,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
-      const registered = called(classified, await bindingsOf(classified.aor, deps));
+      const registered = called(classified, await wakeableOf(classified.aor, deps));
       if (registered.length > 0)
         return wake(
           transaction,
@@ -255,7 +269,7 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
     (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
   )
     return;
-  const asked = called(classified, await bindingsOf(classified.aor, deps));
+  const asked = called(classified, await wakeableOf(classified.aor, deps));
   const wakeable = asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
@@ -264,12 +278,25 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
 async function onSubscribe(transaction: DialogTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   const toUpstream = async (domain: Domain): Promise<void> =>
     placeSubscription(transaction, domain, await wakefulCaller(transaction, 'subscription', deps), deps.subscribe);
+  const { headers } = transaction.request;
+  // a subscription that a REFER began has no engine's dialog that a longer one could be made of; it lasts as long as its NOTIFYs say
+  if (tagOf(headers.get('To') ?? '') !== undefined && /^\s*refer\s*(?:;|$)/i.test(headers.get('Event') ?? ''))
+    return void (await transaction.respond({ status: 403 }));
   switch (classified.is) {
     case 'to-device':
       return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
     case 'to-user': {
-      if (classified.trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+      const { trusted, aor, gruu } = classified;
+      const isReg = asksForRegEvent(transaction.request.headers);
+      // who is registered where is nobody's business but the user's
+      if (trusted && isReg) return void (await transaction.respond({ status: 403 }));
+      if (trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
       if ((await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
+      if (isReg) {
+        const from = aorOf(parseNameAddr(transaction.request.headers.get('From') ?? '')?.uri ?? '');
+        if (from !== aor || gruu !== undefined) return void (await transaction.respond({ status: 403 }));
+        return serveRegEvent(transaction, aor, await wakefulCaller(transaction, 'subscription', deps), deps.regEvent);
+      }
       // what the PBX keeps of a user (mail, presence) and what a phone does: to ask the PBX is what phones mean
       return toUpstream(classified.domain);
     }
@@ -294,19 +321,17 @@ function calledBy(
   wakeful: (caller: Dialog) => Dialog,
 ): Called {
   const { flowGone } = modes[classified.domain.registration];
-  const { earlyRinging } = classified.domain;
-  const { aor } = classified;
-  if (classified.is === 'to-device')
-    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful, earlyRinging };
+  const { aor, arrivedAt, domain } = classified;
+  const { edgeHost, earlyRinging } = domain;
+  if (classified.is === 'to-device') {
+    const { bindingId, sender } = classified;
+    const from = sender === undefined ? 'upstream' : 'phone';
+    const early = from === 'upstream' ? { earlyRinging } : {};
+    return { aor, bindingId, arrivedAt, from, sender, edgeHost, flowGone, wakeful, ...early };
+  }
   const from = classified.trusted ? 'upstream' : 'phone';
-  return {
-    aor,
-    bindingId: classified.gruu?.phone,
-    from,
-    flowGone,
-    wakeful,
-    ...(classified.trusted ? { earlyRinging } : {}),
-  };
+  const early = classified.trusted ? { earlyRinging } : {};
+  return { aor, bindingId: classified.gruu?.phone, arrivedAt, from, edgeHost, flowGone, wakeful, ...early };
 }
 
 const asItIs = (dialog: Dialog): Dialog => dialog;
@@ -328,37 +353,54 @@ async function wakefulCaller(
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   switch (classified.is) {
     case 'to-device':
-    case 'to-user': {
-      if (
-        classified.is === 'to-user' &&
-        !classified.trusted &&
-        (await authenticateCaller(transaction, classified.domain, deps)) === 'answered'
-      )
-        return;
-      if (classified.is === 'to-user' && classified.gruu !== undefined) {
-        const named = called(classified, await bindingsOf(classified.aor, deps));
-        if (named.length === 0)
-          return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
-        return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
-      }
-      const fromPhone = classified.is === 'to-user' && !classified.trusted;
-      if (classified.is === 'to-user' && (await bindingsOf(classified.aor, deps)).length === 0) {
-        // as with a call: whom we do not know the PBX may know
-        if (fromPhone) return relayStandalone(transaction, classified.domain, deps.standalone);
-        if (!(await isUser(classified.aor, classified.domain, deps)))
-          return void (await transaction.respond({ status: 404 }));
-      }
       return holdRequest(transaction, calledBy(classified, asItIs), deps.wake);
+    case 'to-user': {
+      const { trusted, domain } = classified;
+      if (!trusted && (await authenticateCaller(transaction, domain, deps)) === 'answered') return;
+      const sender = trusted ? undefined : await senderOf(transaction, deps);
+      if (!trusted && sender === undefined && transaction.request.method === 'REFER')
+        return registerFirst(transaction, undefined, deps);
+      const known = called(classified, await wakeableOf(classified.aor, deps)).length > 0;
+      if (!known && classified.gruu !== undefined)
+        return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
+      if (!known) {
+        // as with a call: whom we do not know the PBX may know
+        if (!trusted) return relayStandalone(transaction, domain, { sender }, deps.standalone);
+        if (!(await isUser(classified.aor, domain, deps))) return void (await transaction.respond({ status: 404 }));
+      }
+      return holdRequest(transaction, { ...calledBy(classified, asItIs), sender }, deps.wake);
     }
-    case 'to-upstream':
-      if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, classified.domain, deps.standalone);
+    case 'to-upstream': {
+      const { domain, from, target } = classified;
+      if (target === undefined && !(await mayCall(transaction, domain, from, deps))) return;
+      const sender = await senderOf(transaction, deps);
+      if (sender === undefined && transaction.request.method === 'REFER') return registerFirst(transaction, from, deps);
+      return relayStandalone(transaction, domain, { sender, target }, deps.standalone);
+    }
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
     default:
       return classified satisfies never;
   }
+}
+
+/** The phone that a request comes from, where the other side has to be told where it is. */
+async function senderOf(transaction: ServerTransaction, deps: RouteDeps): Promise<Binding | undefined> {
+  const { flow, request } = transaction;
+  if (!saysWhere(request)) return undefined;
+  const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
+  return (
+    bindings.find((one) => flowUri(one.flow) === flowUri(flow)) ??
+    bindings.find((one) => one.flow.address === flow.address)
+  );
+}
+
+async function registerFirst(transaction: ServerTransaction, aor: string | undefined, deps: RouteDeps): Promise<void> {
+  deps.telemetry.count('refusals', { reason: 'not-registered' });
+  deps.log.info({ method: transaction.request.method, aor, remote: transaction.flow.address }, sentences.notRegistered);
+  await transaction.respond({ status: 403, reason: 'Register First' });
 }
 
 /** Who is from a phone proves it: to us where we are the registrar, to the PBX elsewhere (then it must at least be registered from there). */
@@ -371,12 +413,7 @@ async function mayCall(
   if (isRegistrar(domain)) return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
   const bindings = from === undefined ? [] : await bindingsOf(from, deps);
   if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
-  deps.telemetry.count('refusals', { reason: 'not-registered' });
-  deps.log.info(
-    { method: transaction.request.method, aor: from, remote: transaction.flow.address },
-    sentences.notRegistered,
-  );
-  await transaction.respond({ status: 403, reason: 'Register First' });
+  await registerFirst(transaction, from, deps);
   return false;
 }
 
@@ -396,6 +433,11 @@ async function authenticateCaller(
     return 'answered';
   }
   return (await authenticate(transaction, domain, from, 407, deps.authenticate)) === 'passed' ? 'passed' : 'answered';
+}
+
+/** Whom a request may be for: also who is not registered any more and can still be woken. */
+async function wakeableOf(aor: string, deps: RouteDeps) {
+  return wakeableBindings((await deps.store.read(aor)).bindings, deps.now());
 }
 
 async function bindingsOf(aor: string, deps: RouteDeps) {

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
-import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
+import { anyMethod, connectSrf, routedMethods, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
@@ -21,6 +21,7 @@ import type { Log } from '../../lib/ports/log.ts';
 import type { EngineAddress } from '../../lib/ports/node-directory.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
+import { TokenUsers } from '../../lib/register/token-users.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
 import { LatePhones } from '../../lib/wake/late-phones.ts';
@@ -94,6 +95,7 @@ async function assemble(
   const keyFor = (use: string): Buffer => Buffer.from(hkdfSync('sha256', secret, '', `reveille ${use}`, 32));
   const contactKey = keyFor('contact');
   const flowKey = keyFor('flow token');
+  const targetKey = keyFor('dialog target');
   const gruuKey = keyFor('gruu');
   const purrKey = keyFor('purr');
   const purrMs = config.registration.purrHours * 3_600_000;
@@ -132,6 +134,8 @@ async function assemble(
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
     clock: systemClock,
+    // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
+    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod], movesDialogs: true } : {}),
     ...frameLimits(config),
   };
   const srf: SrfEdge = await connectSrf({
@@ -208,9 +212,10 @@ async function assemble(
     subscriptions,
     legs: servers.legs,
     client: servers.client,
+    keys: { contactKey, targetKey },
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey, targetKey },
     authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
     register: {
       ...shared,
@@ -220,6 +225,7 @@ async function assemble(
       gruuKey,
       purr: purrMs === 0 ? undefined : (name) => sealPurr(purrKey, name, Math.floor(systemClock.now() / purrMs)),
       edgeSecret: secret,
+      tokenUsers: new TokenUsers(config.registration.maxUsersPerToken),
       policy: {
         refresh,
         supports: pushes.supports,
@@ -233,6 +239,8 @@ async function assemble(
         defaultExpires: config.registration.defaultExpires,
         maxExpires: config.registration.maxExpires,
         maxBindings: config.registration.maxBindings,
+        pushOverClear: config.registration.pushOverClear,
+        wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
         pnsreg: config.registration.pnsregSeconds,
         upstreamTimeoutMs: 20_000,
       },
@@ -259,6 +267,7 @@ async function assemble(
     placeCall: { ...shared, times: { ...times, budgetMs: undefined } },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
+    regEvent: { ...shared, gruuKey },
     store,
     now: systemClock.now,
     log,
@@ -317,6 +326,12 @@ async function assemble(
   });
   closers.push(() => admin.close());
 
+  const clear = srf.hostports.filter((one) => /^(?:udp|tcp|ws)\//.test(one));
+  if (config.registration.pushOverClear === 'accept' && pushes.providers.length > 0 && clear.length > 0)
+    log.warn(
+      { local: clear.join(' ') },
+      'push tokens may come in the clear here: offer TLS only to the public, or set registration.push_over_clear',
+    );
   log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');
   return {
     hostports: srf.hostports,

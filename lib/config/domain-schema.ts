@@ -56,6 +56,9 @@ export const domainSection = z
     without_path: fallback(oneOf('accept', 'refuse'), 'accept', {
       doc: 'A phone that does not say `Supported: path`: with registration path, served as by a mid-registrar, or refused with 421; elsewhere, behind a proxy that has added Path, accepted, or refused with 420.',
     }),
+    pbx_without_path: fallback(oneOf('refuse', 'mid-registrar'), 'refuse', {
+      doc: 'path: what becomes of a REGISTER to which the PBX answers 420: it passes back to the phone, or the phone is served as by a mid-registrar.',
+    }),
     require_path: fallback(yesOrNo, true, {
       doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
     }),

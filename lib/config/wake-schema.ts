@@ -40,6 +40,15 @@ export const registrationSection = z
     purr_hours: fallback(integer(0, 168, 'hours'), 0, {
       doc: 'Phones get a reference for their dialogs (sip.pnspurr), a new one after so many hours; 0 gives none. Dialogs of the edge wake phones without it.',
     }),
+    push_over_clear: fallback(oneOf('accept', 'ignore', 'refuse'), 'accept', {
+      doc: 'Push parameters that come over UDP, TCP or WS, where others can read them (RFC 8599 13): used, left unread (the phone is registered as a plain one), or refused with 403. `accept` is warned of at the start.',
+    }),
+    max_users_per_token: fallback(integer(0, 1000), 20, {
+      doc: 'Most users that one push token may be registered for at a time, by each node; one more is refused with 403. 0: any number.',
+    }),
+    wake_lapsed_hours: fallback(integer(0, 8760, 'hours'), 0, {
+      doc: 'How long after its registration has ended a phone is still woken for calls and messages; 0: not at all (RFC 8599 5.5). A dead token or a removal ends it earlier.',
+    }),
     refresh_lead_seconds: fallback(integer(30, 3600, 'seconds'), 120, {
       doc: 'Room a refresh needs before a binding ends: a phone granted no more than this and 30 s is registered, but not pushed.',
     }),

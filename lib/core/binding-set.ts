@@ -28,6 +28,7 @@ export interface AcceptedRegister {
 export type BindingChange =
   | {
       readonly is: 'changed';
+      /** what is to be stored: push records whose registration has ended among them */
       readonly bindings: readonly Binding[];
       /** ids */
       readonly added: readonly string[];
@@ -60,6 +61,26 @@ export function liveBindings(bindings: readonly Binding[], now: number): readonl
   return bindings.every((binding) => binding.expiresAt > now)
     ? bindings
     : bindings.filter((binding) => binding.expiresAt > now);
+}
+
+/** Those that a request may be for: the live ones, and those whose phone can still be woken to register anew. */
+export function wakeableBindings(bindings: readonly Binding[], now: number): readonly Binding[] {
+  return bindings.every((binding) => isWakeable(binding, now))
+    ? bindings
+    : bindings.filter((binding) => isWakeable(binding, now));
+}
+
+function isWakeable({ expiresAt, wakeableUntil, push }: Binding, now: number): boolean {
+  if (expiresAt > now) return true;
+  return wakeableUntil !== undefined && wakeableUntil > now && push !== undefined && push.deadSince === undefined;
+}
+
+/** When a store may forget this set, ms since the epoch: no phone in it is registered or can be woken any more. */
+export function keptUntil(bindings: readonly Binding[]): number {
+  return bindings.reduce((latest, { expiresAt, wakeableUntil, push }) => {
+    const woken = push === undefined || push.deadSince !== undefined ? undefined : wakeableUntil;
+    return Math.max(latest, expiresAt, woken ?? 0);
+  }, 0);
 }
 
 /** The phone behind a binding, for calls: all flows of one instance are one phone and get one INVITE (RFC 5626 7, PN-INT-03). */
@@ -188,8 +209,8 @@ export function acceptRegister(
   now: number,
   limits: { readonly maxBindings: number },
 ): BindingChange {
-  const live = liveBindings(bindings, now);
-  if (register.contacts === '*') return removeAll(live, register);
+  const live = wakeableBindings(bindings, now);
+  if (register.contacts === '*') return removeAll(live, register, now);
   const before = new Map(live.map((binding) => [binding.id, binding]));
   const set = new Map(before);
   const touched = new Set<string>();
@@ -200,7 +221,9 @@ export function acceptRegister(
     const known = [...set.values()];
     const device = deviceOfBinding(candidate);
     const matched = match(known, device, register.callId, touched) ?? set.get(candidate.id);
-    if (matched !== undefined && !touched.has(matched.id) && isStale(matched, register)) {
+    // what has ended is no step in a sequence any more, only a phone that is known again
+    const isSuccessor = matched === undefined || touched.has(matched.id) || matched.expiresAt <= now;
+    if (!isSuccessor && isStale(matched, register)) {
       if (expires <= 0 || !isRepeated(matched, candidate)) return { is: 'stale' };
       touched.add(matched.id);
       continue;
@@ -216,7 +239,7 @@ export function acceptRegister(
       if (other.id !== id && samePushResource(device, deviceOfBinding(other))) set.delete(other.id);
     set.set(id, { ...candidate, id });
   }
-  if (!makeRoom(set, before, touched, limits.maxBindings)) return { is: 'full' };
+  if (!makeRoom(set, before, touched, limits.maxBindings, now)) return { is: 'full' };
   const added = [...set.keys()].filter((id) => !before.has(id));
   const refreshed = [...set.keys()].filter((id) => before.has(id) && before.get(id) !== set.get(id));
   const removed = [...before.keys()].filter((id) => !set.has(id));
@@ -229,9 +252,9 @@ function stays({ expires }: AcceptedContact): boolean {
 }
 
 /** `Contact: *` (RFC 3261 10.3 step 6): all or, when one of them may not be changed by this request, none. */
-function removeAll(live: readonly Binding[], register: AcceptedRegister): BindingChange {
+function removeAll(live: readonly Binding[], register: AcceptedRegister, now: number): BindingChange {
   if (live.length === 0) return { is: 'unchanged', bindings: live };
-  if (live.some((binding) => isStale(binding, register))) return { is: 'stale' };
+  if (live.some((binding) => binding.expiresAt > now && isStale(binding, register))) return { is: 'stale' };
   return { is: 'changed', bindings: [], added: [], refreshed: [], removed: live.map((binding) => binding.id) };
 }
 
@@ -259,7 +282,12 @@ function makeRoom(
   before: ReadonlyMap<string, Binding>,
   touched: ReadonlySet<string>,
   maxBindings: number,
+  now: number,
 ): boolean {
+  // who is registered comes before who could only be woken
+  const lapsed = [...set.values()].filter(({ id, expiresAt }) => expiresAt <= now && !touched.has(id));
+  for (const { id } of lapsed.sort((a, b) => a.registeredAt - b.registeredAt))
+    if (set.size > maxBindings) set.delete(id);
   if (set.size <= maxBindings) return true;
   const added = [...set.values()].filter(({ id }) => !before.has(id));
   for (const { instanceId } of added) {

@@ -55,8 +55,10 @@ export interface Binding {
   readonly unsupportedPush?: string;
   /** when the last accepted REGISTER came, ms since the epoch */
   readonly registeredAt: number;
-  /** when it ends for the phone, ms since the epoch */
+  /** when it ends for the phone, ms since the epoch: nothing is sent to its flow after that */
   readonly expiresAt: number;
+  /** present when its push record outlives it: until then the phone is still pushed for what comes, ms since the epoch */
+  readonly wakeableUntil?: number;
   /** when it ends at the PBX (mid-registrar), ms since the epoch */
   readonly upstreamExpiresAt?: number;
   readonly userAgent?: string;

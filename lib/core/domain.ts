@@ -17,6 +17,8 @@ export interface Domain {
   readonly withoutPath: 'accept' | 'refuse';
   /** path: `Require: path` in the REGISTER to the PBX, so that one without Path says 420 instead of going past the edge */
   readonly requirePath: boolean;
+  /** path: what becomes of a REGISTER to which the PBX says 420: it passes back, or the phone is served as by a mid-registrar */
+  readonly pbxWithoutPath: 'refuse' | 'mid-registrar';
   /** registrar: phones are told to send their own requests through the edge (RFC 3608) */
   readonly serviceRoute: boolean;
   /** the PBX, as the next hop of requests for it, `sip:host[:port][;transport=t]`; which of its servers that is, lib/upstream knows */

@@ -113,12 +113,15 @@ export function passRequest(headers: Headers, options: PassOptions = {}): Header
   return passed;
 }
 
-/** The header fields of a request outside any dialog: it keeps its Call-ID, CSeq and From, so that its copies are one request. */
+/**
+ * The header fields of a request outside the dialogs we bridge: it keeps its Call-ID, CSeq, From and To, so that its copies are one
+ * request, and a dialog that its two ends have by themselves stays one.
+ */
 export function passStandalone(headers: Headers, options: PassInviteOptions): Headers {
   const passed = Headers.of([
     ['Max-Forwards', String(hopsLeft(headers))],
     ['From', stripPushParams(headers.get('from') ?? '')],
-    ['To', options.to ?? withoutTag(headers.get('to') ?? '')],
+    ['To', options.to ?? stripPushParams(headers.get('to') ?? '')],
     ['Call-ID', headers.get('call-id') ?? ''],
     ['CSeq', headers.get('cseq') ?? ''],
   ]);

@@ -107,7 +107,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
   }
 
-  onInDialog(app: AppLink, msgId: string, id: string, message: string): void {
+  onInDialog(app: AppLink, msgId: string, id: string, nextHop: string, message: string): void {
     const request = parseMessage(message);
     const dialog = this.#core.dialogs.get(id);
     if (request.kind !== 'request') {
@@ -128,10 +128,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       return;
     }
     const { method } = request;
+    if (nextHop !== '') this.#move(dialog, nextHop);
     if (method === 'INVITE') {
       // while a refresh of the engine's own is on its way (RFC 3261 14.1: one at a time)
       if (dialog.refreshing && dialog.waiting.length < mostWaiting) {
-        dialog.waiting.push(() => this.onInDialog(app, msgId, id, message));
+        dialog.waiting.push(() => this.onInDialog(app, msgId, id, nextHop, message));
         return;
       }
       dialog.asking++;
@@ -164,6 +165,17 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       }
       this.#launch(app, msgId, sent);
     });
+  }
+
+  /** The peer has moved there, as its app knows from a REGISTER: whatever its Contact says. A name or a lost flow moves nothing. */
+  #move(dialog: Dialog, nextHop: string): void {
+    const uri = parseUri(nextHop);
+    const hop = uri === undefined ? undefined : hopOf(uri, this.#core.transports);
+    const flow = hop?.is === 'address' ? this.#core.transports.flowTo(hop.target) : undefined;
+    if (flow === undefined) return;
+    dialog.flow = flow;
+    dialog.alongFlow = true;
+    dialog.behindNat = true;
   }
 
   onCancel(app: AppLink, msgId: string, txn: string, message: string): void {

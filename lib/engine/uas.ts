@@ -150,20 +150,23 @@ export class Uas {
       return;
     }
     // srf unescapes method names: `RE%47ISTER` must not become REGISTER there
-    const app = method.includes('%') ? undefined : routes.next(method);
+    // an app that asked for `*` gets what nobody asked for by name; the original drops that
+    const wanted = routes.has(method) || served.has(method) ? method : '*';
+    const app = method.includes('%') ? undefined : routes.next(wanted);
     if (app === undefined) {
       // apps there are, but none that reads what it is given
-      if (routes.has(method)) {
+      if (routes.has(wanted) && !method.includes('%')) {
         counters.overload++;
-        this.#transactions.answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+        this.#transactions.answer(transaction, 503, 'Service Unavailable');
       } else if (served.has(method)) this.#transactions.answer(transaction, 503, 'Service Unavailable');
       else if (method === 'REFER') this.#transactions.answer(transaction, 405, 'Method Not Allowed', allow);
       else this.#transactions.answer(transaction, 501, 'Not Implemented');
       return;
     }
+    // without Retry-After: a peer that takes it for the whole of us would stay away (RFC 7339 5.10.2)
     if (this.#transactions.offered >= settings.limits.parked) {
       counters.overload++;
-      this.#transactions.answer(transaction, 503, 'Service Unavailable', 'Retry-After: 5\r\n');
+      this.#transactions.answer(transaction, 503, 'Service Unavailable');
       return;
     }
     transaction.app = app;

@@ -8,6 +8,8 @@ export interface Answer {
   readonly status: number;
   /** the usual phrase of the status when left out */
   readonly reason?: string;
+  /** of the To of the answer, when somebody else has made the dialog; chosen by the engine when left out */
+  readonly toTag?: string;
   /** header fields beyond those the engine makes (Via, From, To, Call-ID, CSeq, Content-Length) */
   readonly headers?: Headers;
   readonly body?: string;

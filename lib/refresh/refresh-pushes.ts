@@ -3,7 +3,7 @@
  * read from the binding when the time has come, so a phone that has registered meanwhile is left alone.
  */
 import type { Binding } from '../core/binding.ts';
-import { liveBindings, markTokenDead } from '../core/binding-set.ts';
+import { keptUntil, liveBindings, markTokenDead } from '../core/binding-set.ts';
 import {
   isRefreshDue,
   nextRefresh,
@@ -185,7 +185,7 @@ async function forget(
     const { version, bindings } = await deps.store.read(binding.aor);
     const marked = markTokenDead(bindings, binding.id, token, since, pushedAt);
     if (marked === bindings) return;
-    const keepUntil = marked.reduce((latest, { expiresAt }) => Math.max(latest, expiresAt), 0);
+    const keepUntil = keptUntil(marked);
     if ((await deps.store.swap(binding.aor, version, marked, keepUntil)) === 'stored') return;
   }
 }

@@ -1,5 +1,5 @@
 /** Tells operators what became of a REGISTER that was accepted: one count and one line, in words of docs/operations.md. Decides nothing. */
-import type { BindingChange } from '../core/binding-set.ts';
+import { type BindingChange, liveBindings } from '../core/binding-set.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { pushable, type Granted } from './commit.ts';
 import type { Asked, RegisterDeps } from './read-register.ts';
@@ -15,6 +15,13 @@ export function account(
   deps.telemetry.count('registrations', { result });
   const one = granted === '*' ? undefined : granted[0];
   const token = one?.asked.ask.is === 'push' ? one.asked.ask.tokens[0]?.token : undefined;
+  if (granted !== '*') {
+    const now = deps.clock.now();
+    for (const { asked: contact, expires } of granted)
+      if (contact.ask.is === 'push')
+        for (const { token: brought } of contact.ask.tokens)
+          deps.tokenUsers.note(brought, asked.aor, now + expires * 1000, now);
+  }
   const moved = change.is === 'changed' && change.added.length + change.removed.length > 0;
   const news = moved || (token !== undefined && token !== one?.asked.known?.push?.tokens[0]?.token);
   if (!news && !deps.log.debugging) return;
@@ -29,7 +36,10 @@ export function account(
       seconds: one?.expires,
       transport: asked.transaction.flow.transport,
       remote: `${asked.transaction.flow.address}:${asked.transaction.flow.port}`,
-      count: change.is === 'changed' || change.is === 'unchanged' ? change.bindings.length : undefined,
+      count:
+        change.is === 'changed' || change.is === 'unchanged'
+          ? liveBindings(change.bindings, deps.clock.now()).length
+          : undefined,
     },
     'REGISTER accepted',
   );

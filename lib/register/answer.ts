@@ -32,7 +32,8 @@ export function addRegistered(
   for (const one of mine)
     headers.add('Contact', withParams(one.asked.contact.text, one.expires, gruusOf(asked, one.asked.contact, deps)));
   for (const binding of bindings) {
-    if (mine.some((one) => one.asked.id === binding.id)) continue;
+    // whose registration has ended is not registered, even if he can still be woken
+    if (binding.expiresAt <= now || mine.some((one) => one.asked.id === binding.id)) continue;
     const seconds = Math.max(0, Math.round((binding.expiresAt - now) / 1000));
     headers.add('Contact', withParams(stripPushParams(binding.contact), seconds, gruusOf(asked, binding, deps)));
   }

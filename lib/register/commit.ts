@@ -3,7 +3,7 @@
  * Reads, lets core/binding-set decide, swaps, and begins again when another REGISTER of this AOR came between.
  */
 import type { Binding } from '../core/binding.ts';
-import { acceptRegister, type BindingChange } from '../core/binding-set.ts';
+import { acceptRegister, type BindingChange, keptUntil } from '../core/binding-set.ts';
 import { nextRefresh, refreshTask } from '../core/refresh-schedule.ts';
 import { canBePushed } from '../core/register-decision.ts';
 import { EdgeError } from '../errors.ts';
@@ -44,9 +44,8 @@ export async function commit(
       if (attempt === 0) continue;
       return change;
     }
-    const keepUntil = change.bindings.reduce((latest, binding) => Math.max(latest, binding.expiresAt), now);
     const [stored] = await Promise.all([
-      deps.store.swap(asked.aor, version, change.bindings, keepUntil),
+      deps.store.swap(asked.aor, version, change.bindings, Math.max(now, keptUntil(change.bindings))),
       schedule(asked, change, now, deps),
     ]);
     if (stored === 'stored') return change;
@@ -93,6 +92,7 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
   const { contact, ask, decision, id } = granted.asked;
   const { request, flow } = asked.transaction;
   const userAgent = request.headers.get('User-Agent');
+  const wakes = decision.is === 'push' && ask.is === 'push' && pushable(granted, deps);
   return {
     id,
     aor: asked.aor,
@@ -106,7 +106,7 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
     flow,
     path: asked.path,
     ...(asked.mode.calledBy === 'flow-token' ? { byPath: true as const } : {}),
-    ...(decision.is === 'push' && ask.is === 'push' && pushable(granted, deps)
+    ...(wakes
       ? {
           push: {
             provider: ask.provider,
@@ -122,6 +122,9 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
     ...(decision.is === 'plain' && ask.is === 'push' ? { unsupportedPush: ask.provider } : {}),
     registeredAt: now,
     expiresAt: now + granted.expires * 1000,
+    ...(wakes && deps.policy.wakeLapsedMs > 0
+      ? { wakeableUntil: now + granted.expires * 1000 + deps.policy.wakeLapsedMs }
+      : {}),
     ...(granted.upstreamExpires === undefined ? {} : { upstreamExpiresAt: now + granted.upstreamExpires * 1000 }),
     ...(userAgent === undefined ? {} : { userAgent: userAgent.slice(0, 120) }),
   };

@@ -3,7 +3,7 @@
  * has agreed. Changes nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { bindingId, liveBindings, matchDevice } from '../core/binding-set.ts';
+import { bindingId, liveBindings, matchDevice, wakeableBindings } from '../core/binding-set.ts';
 import type { DeviceName } from '../core/contact-token.ts';
 import type { Domain } from '../core/domain.ts';
 import { modeOf, type Mode } from '../core/modes.ts';
@@ -28,6 +28,8 @@ import { Headers } from '../sip/headers.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
+import { pridHash } from '../telemetry/log-fields.ts';
+import type { TokenUsers } from './token-users.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
@@ -45,6 +47,7 @@ export interface RegisterDeps {
   readonly gruuKey: Buffer;
   /** secret behind binding ids and nonces, shared by all nodes of one store */
   readonly edgeSecret: string;
+  readonly tokenUsers: TokenUsers;
   /** the newest pn-purr of a binding (RFC 8599 6.2.1); when left out none are given */
   readonly purr?: ((name: DeviceName) => string) | undefined;
   readonly policy: RegisterPolicy;
@@ -55,6 +58,10 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly defaultExpires: number;
   readonly maxExpires: number;
   readonly maxBindings: number;
+  /** what becomes of push parameters that came over UDP, TCP or WS (RFC 8599 13); those of a proxy that is believed are not looked at */
+  readonly pushOverClear: 'accept' | 'ignore' | 'refuse';
+  /** how long after its registration a phone can still be woken, ms; 0: not at all */
+  readonly wakeLapsedMs: number;
   /** when sleeping phones are pushed to refresh; undefined: never */
   readonly refresh: RefreshPolicy | undefined;
   /** VAPID public key by provider, for sip.vapid (PN-REG-11) */
@@ -169,15 +176,23 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
   const byRegId = outbound.is === 'used' || mode.facesPhone === 'pbx' || kept.length === 0;
 
   const { stored, read } = await readStored(aor, deps);
+  const now = deps.clock.now();
   const indicated = fromProxy ? readFeatureCaps(headers).map(({ pns }) => pns) : [];
   const contacts: AskedContact[] = [];
   for (const sent of parsed) {
     const contact = byRegId && hasRegId(sent) ? sent : withoutRegId(sent);
     const expires = expiresOf(contact);
-    const ask = readPush(contact, headers, deps.policy.dialects);
+    const sentAsk = readPush(contact, headers, deps.policy.dialects);
+    const exposed = sentAsk.is === 'push' && expires > 0 && !fromProxy && isClear(transaction);
+    if (exposed && deps.policy.pushOverClear === 'refuse') return refuseExposed(transaction, deps);
+    const ask: PushAsk = exposed && deps.policy.pushOverClear === 'ignore' ? { is: 'none' } : sentAsk;
+    if (ask.is === 'push' && expires > 0) {
+      const crowded = ask.tokens.find(({ token }) => !deps.tokenUsers.admits(token, aor, now));
+      if (crowded !== undefined) return refuseToken(transaction, aor, crowded.token, deps);
+    }
     const decision = decideRegister({ ask, expires, indicated }, deps.policy);
     if (decision.is === 'refuse') return answerRefusal(transaction, decision, deps);
-    const known = matchDevice(stored, contact, ask, callId);
+    const known = matchDevice(wakeableBindings(read.bindings, now), contact, ask, callId);
     contacts.push({
       contact,
       ask,
@@ -188,6 +203,33 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
     });
   }
   return { ...about, outbound: outbound.is === 'used' && outbound.require, contacts, stored, read };
+}
+
+function isClear({ flow }: ServerTransaction): boolean {
+  return flow.transport === 'udp' || flow.transport === 'tcp' || flow.transport === 'ws';
+}
+
+async function refuseExposed(transaction: ServerTransaction, deps: RegisterDeps): Promise<undefined> {
+  deps.telemetry.count('registrations', { result: 'rejected' });
+  deps.telemetry.count('refusals', { reason: 'push-over-clear' });
+  const { transport, address } = transaction.flow;
+  deps.log.info({ transport, remote: address, status: 403, reason: 'push parameters without TLS' }, 'REGISTER refused');
+  await transaction.respond({ status: 403, reason: 'Push Parameters Need TLS' });
+  return undefined;
+}
+
+async function refuseToken(
+  transaction: ServerTransaction,
+  aor: Aor,
+  token: string,
+  deps: RegisterDeps,
+): Promise<undefined> {
+  deps.telemetry.count('registrations', { result: 'rejected' });
+  deps.telemetry.count('refusals', { reason: 'token-users' });
+  const facts = { aor, pridHash: pridHash(token), remote: transaction.flow.address };
+  deps.log.warn({ ...facts, status: 403, reason: 'one push token of too many users' }, 'REGISTER refused');
+  await transaction.respond({ status: 403, reason: 'Push Token In Use' });
+  return undefined;
 }
 
 function hasRegId({ regId, instanceId }: Contact): boolean {

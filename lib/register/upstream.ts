@@ -2,8 +2,9 @@
  * The PBX is the registrar and holds the credentials (modes P and M): the REGISTER goes on, 401 and 407 pass back untouched, and the
  * binding is stored only on the PBX's 2xx (PN-REG-15, PN-PROXY-08). What the PBX gets to see is the business of a Form.
  */
+import type { Binding } from '../core/binding.ts';
 import { isAssertedByNetworks } from '../core/pass-headers.ts';
-import type { Mode } from '../core/modes.ts';
+import { type Mode, modes } from '../core/modes.ts';
 import { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
 import { parseUri, printUri } from '../sip/uri.ts';
@@ -51,6 +52,16 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
     await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '30']]) });
     return;
   }
+  if (response.status === 420 && mode.contactUpstream === 'kept') {
+    const retried = domain.pbxWithoutPath === 'mid-registrar';
+    const unsupported = response.headers.list('Unsupported').join(', ');
+    deps.log.warn(
+      { aor: asked.aor, remote: domain.upstream, status: 420, reason: `Unsupported: ${unsupported}` },
+      'the PBX does not support Path, which mode path needs: give it Path, or set registration: mid-registrar or pbx_without_path: mid-registrar',
+    );
+    // it has changed nothing there, and a Contact of ours needs no Path
+    if (retried) return registerUpstream({ ...asked, mode: modes['mid-registrar'] }, deps);
+  }
   const passed = passedBack(response, form);
   if (response.status >= 300) return passRefusal(asked, response, passed, deps);
 
@@ -72,12 +83,13 @@ export async function registerUpstream(asked: Asked, deps: RegisterDeps): Promis
 /** What the set of bindings will surely say, whatever the PBX grants: an older CSeq of the same Call-ID, or too many devices. */
 function foresee({ contacts, callId, cseq, stored }: Asked, deps: RegisterDeps): 'stale' | 'full' | undefined {
   if (contacts === '*') return undefined;
-  if (contacts.some(({ known }) => known?.callId === callId && cseq < known.cseq)) return 'stale';
+  const lives = (known: Binding): boolean => stored.includes(known);
+  if (contacts.some(({ known }) => known?.callId === callId && lives(known) && cseq < known.cseq)) return 'stale';
   const isNew = ({ known, expires, contact }: AskedContact): boolean =>
-    known === undefined &&
+    (known === undefined || !lives(known)) &&
     expires > 0 &&
     !stored.some((one) => one.instanceId !== undefined && one.instanceId === contact.instanceId);
-  const leaving = contacts.filter(({ known, expires }) => known !== undefined && expires === 0).length;
+  const leaving = contacts.filter(({ known, expires }) => known !== undefined && lives(known) && expires === 0).length;
   return contacts.some(isNew) && stored.length - leaving + contacts.filter(isNew).length > deps.policy.maxBindings
     ? 'full'
     : undefined;

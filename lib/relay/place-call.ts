@@ -37,7 +37,8 @@ export function placeCall(
   const realm = modes[domain.registration].acceptedBy === 'edge' ? domain.realm : undefined;
   const release = deps.calls.hold([], () => ring.tell({ is: 'drain' }));
   if (release === undefined) {
-    void transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) });
+    // overloaded, and the peer has no overload control: no Retry-After (RFC 7339 5.10.2)
+    void transaction.respond({ status: 503 });
     return;
   }
   const ring: Ring = new Ring(

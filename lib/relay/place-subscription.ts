@@ -36,7 +36,7 @@ export async function placeSubscription(
   const { request } = transaction;
   const { headers, uri, body } = request;
   const release = deps.subscriptions.ask();
-  if (release === undefined) return void (await transaction.respond(busy));
+  if (release === undefined) return void (await transaction.respond({ status: 503 }));
   const realm = modes[domain.registration].acceptedBy === 'edge' ? domain.realm : undefined;
   const { response, local, dialog } = await deps.client.send({
     method: 'SUBSCRIBE',

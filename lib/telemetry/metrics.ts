@@ -130,10 +130,12 @@ export const metrics = {
       'not-registered',
       'loop',
       'draining',
+      'push-over-clear',
+      'token-users',
     ],
   }),
   bindings: gauge('reveille_bindings', 'Bindings in the store, by what a call would do with them.', {
-    state: ['awake', 'asleep', 'plain', 'unpushable'],
+    state: ['awake', 'asleep', 'plain', 'unpushable', 'lapsed'],
   }),
   heldInvites: gauge('reveille_held_invites', 'INVITEs and other requests that wait for a phone.', none),
   oldestHeld: gauge('reveille_oldest_held_seconds', 'Age of the request that has waited longest.', none),

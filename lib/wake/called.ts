@@ -1,5 +1,5 @@
 /** Who is to be reached by a request. */
-import type { Aor } from '../core/binding.ts';
+import type { Aor, Binding } from '../core/binding.ts';
 import type { Side } from '../core/pass-headers.ts';
 import type { Dialog } from '../ports/dialog.ts';
 
@@ -8,12 +8,18 @@ export interface Called {
   readonly aor: Aor;
   /** the id of a binding or the name of the instance it belongs to (binding-set answersTo) */
   readonly bindingId: string | undefined;
+  /** when the request came, ms since the epoch: who has registered since is awake */
+  readonly arrivedAt?: number;
   /** what the sender hears when a phone that cannot be pushed has lost its flow */
   readonly flowGone: 430 | 480;
   /** what the PBX is told while a phone wakes; nothing when left out */
   readonly earlyRinging?: 180 | 183 | undefined;
   /** who calls: the PBX, or another phone that has proved who it is. What a phone says of its own identity is not passed on. */
   readonly from: Side;
+  /** the phone that calls, when it is one of ours and known */
+  readonly sender?: Binding | undefined;
+  /** how the PBX reaches us, as Domain has it */
+  readonly edgeHost: string;
   /** the caller's dialog, made one that wakes him when he is a phone */
   readonly wakeful: (caller: Dialog) => Dialog;
 }

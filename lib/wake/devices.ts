@@ -3,7 +3,8 @@
  * (subscribe first, look second), tells core/held-invite which flows are worth trying, and pushes. Decides nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { answersTo, liveBindings, phoneOf } from '../core/binding-set.ts';
+import { breadthOf } from '../core/breadth.ts';
+import { answersTo, phoneOf, wakeableBindings } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
 import { canPush, type PushClass } from '../core/push-class.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -43,6 +44,8 @@ export interface Wanted {
   readonly request: SipRequest;
   /** undefined: nobody is pushed for this request */
   readonly pushClass: PushClass | undefined;
+  /** when the request came, ms since the epoch; now when left out */
+  readonly arrivedAt?: number | undefined;
   /** longest wait for the phone to register, ms */
   readonly holdMs: number;
 }
@@ -77,14 +80,17 @@ export class Devices {
   #early: BindingNews[] | undefined = [];
   #unsubscribe: (() => void) | undefined;
   #over = false;
+  /** how many phones the request may reach (RFC 5393 5.3.3) */
+  readonly breadth: number;
 
   constructor(wanted: Wanted, deps: DevicesDeps, tell: (event: HoldEvent) => void) {
     this.#wanted = wanted;
+    this.breadth = breadthOf(wanted.request.headers);
     this.#deps = deps;
     this.#tell = tell;
     this.#callId = wanted.request.headers.get('Call-ID') ?? '';
     this.#startedAt = deps.precise();
-    this.#arrivedAt = deps.clock.now();
+    this.#arrivedAt = wanted.arrivedAt ?? deps.clock.now();
   }
 
   /** Finds the devices; news is kept until `listen`. Rejects with EDGE_STORE_UNAVAILABLE, then nothing is left to close. */
@@ -189,9 +195,9 @@ export class Devices {
   /** The bindings this request is for. */
   async #look(): Promise<readonly Binding[]> {
     const { bindings } = await this.#deps.store.read(this.#wanted.aor);
-    const live = liveBindings(bindings, this.#deps.clock.now());
+    const wakeable = wakeableBindings(bindings, this.#deps.clock.now());
     const { bindingId } = this.#wanted;
-    return bindingId === undefined ? live : live.filter((binding) => answersTo(binding, bindingId));
+    return bindingId === undefined ? wakeable : wakeable.filter((binding) => answersTo(binding, bindingId));
   }
 
   #deviceOf(binding: Binding): string {
@@ -278,7 +284,13 @@ export class Devices {
   }
 
   #refreshed(binding: Binding): void {
+    const isNew = !this.#bindings.has(binding.id);
     const device = this.#deviceOf(binding);
+    // one more than the sender allows
+    if (isNew && new Set(this.#devices.values()).size > this.breadth) {
+      this.#devices.delete(binding.id);
+      return;
+    }
     const now = this.#deps.precise();
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);

@@ -2,6 +2,18 @@
  * A request other than INVITE, outside any dialog, for devices of ours (RFC 8599 5.6.2): goes to who is awake, is held for who
  * sleeps, well below the 32 s after which its sender has given up (PN-PROXY-13, EDGE-NIT-06).
  */
+import {
+  atListener,
+  contactUri,
+  type DialogKeys,
+  ownHostTowards,
+  saysWhere,
+  uriForPhone,
+  uriOfPhone,
+} from '../call/dialog-contacts.ts';
+import { shareOfPhone } from '../core/breadth.ts';
+import { phoneName } from '../core/binding-set.ts';
+import type { DialogNames } from '../core/dialog-names.ts';
 import { pushClassOf } from '../core/push-class.ts';
 import { passAnswer, type PassOptions, passStandalone } from '../core/pass-headers.ts';
 import type { CallLedger } from '../call/ledger.ts';
@@ -9,6 +21,7 @@ import { RequestHold } from '../call/request-hold.ts';
 import type { Client, ClientAnswer } from '../ports/client.ts';
 import type { Answer, ServerTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
+import { tagOf } from '../sip/name-addr.ts';
 import { response as aResponse } from '../sip/message.ts';
 import { methodLabel } from '../telemetry/metrics.ts';
 import type { Called } from './called.ts';
@@ -26,6 +39,8 @@ export interface HoldRequestDeps extends DevicesDeps {
   readonly mailbox: Mailbox | undefined;
   readonly client: Client;
   readonly calls: CallLedger;
+  readonly keys: DialogKeys;
+  readonly dialogs: { translate(names: DialogNames): DialogNames | undefined };
   readonly policy: DevicesDeps['policy'] &
     ReachPolicy & {
       /** longest wait for a phone to wake, and for the answer of one that is awake, ms */
@@ -33,6 +48,8 @@ export interface HoldRequestDeps extends DevicesDeps {
       readonly silentMs: number;
     };
 }
+
+type Got = ClientAnswer & { readonly by?: KnownFlow };
 
 /** Resolves when the request is held or answered; rejects with EDGE_STORE_UNAVAILABLE, then it is still to be answered. */
 export async function holdRequest(
@@ -45,7 +62,7 @@ export async function holdRequest(
   const { mailbox } = deps;
   const takes = mailbox?.takes(request) === true;
   if (takes && (await mailbox.hasMailFor(called))) return keepBehind(transaction, called, mailbox, deps);
-  await holdFor<ClientAnswer>(
+  await holdFor<Got>(
     transaction,
     called,
     {
@@ -58,15 +75,55 @@ export async function holdRequest(
             },
           }
         : {}),
-      send: (known, timeoutMs) => {
+      send: async (known, timeoutMs) => {
         const { uri, nextHop, engine, ...to } = wayTo(known, request);
-        const passed = passStandalone(headers, { from: called.from, towards: 'phone', ...to });
-        return deps.client.send({ method, uri, nextHop, engine, headers: passed, body, timeoutMs });
+        const translate = (names: DialogNames): DialogNames | undefined => deps.dialogs.translate(names);
+        const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...to });
+        passed.set('Max-Breadth', shareOfPhone);
+        const contact = saysWhere(request) ? contactForPhone(request, called, known, deps) : undefined;
+        if (contact !== undefined) passed.set('Contact', `<${contact}>`);
+        const sent = { method, uri, nextHop, engine, headers: passed, body, timeoutMs };
+        return { ...(await deps.client.send(sent)), by: known };
       },
-      answered: (answer) => void transaction.respond(passed(answer, { from: 'phone', towards: called.from })),
+      answered: (got) => {
+        const answer = passed(got, { from: 'phone', towards: called.from });
+        const isBegun = method === 'REFER' && got.response.status < 300;
+        void transaction.respond(isBegun ? begunBy(got, answer, transaction, called, deps) : answer);
+      },
     },
     deps,
   );
+}
+
+/** What the phone is to call in the dialog that this request begins or refreshes. */
+function contactForPhone(
+  request: ServerTransaction['request'],
+  { sender, edgeHost }: Called,
+  { binding, flow }: KnownFlow,
+  deps: HoldRequestDeps,
+): string | undefined {
+  const other =
+    sender === undefined
+      ? contactUri(request.headers)
+      : uriOfPhone(deps.keys, { aor: sender.aor, bindingId: phoneName(sender) }, edgeHost);
+  return other === undefined ? undefined : uriForPhone(deps.keys, binding.aor, other, ownHostTowards(flow));
+}
+
+/** The 2xx to a REFER: the tag of the phone makes the dialog, and the Contact leads to the phone through us. */
+function begunBy(
+  { response, by }: Got,
+  answer: Answer & { readonly headers: Headers },
+  { receivedOn, flow }: ServerTransaction,
+  { sender, edgeHost }: Called,
+  deps: HoldRequestDeps,
+): Answer {
+  const toTag = tagOf(response.headers.get('To') ?? '');
+  if (toTag === undefined || by === undefined) return answer;
+  const phone = uriOfPhone(deps.keys, { aor: by.binding.aor, bindingId: phoneName(by.binding) }, edgeHost);
+  const at = receivedOn === undefined ? edgeHost : atListener(receivedOn, flow);
+  const contact = sender === undefined ? phone : uriForPhone(deps.keys, sender.aor, phone, at);
+  if (contact !== undefined) answer.headers.set('Contact', `<${contact}>`);
+  return { ...answer, toTag };
 }
 
 const accepted: Answer = { status: 202 };
@@ -114,9 +171,15 @@ export async function holdFor<Got extends ClientAnswer>(
   const { method } = request;
   const callId = request.headers.get('Call-ID') ?? '';
   const { requestHoldMs: holdMs, silentMs } = deps.policy;
-  const wanted = { aor, bindingId, request, pushClass: pushClassOf(request), holdMs };
+  const wanted = { aor, bindingId, arrivedAt: called.arrivedAt, request, pushClass: pushClassOf(request), holdMs };
   const devices: Devices = new Devices(wanted, deps, (event) => held.tell(event));
   const targets = await devices.open();
+  if (new Set(targets.map(({ device }) => device)).size > devices.breadth) {
+    devices.close();
+    deps.telemetry.count('heldRequests', { method: methodLabel(method), ending: 'refused' });
+    await transaction.respond({ status: 440, reason: 'Max-Breadth Exceeded' });
+    return;
+  }
   const release = deps.calls.hold(
     targets.map(({ device }) => device),
     () => held.tell({ is: 'drain' }),
@@ -171,7 +234,7 @@ function refusal(status: number): Answer {
   return status === 503 ? { status, headers: Headers.of([['Retry-After', '5']]) } : { status };
 }
 
-function passed({ response }: ClientAnswer, border: PassOptions): Answer {
+function passed({ response }: ClientAnswer, border: PassOptions): Answer & { readonly headers: Headers } {
   return {
     status: response.status,
     reason: response.reason,

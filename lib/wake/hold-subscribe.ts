@@ -8,7 +8,6 @@ import type { Subscriptions } from '../call/subscriptions.ts';
 import type { ClientAnswer } from '../ports/client.ts';
 import type { Ids } from '../ports/ids.ts';
 import type { DialogTransaction } from '../ports/server-transaction.ts';
-import { Headers } from '../sip/headers.ts';
 import type { Called } from './called.ts';
 import type { KnownFlow } from './devices.ts';
 import { holdFor, type HoldRequestDeps } from './hold-request.ts';
@@ -32,8 +31,7 @@ export async function holdSubscribe(
   const { headers, body } = request;
   const event = headers.get('Event') ?? '';
   const release = deps.subscriptions.ask();
-  if (release === undefined)
-    return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '10']]) }));
+  if (release === undefined) return void (await transaction.respond({ status: 503 }));
   await holdFor<Granted>(
     transaction,
     called,

@@ -1,6 +1,6 @@
 /** One push for one binding: what the service is told, what its answer means for the token, and the log line about it. */
 import type { Binding, PushRecord } from '../core/binding.ts';
-import { markTokenDead } from '../core/binding-set.ts';
+import { keptUntil, markTokenDead } from '../core/binding-set.ts';
 import type { PushClass } from '../core/push-class.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
@@ -105,7 +105,7 @@ async function forgetToken(
       const { version, bindings } = await deps.store.read(binding.aor);
       const marked = markTokenDead(bindings, binding.id, token, since, pushedAt);
       if (marked === bindings) return;
-      const keepUntil = marked.reduce((latest, { expiresAt }) => Math.max(latest, expiresAt), 0);
+      const keepUntil = keptUntil(marked);
       if ((await deps.store.swap(binding.aor, version, marked, keepUntil)) === 'stored') return;
     }
   } catch (error) {

@@ -13,6 +13,8 @@ export interface ReachPolicy {
  * once; of another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
  */
 export function isWorthTrying(binding: Binding, arrivedAt: number, policy: ReachPolicy, now: number): boolean {
+  // its registration has ended: whoever has that address now is perhaps somebody else
+  if (binding.expiresAt <= now) return false;
   if (binding.push === undefined) return true;
   // it has registered between the INVITE's arrival and our look, here or at another node: that is the refresh we would wait for
   if (binding.registeredAt >= arrivedAt) return true;

@@ -3,6 +3,7 @@
  * facts only; core/held-invite decides and call/ring does.
  */
 import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
+import { shareOfPhone } from '../core/breadth.ts';
 import { callUuid } from '../core/call-uuid.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
@@ -53,6 +54,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const wanted = {
     aor,
     bindingId,
+    arrivedAt: called.arrivedAt,
     request,
     pushClass: 'call',
     holdMs: Math.min(deps.policy.holdMs, deps.policy.budgetMs ?? Number.POSITIVE_INFINITY),
@@ -63,6 +65,12 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
     if (late.call !== undefined) hearLate(late.call, event);
   });
   const targets = await devices.open();
+  if (new Set(targets.map(({ device }) => device)).size > devices.breadth) {
+    devices.close();
+    deps.telemetry.count('wakes', { ending: 'refused', fault: 'caller' });
+    await transaction.respond({ status: 440, reason: 'Max-Breadth Exceeded' });
+    return;
+  }
   const release = deps.calls.hold(
     targets.map(({ device }) => device),
     () => ring.tell({ is: 'drain' }),
@@ -200,6 +208,7 @@ function legRequest(
     towards: 'phone',
     translate: (names) => deps.dialogs.translate(names),
   });
+  headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
   return { uri, nextHop, engine, headers, body: request.body };
 }

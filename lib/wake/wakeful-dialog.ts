@@ -1,11 +1,12 @@
 /**
  * The phone's side of a call or subscription, for a phone that may fall asleep in the middle of it (RFC 8599 6.2.3): a request for it
- * is held, the phone pushed, and the request sent over the flow of its REGISTER. An INVITE goes the engine's way and is not held;
- * ACK, CANCEL and PRACK never come here (PN-PURR-14).
+ * is held, the phone pushed, and the request sent over the flow of its REGISTER, an INVITE too (on a drachtio-server that one goes
+ * the way the server chooses). ACK and PRACK never come here; a CANCEL ends the hold at once (PN-PURR-14).
  */
 import type { Aor } from '../core/binding.ts';
 import type { Target } from '../core/hold-words.ts';
-import { pushClassOf } from '../core/push-class.ts';
+import { answersTo } from '../core/binding-set.ts';
+import { canPush, type PushClass, pushClassOf } from '../core/push-class.ts';
 import type { CallLedger } from '../call/ledger.ts';
 import { RequestHold } from '../call/request-hold.ts';
 import type { Dialog, DialogAnswer, DialogRequest } from '../ports/dialog.ts';
@@ -15,6 +16,7 @@ import { Headers } from '../sip/headers.ts';
 import { request as aRequest, response as aResponse, type SipRequest } from '../sip/message.ts';
 import { methodLabel } from '../telemetry/metrics.ts';
 import { Devices, type DevicesDeps } from './devices.ts';
+import { HeldChange } from './held-change.ts';
 import { longestHoldMs } from './hold-request.ts';
 
 export interface WakefulDeps extends DevicesDeps {
@@ -35,6 +37,8 @@ export interface PhoneOfDialog {
 const awakeAfterWordMs = 10_000;
 /** The key of the way the dialog goes by itself, in core/held-invite. */
 const along = 'along the dialog';
+/** As long as a proxy waits for a phone that rings (Timer C, RFC 3261 16.6): its user may be asked whether he wants to be seen. */
+const longestChangeMs = 180_000;
 /** One who has been silent for long enough is pushed at once. */
 const alreadySilentMs = 1;
 const retryAfterSeconds = '30';
@@ -50,6 +54,8 @@ export class WakefulDialog implements Dialog {
   readonly #firstWay: string;
   /** where the phone is, as far as we know */
   #way: string;
+  /** it has been sent elsewhere than the engine sends by itself */
+  #moved = false;
   #heardAt: number;
 
   constructor(inner: Dialog, phone: PhoneOfDialog, deps: WakefulDeps) {
@@ -69,12 +75,13 @@ export class WakefulDialog implements Dialog {
     const pushClass = pushClassOf(request);
     // a heartbeat wakes nobody, as a qualify does not (PN-PROXY-33)
     const isPing = asked.method === 'OPTIONS' && asked.body === '';
-    if (asked.method === 'INVITE' || pushClass === undefined || isPing) return this.#send(asked);
-    if (!this.#isAwake()) return this.#hold(asked, request, 'not tried');
-    const first = this.#send(asked);
-    const answer = await this.#unlessSilent(first);
+    if (pushClass === undefined || isPing) return this.#send(asked);
+    const change = asked.method === 'INVITE' ? new HeldChange(asked) : undefined;
+    if (!this.#isAwake()) return this.#hold(asked, request, 'not tried', change);
+    const first = this.#send(change?.next() ?? asked);
+    const answer = await this.#unlessSilent(first, change);
     if (answer !== undefined && !isLost(answer)) return answer;
-    return this.#hold(asked, request, answer === undefined ? first : 'failed');
+    return this.#hold(asked, request, answer === undefined ? first : 'failed', change);
   }
 
   onRequest(listener: (transaction: ServerTransaction | InviteTransaction) => void): void {
@@ -102,14 +109,17 @@ export class WakefulDialog implements Dialog {
   }
 
   async #send(asked: DialogRequest): Promise<DialogAnswer> {
-    const answer = await this.#inner.request(this.#way === this.#firstWay ? asked : { ...asked, nextHop: this.#way });
+    this.#moved ||= this.#way !== this.#firstWay;
+    const answer = await this.#inner.request(this.#moved ? { ...asked, nextHop: this.#way } : asked);
     if (!answer.local) this.#heardAt = this.#deps.clock.now();
     return answer;
   }
 
-  #unlessSilent(answer: Promise<DialogAnswer>): Promise<DialogAnswer | undefined> {
+  #unlessSilent(answer: Promise<DialogAnswer>, change: HeldChange | undefined): Promise<DialogAnswer | undefined> {
     return new Promise((resolve) => {
-      const stop = this.#deps.clock.after(this.#deps.policy.silentMs, () => resolve(undefined));
+      const stop = this.#deps.clock.after(this.#deps.policy.silentMs, () => {
+        if (change?.heard !== true && change?.isCancelled !== true) resolve(undefined);
+      });
       void answer.then((one) => {
         stop();
         resolve(one);
@@ -122,12 +132,14 @@ export class WakefulDialog implements Dialog {
     asked: DialogRequest,
     request: SipRequest,
     first: Promise<DialogAnswer> | 'failed' | 'not tried',
+    change: HeldChange | undefined,
   ): Promise<DialogAnswer> {
     const { aor, bindingId } = this.#phone;
     const { requestHoldMs: holdMs, silentMs } = this.#deps.policy;
     const headers = Headers.of([...asked.headers.entries()].map(([name, value]) => [name, value] as const));
     headers.set('Call-ID', this.callId);
-    const wanted = { aor, bindingId, request: { ...request, headers }, pushClass: pushClassOf(request), holdMs };
+    const pushClass = change === undefined ? pushClassOf(request) : await this.#classOfChange();
+    const wanted = { aor, bindingId, request: { ...request, headers }, pushClass, holdMs };
     const devices: Devices = new Devices(wanted, this.#deps, (event) => held?.tell(event));
     let held: RequestHold<DialogAnswer> | undefined;
     const targets = await devices.open().catch((error: unknown) => {
@@ -135,16 +147,26 @@ export class WakefulDialog implements Dialog {
       return [];
     });
     const [target] = targets;
+    if (change?.isCancelled === true && typeof first === 'string') {
+      devices.close();
+      return cancelled();
+    }
     const release =
       target === undefined ? undefined : this.#deps.calls.hold([target.device], () => held?.tell({ is: 'drain' }));
     if (target === undefined || release === undefined) {
       devices.close();
       // it has unregistered, or there is no room: what is out may still be answered, what is not goes the usual way
       if (typeof first !== 'string') return first;
-      return target === undefined && first === 'not tried' ? this.#send(asked) : unavailable();
+      return target === undefined && first === 'not tried' ? this.#send(change?.next() ?? asked) : unavailable();
     }
     let pending = typeof first === 'string' ? undefined : first;
-    const times = { holdMs, silentMs: pending === undefined ? silentMs : alreadySilentMs, limitMs: longestHoldMs };
+    const times = {
+      holdMs,
+      silentMs: pending === undefined ? silentMs : alreadySilentMs,
+      limitMs: change === undefined ? longestHoldMs : longestChangeMs,
+    };
+    const { device: phone } = target;
+    let legs = 0;
     return new Promise((resolve) => {
       held = new RequestHold<DialogAnswer>(
         {
@@ -152,6 +174,8 @@ export class WakefulDialog implements Dialog {
           policy: { admitNewDevices: false },
           times,
           send: (device, key) => {
+            legs += 1;
+            if (change?.isCancelled === true && pending === undefined) return undefined;
             if (pending !== undefined) {
               const out = pending;
               pending = undefined;
@@ -160,13 +184,19 @@ export class WakefulDialog implements Dialog {
             const known = devices.take(device, key);
             if (known === undefined) return undefined;
             this.#way = flowUri(known.flow);
-            return this.#send(asked);
+            return this.#send(change?.next() ?? asked);
           },
           push: (device, signal) => devices.push(device, signal),
-          answer: (answer) => resolve('is' in answer ? unavailable() : answer),
+          answer: (answer) => {
+            if (!('is' in answer)) return resolve(answer);
+            change?.giveUp();
+            resolve(change?.isCancelled === true ? cancelled() : unavailable());
+          },
+          late: (answer) => answer.ack?.(),
           onOver: ({ ending, fault }, story) => {
             devices.close();
             release();
+            resolve(cancelled());
             const { method } = asked;
             this.#deps.telemetry.count('heldRequests', { method: methodLabel(method), ending });
             this.#deps.log[ending === 'answered' ? 'info' : 'warn'](
@@ -177,9 +207,22 @@ export class WakefulDialog implements Dialog {
         },
         this.#deps.clock,
       );
+      // the core counts its legs as we do, and only the newest one can be heard
+      change?.onHeard((status) => held?.tell({ is: 'progress', leg: `${phone}/${legs}`, status }));
+      change?.onCancel(() => {
+        if (legs === 0) held?.tell({ is: 'cancelled' });
+      });
       held.start();
       devices.listen();
     });
+  }
+
+  /** A VoIP push would have to ring (PN-APNS-06): only for who has nothing else, and then an INVITE it is. */
+  async #classOfChange(): Promise<PushClass> {
+    const { aor, bindingId } = this.#phone;
+    const { bindings } = await this.#deps.store.read(aor).catch(() => ({ bindings: [] }));
+    const own = bindings.find((binding) => answersTo(binding, bindingId));
+    return own?.push !== undefined && !canPush(own.push, 'notify') ? 'call' : 'notify';
   }
 
   /** What is out already is a leg that has begun; what failed a moment ago is not tried again. */
@@ -195,6 +238,11 @@ export class WakefulDialog implements Dialog {
 /** Made up by the engine because nobody was reached. */
 function isLost({ response, local }: DialogAnswer): boolean {
   return local && response.status !== 481 && response.status !== 400;
+}
+
+/** The engine has told the sender already. */
+function cancelled(): DialogAnswer {
+  return { response: aResponse(487, 'Request Terminated', Headers.empty()), local: true };
 }
 
 function unavailable(): DialogAnswer {

@@ -2,7 +2,7 @@
 import type { Binding } from '../core/binding.ts';
 import type { SipRequest } from '../sip/message.ts';
 import { flowUri } from '../sip/flow.ts';
-import { parseNameAddr } from '../sip/name-addr.ts';
+import { parseNameAddr, tagOf } from '../sip/name-addr.ts';
 import { parseUri, printUri, unescape } from '../sip/uri.ts';
 import type { KnownFlow } from './devices.ts';
 
@@ -27,8 +27,9 @@ export function wayTo({ binding, flow }: KnownFlow, { headers, uri: called }: Si
   };
 }
 
-/** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR. */
+/** To as the caller wrote it; our opaque Contact, which some PBX copy into it, is nobody's name and becomes the AOR, but not in a dialog. */
 function toOf(to: string | undefined, called: string, binding: Binding): { readonly to?: string } {
+  if (tagOf(to ?? '') !== undefined) return {};
   const named = parseUri(parseNameAddr(to ?? '')?.uri ?? '');
   const opaque = named?.user === parseUri(called)?.user && !binding.aor.startsWith(`${unescape(named?.user ?? '')}@`);
   return named?.user === undefined || opaque ? { to: `<sip:${binding.aor}>` } : {};

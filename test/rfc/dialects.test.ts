@@ -325,6 +325,7 @@ describe('whatever a phone sends', () => {
           ['X-Push', field],
         ]);
         const found = readPush(contact, headers);
+        expect(['none', 'query', 'push', 'incomplete', 'malformed']).toContain(found.is);
         if (found.is !== 'push') return;
         expect(found.tokens.length).toBeGreaterThan(0);
         for (const { token } of found.tokens) expect(token).not.toBe('');

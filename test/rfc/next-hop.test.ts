@@ -135,7 +135,7 @@ describe('RFC 3263 4.3: the next server', () => {
     dns.address('b.pbx.test', here.address);
     answering(here, 'OPTIONS', 200);
     const { txn } = await send(app, 'sip:pbx.test;transport=tcp', text('OPTIONS', 'sip:x@y'));
-    await answerTo(app, txn, 200);
+    expect((await answerTo(app, txn, 200)).split('|')[5]).toBe(here.address);
   });
 
   test('is not tried after any other answer, nor once somebody rang, nor after a CANCEL', async () => {
@@ -197,6 +197,7 @@ describe('RFC 3263 4.3: the next server', () => {
     await servers[1].request('ACK');
     await app.ask(`sip||${dialog}\r\nBYE sip:x SIP/2.0\r\n\r\n`);
     await servers[1].request('BYE');
+    expect(servers[0].received.filter((one) => one.text.startsWith('BYE'))).toEqual([]);
   });
 });
 
@@ -207,6 +208,7 @@ describe('an outage of DNS', () => {
     answering(servers[0], 'OPTIONS', 200);
     await answerTo(app, (await send(app, 'sip:pbx.test', text('OPTIONS', 'sip:x@y'))).txn, 200);
     dns.mode = 'silent';
-    await answerTo(app, (await send(app, 'sip:pbx.test', text('OPTIONS', 'sip:x@y'))).txn, 200);
+    const { txn } = await send(app, 'sip:pbx.test', text('OPTIONS', 'sip:x@y'));
+    expect((await answerTo(app, txn, 200)).split('|')[5]).toBe(servers[0].address);
   });
 });

@@ -8,8 +8,4 @@ export const notYet: Readonly<Record<string, string>> = {
     'the edge has no credentials of its own at a PBX. It passes the challenges on in their order, and the phone chooses and answers (EDGE-AUTH-09).',
   'EDGE-LOOP-02':
     'a bridge makes a new call with a new Call-ID for each leg, so that a branch cannot tell a loop from a spiral. Calls in a circle end by Max-Forwards, which the bridge counts down (EDGE-LOOP-01), and a copy of an INVITE that is still held is 482 (PN-INT-19).',
-  'EDGE-LOOP-03':
-    'Max-Breadth passes unread and is not shared out among the legs. How wide a call forks is bounded by registration.max_bindings, how deep by Max-Forwards, and how many are held by wake.max_held.',
-  'EDGE-OC-03':
-    'overload control (RFC 7339) is not offered, and a refusal for want of room is a 503 that has a Retry-After of 5 or 10 seconds, as RFC 3261 21.5.4 allows; a peer that takes it for the whole edge stays away that long.',
 };

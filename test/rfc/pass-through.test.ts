@@ -313,7 +313,7 @@ describe('calls along Path', () => {
     const call = bed.pbx.call('rita', { body: anOffer(), ...(mobile === undefined ? {} : { binding: mobile }) });
     await bed.nextPush(phone);
     call.cancel();
-    await call.answer();
+    expect((await call.answer()).status).toBe(487);
   });
 
   it('[PN-INT-04] a closed connection is no lost phone: push and hold', async () => {

@@ -7,6 +7,7 @@ import { route, type RouteDeps } from '../../apps/edge/routes.ts';
 import { answerChallenge } from '../../apps/demo/digest.ts';
 import { nonceLifeMs } from '../../apps/edge/middleware/authenticate.ts';
 import type { KnownDomain } from '../../apps/edge/middleware/classify.ts';
+import { TokenUsers } from '../../lib/register/token-users.ts';
 import { UsedNonces } from '../../apps/edge/middleware/used-nonces.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
@@ -447,7 +448,7 @@ export class RacingEdges {
       legs,
       client: this.#pbx(),
     };
-    const keys = { contactKey: aKey(1), flowKey: aKey(2), gruuKey: aKey(3), purrKey: aKey(4) };
+    const keys = { contactKey: aKey(1), flowKey: aKey(2), gruuKey: aKey(3), purrKey: aKey(4), targetKey: aKey(5) };
     const secret = 'edge-secret';
     const refresh = circumstances.refreshPushes ? { leadSeconds: 120 } : undefined;
     const times = { holdMs, silentMs: 1500, ringMs };
@@ -460,6 +461,7 @@ export class RacingEdges {
         ...keys,
         agenda: this.#agenda,
         edgeSecret: secret,
+        tokenUsers: new TokenUsers(0),
         policy: {
           refresh,
           supports: () => 'app',
@@ -473,12 +475,15 @@ export class RacingEdges {
           defaultExpires: expires,
           maxExpires: expires,
           maxBindings: 10,
+          wakeLapsedMs: 0,
+          pushOverClear: 'accept',
           pnsreg: 130,
           upstreamTimeoutMs: 20_000,
         },
       },
       wake: {
         ...shared,
+        keys,
         push: this.pushes,
         precise: now,
         awake: new AwakeFlows(),
@@ -490,8 +495,9 @@ export class RacingEdges {
         },
       },
       placeCall: { ...shared, times },
-      standalone: { ...shared, timeoutMs: 30_000 },
+      standalone: { ...shared, keys, timeoutMs: 30_000 },
       subscribe: { ...shared, timeoutMs: 30_000 },
+      regEvent: { ...shared, gruuKey: keys.gruuKey },
       store,
       now,
       log,
@@ -553,6 +559,7 @@ function aDomain(name: string, registration: Registration): KnownDomain {
       registration,
       withoutPath: 'accept',
       requirePath: false,
+      pbxWithoutPath: 'refuse',
       serviceRoute: false,
       upstream: 'sip:192.0.2.10:5060',
       edgeHost: '192.0.2.1:5060',

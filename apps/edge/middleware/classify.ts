@@ -1,7 +1,8 @@
 /** Who sent a request and whom it is for. Decides by source address, by our flow token or sealed Contact and by domain; changes nothing. */
 import { type BlockList, isIP } from 'node:net';
-import type { Aor } from '../../../lib/core/binding.ts';
+import type { Aor, Binding } from '../../../lib/core/binding.ts';
 import { openContact } from '../../../lib/core/contact-token.ts';
+import { openTarget } from '../../../lib/core/dialog-target.ts';
 import { openFlowToken } from '../../../lib/core/flow-token.ts';
 import { readGruu } from '../../../lib/core/gruu.ts';
 import { modes } from '../../../lib/core/modes.ts';
@@ -11,14 +12,23 @@ import type { Domain } from '../../../lib/core/domain.ts';
 import type { ServerTransaction } from '../../../lib/ports/server-transaction.ts';
 import type { Headers } from '../../../lib/sip/headers.ts';
 import { aorOf } from '../../../lib/sip/aor.ts';
-import { parseNameAddr } from '../../../lib/sip/name-addr.ts';
+import { parseNameAddr, tagOf } from '../../../lib/sip/name-addr.ts';
 import { findParam, parseUri, type SipUri, unescape } from '../../../lib/sip/uri.ts';
 import type { LabelValue } from '../../../lib/telemetry/metrics.ts';
 import { claimedUser } from './authenticate.ts';
 
 export type Classified =
   /** from the PBX for one phone, by the Contact we gave to the PBX; `bindingId` may name an instance (binding-set answersTo) */
-  | { readonly is: 'to-device'; readonly domain: Domain; readonly aor: Aor; readonly bindingId: string }
+  | {
+      readonly is: 'to-device';
+      readonly domain: Domain;
+      readonly aor: Aor;
+      readonly bindingId: string;
+      /** another phone of ours, which called the name we gave it inside a dialog */
+      readonly sender?: Binding;
+    }
+  /** from a phone inside a dialog that is not bridged, to a name we gave it there */
+  | { readonly is: 'in-dialog'; readonly domain: Domain; readonly aor: Aor; readonly target: string }
   /** along our URI in Path: from the PBX for the phone that it names, or from that phone */
   | {
       readonly is: 'along-path';
@@ -38,7 +48,13 @@ export type Classified =
       readonly gruu: { readonly phone: string; readonly call: string | undefined } | undefined;
     }
   /** from a phone for somebody beyond the PBX */
-  | { readonly is: 'to-upstream'; readonly domain: Domain; readonly from: Aor | undefined }
+  | {
+      readonly is: 'to-upstream';
+      readonly domain: Domain;
+      readonly from: Aor | undefined;
+      /** what the PBX calls itself in this dialog; the sender has been looked at */
+      readonly target?: string;
+    }
   /** for the edge itself: no user part */
   | { readonly is: 'to-edge' }
   | { readonly is: 'refused'; readonly status: 403 | 404 | 416; readonly why: LabelValue<'refusals', 'reason'> };
@@ -58,15 +74,21 @@ export interface Classifier {
   readonly domains: readonly KnownDomain[];
   readonly contactKey: Buffer;
   readonly flowKey: Buffer;
+  readonly targetKey: Buffer;
   readonly gruuKey: Buffer;
   readonly purrKey: Buffer;
 }
 
 export function classify(transaction: ServerTransaction, classifier: Classifier): Classified {
   const { request, flow } = transaction;
-  const { domains, contactKey, gruuKey, purrKey } = classifier;
+  const { domains, contactKey, gruuKey, purrKey, targetKey } = classifier;
   const uri = parseUri(request.uri);
   if (uri === undefined) return { is: 'refused', status: 416, why: 'uri-scheme' };
+  if (uri.user !== undefined && tagOf(request.headers.get('To') ?? '') !== undefined) {
+    const named = openTarget(targetKey, unescape(uri.user));
+    const home = named && domainOf(domains, hostOfAor(named.aor));
+    if (named !== undefined && home !== undefined) return { is: 'in-dialog', domain: home.domain, ...named };
+  }
   const along = alongPath(transaction, classifier);
   if (along !== undefined) return along;
   const purr = purrIn(uri, request.headers);

@@ -15,7 +15,7 @@ export function followPath(
   { request, flow }: ServerTransaction,
   { domain, aor, bindingId, trusted }: Extract<Classified, { is: 'along-path' }>,
   bindings: readonly Binding[],
-): Exclude<Classified, { is: 'along-path' }> {
+): Exclude<Classified, { is: 'along-path' } | { is: 'in-dialog' }> {
   const named = bindings.find((binding) => answersTo(binding, bindingId));
   if (!trusted) {
     const own = named?.flow.address === flow.address && named.flow.port === flow.port;

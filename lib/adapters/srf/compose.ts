@@ -28,17 +28,18 @@ export function composeRequest(method: string, uri: string, headers: Headers, bo
   return compose(`${method} ${uri} SIP/2.0`, headers, body, engineOwned);
 }
 
-/** `hidesContact`: the server shall not see that it is a Contact (nor an Expires); whoever receives it does. */
+/** `hidesContact`: the server shall not see that it is a Contact (nor an Expires); whoever receives it does. `to`: with its tag, when it is not the engine's to choose. */
 export function composeResponse(
   status: number,
   reason: string | undefined,
   headers: Headers | undefined,
   body: string,
-  hidesContact = false,
+  { hidesContact = false, to }: { readonly hidesContact?: boolean; readonly to?: string | undefined } = {},
 ): string {
   const phrase = clean(reason === undefined || reason === '' ? reasonPhrase(status) : reason);
   const leftOut = hidesContact ? copiedAndExpires : copiedOnResponses;
-  return compose(`SIP/2.0 ${status} ${phrase}`, headers, body, leftOut, hidesContact);
+  const lines = to === undefined ? '' : `\r\nTo: ${clean(to)}`;
+  return compose(`SIP/2.0 ${status} ${phrase}${lines}`, headers, body, leftOut, hidesContact);
 }
 
 function compose(

@@ -51,7 +51,9 @@ export class SrfDialog implements Dialog {
     if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
     const moved = this.#wayOfItsOwn(request);
     if (moved !== undefined) return new Promise((resolve) => this.#sendOutside(request, moved, resolve));
-    return askInDialog(this.#exchange, this.#id, request, (reply) => {
+    const { nextHop } = request;
+    const moves = nextHop !== undefined && fitsMetaLine(nextHop) && this.#exchange.surroundings.movesDialogs;
+    return askInDialog(this.#exchange, moves ? `${this.#id}|${nextHop}` : this.#id, request, (reply) => {
       this.#lastSent = reply.text;
     });
   }
@@ -95,6 +97,8 @@ export class SrfDialog implements Dialog {
 
   #wayOfItsOwn({ method, nextHop }: DialogRequest): { nextHop: string; parts: DialogParts } | undefined {
     if (method === 'INVITE' || method === 'SUBSCRIBE') return undefined;
+    // a BYE that reached nobody has ended the dialog for the engine
+    if (this.#exchange.surroundings.movesDialogs && method !== 'BYE') return undefined;
     if (nextHop === undefined || !fitsMetaLine(nextHop)) return this.#moved;
     if (this.#moved !== undefined) this.#moved.nextHop = nextHop;
     else this.#moved = { nextHop, parts: this.#lastSent === undefined ? this.#begun() : partsOf(this.#lastSent()) };
@@ -138,7 +142,7 @@ export class SrfDialog implements Dialog {
   }
 }
 
-/** Sends a request inside the dialog the engine knows by this id, confirmed or early. */
+/** Sends a request inside the dialog the engine knows by this id, confirmed or early. `dialogId` may be followed by `|` and a next hop. */
 export function askInDialog(
   exchange: Exchange,
   dialogId: string,
@@ -160,6 +164,7 @@ function send(
   resolve: (answer: DialogAnswer) => void,
 ): void {
   const pracks = new Pracks(exchange);
+  const [ownId = ''] = dialogId.split('|', 1);
   let txn: string | undefined;
   const cancel = (): void => {
     const message = composeRequest('CANCEL', placeholder, request.cancelHeaders?.() ?? Headers.empty(), '');
@@ -183,11 +188,11 @@ function send(
     },
     response: (response, local) => {
       if (response.status < 200) {
-        const provisional = pracks.take(response, dialogId);
+        const provisional = pracks.take(response, ownId);
         if (response.status > 100 && provisional !== 'repeated')
           request.progress?.(response, provisional === 'reliable');
       } else if (request.method === 'INVITE' && response.status < 300)
-        end({ response, local, ack: ackOnce(exchange, dialogId, placeholder) });
+        end({ response, local, ack: ackOnce(exchange, ownId, placeholder) });
       else end({ response, local });
     },
   });

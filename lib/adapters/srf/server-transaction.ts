@@ -39,10 +39,15 @@ export class SrfServerTransaction implements ServerTransaction {
       return;
     }
     if (answer.status >= 200) this.#over = true;
-    let payload = responsePayload(this.#txn, answer, this.#hidesContact(answer));
+    let payload = responsePayload(this.#txn, answer, this.#hidesContact(answer), this.#to(answer));
     // 513 is short and true; a frame too long would make drachtio deaf for ever (drachtio-protocol A.1)
     if (!this.#exchange.fits(payload)) payload = responsePayload(this.#txn, { status: 513 });
     this.#exchange.line.send(payload, told);
+  }
+
+  #to({ toTag }: Answer): string | undefined {
+    const to = this.request.headers.get('to') ?? '';
+    return toTag === undefined || tagOf(to) !== undefined ? undefined : `${to};tag=${toTag}`;
   }
 
   /**
@@ -89,6 +94,7 @@ export class SrfSubscribeTransaction extends SrfServerTransaction implements Dia
   }
 }
 
-export function responsePayload(txn: string, answer: Answer, hidesContact = false): string {
-  return `sip|${txn}|\r\n${composeResponse(answer.status, answer.reason, answer.headers, answer.body ?? '', hidesContact)}`;
+export function responsePayload(txn: string, answer: Answer, hidesContact = false, to?: string): string {
+  const { status, reason, headers, body = '' } = answer;
+  return `sip|${txn}|\r\n${composeResponse(status, reason, headers, body, { hidesContact, to })}`;
 }

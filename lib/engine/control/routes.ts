@@ -35,6 +35,7 @@ export class Routes<App extends Taker> {
     }
   }
 
+  /** False for a method that only `*` would take. */
   has(method: string): boolean {
     return this.#places.has(method);
   }

@@ -32,8 +32,22 @@ describe('the metric catalogue', () => {
     }
   });
 
-  it('knows every outcome of a push', () => {
+  it('knows every outcome of a push', async () => {
     expectTypeOf<LabelValue<'pushes', 'outcome'>>().toEqualTypeOf<PushOutcome['is']>();
+    const outcomes: Readonly<Record<PushOutcome['is'], true>> = {
+      accepted: true,
+      'token-dead': true,
+      throttled: true,
+      'not-applicable': true,
+      'config-error': true,
+      unreachable: true,
+      cancelled: true,
+    };
+    const prometheus = createPrometheus(bare);
+    for (const outcome of Object.keys(outcomes) as PushOutcome['is'][]) {
+      prometheus.telemetry.count('pushes', { provider: 'apns', outcome });
+      expect(await lineOf(prometheus, `reveille_pushes_total{provider="apns",outcome="${outcome}"}`)).toMatch(/ 1$/);
+    }
   });
 
   it('maps what peers invent to labels that exist', () => {

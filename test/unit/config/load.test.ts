@@ -53,6 +53,7 @@ describe('load', () => {
         registration: 'mid-registrar',
         withoutPath: 'accept',
         requirePath: true,
+        pbxWithoutPath: 'refuse',
         proxies: [],
         serviceRoute: false,
         upstream: { uri: 'sip:127.0.0.1:5080;transport=udp', host: '127.0.0.1', port: 5080, transport: 'udp' },

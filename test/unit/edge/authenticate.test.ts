@@ -14,6 +14,7 @@ const domain: Domain = {
   registration: 'registrar',
   withoutPath: 'accept',
   requirePath: true,
+  pbxWithoutPath: 'refuse',
   serviceRoute: false,
   upstream: 'sip:192.0.2.10:5060;transport=udp',
   edgeHost: '192.0.2.1:5060;transport=udp',

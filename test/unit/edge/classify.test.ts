@@ -20,6 +20,7 @@ function aDomain(name: string, registration: Domain['registration'], pbx: string
       registration,
       withoutPath: 'accept',
       requirePath: true,
+      pbxWithoutPath: 'refuse',
       serviceRoute: false,
       upstream: `sip:${pbx}:5060;transport=udp`,
       edgeHost: '192.0.2.1:5060;transport=udp',
@@ -41,6 +42,7 @@ const classifier: Classifier = {
   purrKey: Buffer.alloc(32, 8),
   contactKey,
   flowKey: Buffer.alloc(32, 8),
+  targetKey: Buffer.alloc(32, 7),
   gruuKey: Buffer.alloc(32, 9),
 };
 

@@ -2,6 +2,7 @@
  * Whole edges under every order of events that fast-check draws: calls, REGISTERs on any node, CANCELs, answers of phones, PBX and
  * push services, and time. fast-check prints seed and path of a failure; `RACES_RUNS` says how many orders are tried.
  */
+import { randomInt } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PushOutcome } from '../../../lib/ports/push-service.ts';
@@ -252,20 +253,24 @@ function count({ calls }: RacingEdges, seen: Seen): void {
 describe('calls, REGISTERs, CANCELs and pushes in any order, on one node and on two', () => {
   const numRuns = Number(process.env['RACES_RUNS'] ?? 300);
   /** The suite plays the same stories each time, so that it is red for a change and not by chance; a long run draws new ones. */
-  const { RACES_SEED, RACES_RUNS } = process.env;
-  const seed = RACES_SEED !== undefined ? Number(RACES_SEED) : RACES_RUNS === undefined ? 20_261_121 : undefined;
+  const { RACES_SEED, RACES_RUNS, RACES_PATH: path } = process.env;
+  const drawn = RACES_RUNS === undefined ? 20_261_121 : randomInt(2 ** 31);
+  const seed = RACES_SEED === undefined ? drawn : Number(RACES_SEED);
   it(
     'each call ends once, each phone has its own calls and each of them once, and nothing is left',
     async () => {
+      // what is asked for by hand can be played again: RACES_SEED, and RACES_PATH as fast-check prints it
+      if (RACES_RUNS !== undefined) process.stderr.write(`races: ${numRuns} runs, RACES_SEED=${seed}\n`);
       const seen: Seen = { calls: 0, legs: 0, pushes: 0, answered: 0, cancelled: 0, unwanted: 0, again: 0 };
       await fc.assert(
         fc.asyncProperty(story, async (one) => {
           expect(await play(one, seen)).toEqual([]);
         }),
-        { numRuns, ...(seed === undefined ? {} : { seed }) },
+        { numRuns, seed, ...(path === undefined ? {} : { path, endOnFailure: true }) },
       );
-      if (process.env['RACES_RUNS'] !== undefined) process.stderr.write(`${JSON.stringify(seen)}\n`);
+      if (RACES_RUNS !== undefined) process.stderr.write(`${JSON.stringify(seen)}\n`);
       // stories in which nothing happens prove nothing
+      if (path !== undefined) return;
       for (const [what, often] of Object.entries(seen)) expect(often, what).toBeGreaterThan(0);
     },
     60_000 + numRuns * 200,

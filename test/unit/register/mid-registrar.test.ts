@@ -1,3 +1,4 @@
+import { TokenUsers } from '../../../lib/register/token-users.ts';
 import { describe, expect, it } from 'vitest';
 import { memoryAgenda } from '../../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../../lib/adapters/memory/location-store.ts';
@@ -20,6 +21,7 @@ const domain: Domain = {
   registration: 'mid-registrar',
   withoutPath: 'accept',
   requirePath: true,
+  pbxWithoutPath: 'refuse',
   serviceRoute: false,
   upstream: 'sip:192.0.2.10:5060;transport=udp',
   edgeHost: '192.0.2.1:5060;transport=udp',
@@ -51,6 +53,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
     flowKey: Buffer.alloc(32, 2),
     gruuKey: Buffer.alloc(32, 3),
     edgeSecret: 'secret',
+    tokenUsers: new TokenUsers(0),
     policy: {
       supports: () => 'app',
       providers: ['apns'],
@@ -62,6 +65,8 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
       defaultExpires: 3600,
       maxExpires: 86_400,
       maxBindings: 10,
+      wakeLapsedMs: 0,
+      pushOverClear: 'accept',
       refresh: undefined,
       vapid: new Map(),
       pnsreg: 180,

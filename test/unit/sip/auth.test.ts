@@ -66,7 +66,8 @@ describe('authentication values', () => {
           fc.array(piece).map((pieces) => pieces.join('')),
         ),
         (text) => {
-          parseAuth(text);
+          const read = parseAuth(text);
+          expect(read === undefined || read.scheme !== '').toBe(true);
         },
       ),
     );

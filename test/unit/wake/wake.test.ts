@@ -104,7 +104,14 @@ function anEdge(
   return { deps, clock, legs, bus, calls, pushes, register };
 }
 
-const called: Called = { aor, bindingId: 'phone-1', from: 'upstream', flowGone: 480, wakeful: (dialog) => dialog };
+const called: Called = {
+  aor,
+  bindingId: 'phone-1',
+  from: 'upstream',
+  edgeHost: 'edge:5060',
+  flowGone: 480,
+  wakeful: (dialog) => dialog,
+};
 const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 };

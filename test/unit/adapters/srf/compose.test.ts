@@ -33,7 +33,7 @@ test('hides Contact and Expires from the server, not from who receives them', ()
     ['Expires', '60'],
     ['Contact', '<sip:a@10.0.0.2>;expires=90'],
   ]);
-  const text = composeResponse(200, undefined, headers, '', true);
+  const text = composeResponse(200, undefined, headers, '', { hidesContact: true });
   expect(text).toBe(
     'SIP/2.0 200 OK\r\nm: <sip:a@10.0.0.1>;expires=60\r\nm: <sip:a@10.0.0.2>;expires=90\r\nContent-Length: 0\r\n\r\n',
   );

@@ -48,3 +48,9 @@ test('nobody has more places than it can need', () => {
   routes.removeAll(a);
   expect(routes.add('invite', a)).toBe(true);
 });
+
+test('`*` is a place of its own: no method takes it by itself', () => {
+  const routes = new Routes<App>();
+  routes.add('*', a);
+  expect([routes.next('*')?.name, routes.next('FOO'), routes.has('FOO')]).toEqual(['a', undefined, false]);
+});

@@ -1,0 +1,113 @@
+/**
+ * Phones whose registration has ended and whose push record has not (registration.wake_lapsed_hours), in real time: bindings of a
+ * minute are the shortest there are to be pushed, so all cases run at once.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Phone } from '../../apps/demo/phone.ts';
+import { fromTrunk } from '../support/requests.ts';
+import { anOffer, Bed, homeDomain, pathDomain, pbxDomain } from '../support/test-bed.ts';
+
+vi.setConfig({ testTimeout: 130_000 });
+const seconds = 61;
+const registration = { min_expires: seconds, refresh_lead_seconds: 30, refresh_pushes: false, max_bindings: 2 };
+let bed: Bed;
+let plainBed: Bed;
+beforeAll(async () => {
+  bed = await Bed.open({ config: { registration: { ...registration, wake_lapsed_hours: 1 } } });
+  plainBed = await Bed.open({ config: { registration }, beside: bed });
+});
+afterAll(async () => {
+  await plainBed.close();
+  await bed.close();
+});
+
+/** Registered for a minute, asleep, and the minute is over. */
+async function lapsed(
+  at: Bed,
+  user: string,
+  domain: string,
+  choice: { readonly instanceId?: string } = {},
+): Promise<Phone> {
+  const phone = await at.sleeper(user, { domain, expires: seconds, alerts: true, ...choice });
+  await pause(seconds * 1000 + 500);
+  return phone;
+}
+
+describe.concurrent('[PN-EXP-04] a registration that has ended', () => {
+  it('is the end of all pushes where nothing else is said', async () => {
+    const phone = await lapsed(plainBed, 'anna', homeDomain);
+    expect((await fromTrunk(plainBed, 'MESSAGE', 'anna', { body: 'x' }).answer()).status).toBe(480);
+    expect(bed.pushesFor(phone)).toHaveLength(0);
+  });
+
+  it('the edge as registrar: a call wakes the phone all the same, and it rings where it registers anew', async () => {
+    const phone = await lapsed(bed, 'bert', homeDomain);
+    bed.wakesOnPush(phone);
+    const call = bed.pbx.dial(`sip:bert@${homeDomain}`, { remote: bed.edge.at('udp'), body: anOffer() });
+    const answered = call.answer();
+    const incoming = await phone.nextCall();
+    incoming.answer(anOffer(7));
+    expect((await answered).status).toBe(200);
+    expect(bed.pushesFor(phone)).toHaveLength(1);
+    await incoming.transaction.ack();
+    await call.dialog?.bye();
+  });
+
+  it.each([
+    ['the PBX calls the Contact it was given', 'clara', pbxDomain],
+    ['the PBX calls along the Path', 'clemens', pathDomain],
+  ])('%s after its end', async (_, user, domain) => {
+    const phone = bed.phone(user, { domain, expires: seconds, alerts: true });
+    await phone.register();
+    const binding = bed.pbx.bindings(user).at(-1);
+    await phone.sleep();
+    await pause(seconds * 1000 + 500);
+    bed.wakesOnPush(phone);
+    const call = bed.pbx.call(user, { body: anOffer(), ...(binding === undefined ? {} : { binding }) });
+    const answered = call.answer();
+    const incoming = await phone.nextCall();
+    incoming.answer(anOffer(7));
+    expect((await answered).status).toBe(200);
+    await incoming.transaction.ack();
+    await call.dialog?.bye();
+  });
+
+  it('is not listed as a Contact, is counted as lapsed, and goes with its removal', async () => {
+    const phone = await lapsed(bed, 'emil', homeDomain);
+    await phone.open();
+    const fetched = await phone.register({ contact: '' });
+    expect([fetched.status, fetched.headers.list('Contact')]).toEqual([200, []]);
+    await expect
+      .poll(() => bed.metric('reveille_bindings{state="lapsed"}'), { timeout: 40_000 })
+      .toBeGreaterThanOrEqual(1);
+    await phone.register({ expires: 0 });
+    await phone.sleep();
+    expect((await fromTrunk(bed, 'MESSAGE', 'emil', { body: 'x' }).answer()).status).toBe(480);
+    expect(bed.pushesFor(phone)).toHaveLength(0);
+  });
+
+  it('a token that is dead is pushed once and never again', async () => {
+    const phone = await lapsed(bed, 'frieda', homeDomain);
+    bed.lab.rules.add({
+      token: phone.push?.prid ?? '',
+      fault: { do: 'answer', status: 410, reason: 'Unregistered', timestamp: Date.now() + 60_000 },
+    });
+    const pushes = await bed.metric('reveille_pushes_total{provider="apns",outcome="token-dead"}');
+    for (let round = 0; round < 2; round++)
+      expect((await fromTrunk(bed, 'MESSAGE', 'frieda', { body: 'x' }).answer()).status).toBe(480);
+    expect(await bed.metric('reveille_pushes_total{provider="apns",outcome="token-dead"}')).toBe(pushes + 1);
+  });
+
+  it('makes room for phones that are registered', async () => {
+    const old = await lapsed(bed, 'gero', homeDomain);
+    for (let number = 0; number < 2; number++) {
+      const desk = bed.phone('gero', { domain: homeDomain, alerts: true });
+      expect((await desk.register()).status).toBe(200);
+      await desk.sleep();
+    }
+    fromTrunk(bed, 'MESSAGE', 'gero', { body: 'x' });
+    await pause(1000);
+    expect(bed.pushesFor(old)).toHaveLength(0);
+  });
+});
