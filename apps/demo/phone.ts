@@ -57,6 +57,8 @@ export interface RegisterOptions {
 
 export interface WakeOptions {
   readonly samePort?: boolean;
+  /** another address than the phone's own: it has moved to another network */
+  readonly address?: string;
   /** REGISTERs at once, each with a Call-ID of its own; the phone's own Call-ID when 1 or absent */
   readonly callIds?: number;
   /** sockets that all register, one REGISTER each (times callIds) */
@@ -104,8 +106,8 @@ export class Phone {
   }
 
   /** Opens a socket; no REGISTER yet. */
-  async open(port?: number): Promise<UserAgent> {
-    const { address, edge, onCrossing } = this.options;
+  async open(port?: number, address = this.options.address): Promise<UserAgent> {
+    const { edge, onCrossing } = this.options;
     const chosen = port ?? this.options.port;
     const agent = await UserAgent.open({
       transport: edge.transport,
@@ -194,7 +196,9 @@ export class Phone {
     const copies = options.copies ?? 1;
     const agents: UserAgent[] = [];
     for (let count = 0; count < (options.ports ?? 1); count++)
-      agents.push(await this.open(options.samePort === true && count === 0 ? this.#lastPort : undefined));
+      agents.push(
+        await this.open(options.samePort === true && count === 0 ? this.#lastPort : undefined, options.address),
+      );
     const many = options.callIds ?? 1;
     return Promise.all(
       agents.flatMap((agent, index) =>

@@ -11,9 +11,12 @@ import {
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { checkPush, deviceTokenOf, type LabPush, type Refusal } from './apns-check.ts';
+import { Counts, type LabStats } from './apns-counts.ts';
+import { faultText, type Sighting } from './activity.ts';
 import { makeServerIdentity, type ServerIdentity } from './certificate.ts';
 import { ProviderTokenCheck } from './provider-token-check.ts';
 import { Relay } from './relay.ts';
+import { delayHandshakes } from './slow-tls.ts';
 import { type Fault, type GoawayMode, RuleBook, resetCodes } from './rules.ts';
 
 export interface ApnsLabOptions {
@@ -37,6 +40,8 @@ export interface ApnsLabOptions {
   readonly keep?: number;
   /** the lab's clock, ms since the epoch */
   readonly now?: () => number;
+  /** is told of each request, refused ones too */
+  readonly onSeen?: (one: Sighting) => void;
 }
 
 export interface LabCredentials {
@@ -44,19 +49,6 @@ export interface LabCredentials {
   readonly keyId: string;
   /** PEM text of a .p8 file */
   readonly privateKey: string;
-}
-
-export interface LabStats {
-  readonly accepted: number;
-  /** accepted more than once with one apns-id */
-  readonly duplicates: number;
-  readonly refused: Readonly<Record<string, number>>;
-  readonly faults: number;
-  readonly sessionsOpened: number;
-  readonly sessionsOpen: number;
-  readonly streamsOpen: number;
-  readonly streamsPeak: number;
-  readonly providerTokens: number;
 }
 
 export interface ApnsLab {
@@ -82,6 +74,8 @@ export interface ApnsLab {
   setStreamLimit(limit: number): number;
   /** Every provider token seen so far is answered with ExpiredProviderToken; tells how many. */
   expireProviderTokens(): number;
+  /** TLS handshakes wait for so long from now on; 0 ends it. */
+  slowTls(ms: number): void;
   /** Cuts all connections and refuses new ones for this time. */
   outage(ms: number): Promise<void>;
   close(): Promise<void>;
@@ -121,7 +115,7 @@ class Lab implements ApnsLab {
   readonly host: string;
   readonly ca: string;
   readonly credentials: LabCredentials;
-  readonly rules = new RuleBook();
+  readonly rules: RuleBook;
   port = 0;
 
   readonly #options: ApnsLabOptions;
@@ -132,19 +126,15 @@ class Lab implements ApnsLab {
   readonly #keep: number;
   readonly #sessions = new Set<Session>();
   readonly #listeners = new Set<(push: LabPush) => void>();
-  readonly #refused = new Map<string, number>();
+  readonly #counts = new Counts();
   #server: Http2SecureServer | undefined;
   #relay: Relay | undefined;
   #pushes: LabPush[] = [];
-  #ids = new Set<string>();
   #streamLimit: number;
   #limitsSent = new WeakMap<ServerHttp2Session, number>();
-  #accepted = 0;
-  #duplicates = 0;
-  #faults = 0;
-  #sessionsOpened = 0;
-  #streamsOpen = 0;
-  #streamsPeak = 0;
+  #delayTls: (ms: number) => void = () => undefined;
+  #slowTlsMs = 0;
+  #closed = false;
 
   constructor(options: ApnsLabOptions) {
     this.#options = options;
@@ -161,6 +151,7 @@ class Lab implements ApnsLab {
     this.#tokens = new ProviderTokenCheck([{ teamId, keyId, key: privateKey }]);
     this.#topics = options.topics === undefined ? undefined : new Set(options.topics);
     this.#now = options.now ?? Date.now;
+    this.rules = new RuleBook(this.#now);
     this.#keep = options.keep ?? 20_000;
     this.#streamLimit = options.streamLimit ?? 1000;
   }
@@ -175,6 +166,8 @@ class Lab implements ApnsLab {
       cert: this.#identity.certificate,
       settings: { maxConcurrentStreams: 1, enablePush: false },
     });
+    this.#delayTls = delayHandshakes(server);
+    this.#delayTls(this.#slowTlsMs);
     // a session comes right after its socket, and only the socket can really be cut
     let arriving: TLSSocket | undefined;
     server.prependListener('secureConnection', (socket) => {
@@ -205,26 +198,11 @@ class Lab implements ApnsLab {
 
   clear(): void {
     this.#pushes = [];
-    this.#ids = new Set();
-    this.#refused.clear();
-    this.#accepted = 0;
-    this.#duplicates = 0;
-    this.#faults = 0;
-    this.#streamsPeak = 0;
+    this.#counts.clear();
   }
 
   stats(): LabStats {
-    return {
-      accepted: this.#accepted,
-      duplicates: this.#duplicates,
-      refused: Object.fromEntries(this.#refused),
-      faults: this.#faults,
-      sessionsOpened: this.#sessionsOpened,
-      sessionsOpen: this.#sessions.size,
-      streamsOpen: this.#streamsOpen,
-      streamsPeak: this.#streamsPeak,
-      providerTokens: this.#tokens.seen,
-    };
+    return this.#counts.stats(this.#sessions.size, this.#tokens.seen);
   }
 
   onPush(listener: (push: LabPush) => void): () => void {
@@ -258,14 +236,22 @@ class Lab implements ApnsLab {
     return this.#tokens.expireAll();
   }
 
+  slowTls(ms: number): void {
+    this.#slowTlsMs = ms;
+    this.#delayTls(ms);
+  }
+
   async outage(ms: number): Promise<void> {
+    // a second one while nobody listens would start two servers
+    if (this.#server === undefined) return;
     const { port } = this;
     await this.#shut();
     await new Promise((done) => setTimeout(done, ms));
-    await this.start(port);
+    if (!this.#closed) await this.start(port);
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#listeners.clear();
     await this.#shut();
   }
@@ -286,9 +272,9 @@ class Lab implements ApnsLab {
       http2.destroy();
       return;
     }
-    this.#sessionsOpened += 1;
+    this.#counts.sessionsOpened += 1;
     const session: Session = {
-      number: this.#sessionsOpened,
+      number: this.#counts.sessionsOpened,
       socket,
       http2,
       keyId: undefined,
@@ -306,8 +292,7 @@ class Lab implements ApnsLab {
   }
 
   #request(session: Session, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    this.#streamsOpen += 1;
-    if (this.#streamsOpen > this.#streamsPeak) this.#streamsPeak = this.#streamsOpen;
+    this.#counts.streamOpened();
     let body: Buffer = empty;
     stream.on('data', (chunk: Buffer) => {
       // one frame as a rule; what is far too large is not collected
@@ -315,9 +300,7 @@ class Lab implements ApnsLab {
     });
     stream.on('end', () => this.#complete(session, stream, headers, body));
     stream.on('error', () => undefined);
-    stream.on('close', () => {
-      this.#streamsOpen -= 1;
-    });
+    stream.on('close', () => this.#counts.streamClosed());
   }
 
   #complete(session: Session, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, body: Buffer): void {
@@ -325,6 +308,11 @@ class Lab implements ApnsLab {
     const push = this.#check(session, headers, body);
     if ('reason' in push) {
       this.#refuse(stream, headers, push);
+      const token = /^\/3\/device\/([0-9a-fA-F]+)$/.exec(headers[':path'] ?? '')?.[1] ?? '';
+      const kind = String(headers['apns-push-type'] ?? '').slice(0, 40);
+      const why = `${push.reason}${push.detail === undefined ? '' : `: ${push.detail}`}`;
+      const outcome = push.isCheck === true ? 'check' : 'refused';
+      this.#options.onSeen?.({ service: 'apns', token, class: kind, outcome, status: push.status, why });
       return;
     }
     const fault = this.rules.take(push.token, push.topic);
@@ -337,9 +325,11 @@ class Lab implements ApnsLab {
     const token = deviceTokenOf(headers);
     if (typeof token !== 'string') return token;
     const verdict = this.#tokens.check(headers.authorization, this.#now());
-    if (!verdict.good) return { status: 403, reason: verdict.reason };
-    if (session.keyId !== undefined && session.keyId !== verdict.keyId)
-      return { status: 403, reason: 'UnrelatedKeyIdInToken' };
+    if (!verdict.good) return { status: 403, reason: verdict.reason, detail: verdict.detail };
+    if (session.keyId !== undefined && session.keyId !== verdict.keyId) {
+      const detail = `this connection belongs to key ${session.keyId}`;
+      return { status: 403, reason: 'UnrelatedKeyIdInToken', detail };
+    }
     const push = checkPush(token, headers, body, this.#topics);
     if (!('reason' in push)) session.keyId = verdict.keyId;
     return push;
@@ -350,9 +340,10 @@ class Lab implements ApnsLab {
     headers: IncomingHttpHeaders,
     refusal: Refusal & { readonly timestamp?: number; readonly retryAfter?: number; readonly html?: boolean },
   ): void {
-    this.#refused.set(refusal.reason, (this.#refused.get(refusal.reason) ?? 0) + 1);
+    if (stream.destroyed || stream.closed) return;
+    this.#counts.refused(refusal.reason);
     const id = headers['apns-id'];
-    const { html = false, retryAfter, timestamp } = refusal;
+    const { detail, html = false, reason, retryAfter, timestamp } = refusal;
     stream.respond({
       [STATUS]: refusal.status,
       'content-type': html ? 'text/html' : 'application/json',
@@ -362,7 +353,11 @@ class Lab implements ApnsLab {
     stream.end(
       html
         ? '<html><body><h1>Bad Gateway</h1></body></html>'
-        : JSON.stringify({ reason: refusal.reason, ...(timestamp === undefined ? {} : { timestamp }) }),
+        : JSON.stringify({
+            reason,
+            ...(timestamp === undefined ? {} : { timestamp }),
+            ...(detail === undefined ? {} : { detail }),
+          }),
     );
   }
 
@@ -384,6 +379,7 @@ class Lab implements ApnsLab {
     const { session, stream } = exchange;
     if (stream.destroyed || stream.closed) return;
     this.#remember(exchange);
+    this.#told(exchange, 'accepted', 200);
     // the limit goes up before the answer, so that the client knows it by then
     this.#raiseLimit(session.http2);
     stream.respond({ [STATUS]: 200, 'apns-id': exchange.push.id }, { endStream: true });
@@ -391,9 +387,7 @@ class Lab implements ApnsLab {
 
   #remember({ push, session }: Exchange): void {
     const seen: LabPush = { ...push, at: this.#now(), session: session.number };
-    this.#accepted += 1;
-    if (this.#ids.has(push.id)) this.#duplicates += 1;
-    else if (this.#ids.size < 1_000_000) this.#ids.add(push.id);
+    this.#counts.accepted(push.id);
     this.#pushes.push(seen);
     if (this.#pushes.length >= 2 * this.#keep) this.#pushes = this.#pushes.slice(-this.#keep);
     for (const listener of this.#listeners) listener(seen);
@@ -406,11 +400,16 @@ class Lab implements ApnsLab {
   }
 
   #fail(exchange: Exchange, fault: Fault, headers: IncomingHttpHeaders): void {
-    this.#faults += 1;
+    this.#counts.faults += 1;
     const { session, stream } = exchange;
+    this.#told(exchange, 'fault', fault.do === 'answer' ? fault.status : undefined, faultText(fault));
     switch (fault.do) {
       case 'answer':
-        this.#refuse(stream, headers, { ...fault, reason: fault.reason ?? 'InternalServerError' });
+        this.#answerLater(exchange, fault, headers);
+        return;
+      case 'duplicate':
+        this.#remember(exchange);
+        this.#accept(exchange);
         return;
       case 'hang':
         return;
@@ -436,6 +435,23 @@ class Lab implements ApnsLab {
       default:
         fault satisfies never;
     }
+  }
+
+  #answerLater({ stream }: Exchange, fault: Fault & { readonly do: 'answer' }, headers: IncomingHttpHeaders): void {
+    const answer = (): void =>
+      this.#refuse(stream, headers, { ...fault, reason: fault.reason ?? 'InternalServerError' });
+    if (fault.delay === undefined) return answer();
+    const timer = setTimeout(answer, fault.delay);
+    stream.on('close', () => clearTimeout(timer));
+  }
+
+  #told({ push }: Exchange, outcome: Sighting['outcome'], status?: number, why?: string): void {
+    const { token, pushType } = push;
+    this.#options.onSeen?.({
+      ...{ service: 'apns', token, class: pushType, outcome },
+      ...(status === undefined ? {} : { status }),
+      ...(why === undefined ? {} : { why }),
+    });
   }
 
   #sendGoaway(session: Session, mode: GoawayMode, reason: string | undefined): void {

@@ -1,10 +1,10 @@
 /** The lab's control API: plain HTTP and JSON, for scripts and tests in other processes. It shows full device tokens; keep it on loopback. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
 import type { ApnsLab } from './apns-lab.ts';
 import { followed } from './follow.ts';
 import type { HttpRoutes } from './http-control.ts';
-import { fieldsOf, goawayModes, parseRule } from './rules.ts';
+import { fieldsOf, goawayModes, milliseconds, oneOf, parseRule } from './rules.ts';
 
 export interface Control {
   readonly port: number;
@@ -27,12 +27,6 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 
 type Route = (lab: ApnsLab, body: unknown, response: ServerResponse) => unknown;
 
-function milliseconds(value: unknown): number {
-  if (typeof value !== 'number' || !(value >= 0 && value <= 600_000))
-    throw new Error('ms: expected a number from 0 to 600000');
-  return value;
-}
-
 /** what a route returns is the answer; undefined: it answers itself */
 const routes: Readonly<Record<string, Route>> = {
   'GET /pushes': (lab) => lab.pushes(),
@@ -52,16 +46,22 @@ const routes: Readonly<Record<string, Route>> = {
     return { rules: 0 };
   },
   'POST /goaway': (lab, body) => {
-    const { mode = 'graceful', reason } = fieldsOf(body);
-    const known = goawayModes.find((word) => word === mode);
-    if (known === undefined) throw new Error(`mode: expected one of ${goawayModes.join(', ')}`);
-    return { sessions: lab.goaway(known, typeof reason === 'string' ? reason : undefined) };
+    const fields = fieldsOf(body);
+    const { reason } = fields;
+    const mode = oneOf(fields, 'mode', goawayModes, 'graceful');
+    return { sessions: lab.goaway(mode, typeof reason === 'string' ? reason : undefined) };
   },
-  'POST /drop': (lab, body) => ({ sessions: lab.drop(fieldsOf(body)['when'] === 'after' ? 'after' : 'before') }),
+  'POST /drop': (lab, body) => ({ sessions: lab.drop(oneOf(fieldsOf(body), 'when', ['before', 'after'], 'before')) }),
   'POST /stall': (lab) => ({ sessions: lab.stall() }),
   'POST /outage': (lab, body) => {
-    const ms = milliseconds(fieldsOf(body)['ms'] ?? 500);
-    void lab.outage(ms);
+    const ms = milliseconds(fieldsOf(body), 'ms') ?? 500;
+    // the answer does not wait for the end of it
+    lab.outage(ms).catch(() => undefined);
+    return { ms };
+  },
+  'POST /slow-tls': (lab, body) => {
+    const ms = milliseconds(fieldsOf(body), 'ms') ?? 2000;
+    lab.slowTls(ms);
     return { ms };
   },
   'POST /stream-limit': (lab, body) => {
@@ -84,6 +84,12 @@ async function answer(
   const name = `${request.method} ${path}`;
   let status = 200;
   let result: unknown;
+  const stranger = foreign(request);
+  if (stranger !== undefined) {
+    response.writeHead(403, { 'content-type': 'application/json' });
+    response.end(`${JSON.stringify({ error: stranger })}\n`);
+    return;
+  }
   if (!Object.hasOwn(routes, name) && !Object.hasOwn(http, name)) {
     status = 404;
     result = { error: 'no such route', routes: [...Object.keys(routes), ...Object.keys(http)] };
@@ -102,7 +108,17 @@ async function answer(
   response.end(`${JSON.stringify(result)}\n`);
 }
 
-/** `http`: routes of the other stand-ins, where they run. */
+/** Why a request may come from a page of somebody else's, which a browser would send here as well (also by DNS rebinding). */
+function foreign({ headers }: IncomingMessage): string | undefined {
+  const host = headers.host ?? '';
+  const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  if (name !== 'localhost' && isIP(name) === 0) return 'Host: expected an IP address or localhost';
+  if (headers.origin !== undefined && headers.origin !== `http://${host}`)
+    return 'Origin: expected the page of this lab';
+  return undefined;
+}
+
+/** `http`: routes of the other stand-ins, where they run, of the page and of scripts. */
 export async function startControl(lab: ApnsLab, host: string, port: number, http: HttpRoutes = {}): Promise<Control> {
   const server = createServer((request, response) => {
     answer(lab, http, request, response).catch(() => response.destroy());

@@ -1,7 +1,7 @@
 /** What the control API says and does about the stand-ins of http-lab.ts: the same words as for APNs, below `/http`. */
 import type { ServerResponse } from 'node:http';
 import type { HttpLab } from './http-lab.ts';
-import { parseRule } from './rules.ts';
+import { fieldsOf, goawayModes, milliseconds, oneOf, parseRule } from './rules.ts';
 import { followed } from './follow.ts';
 
 /** What a route returns is the answer; undefined: it answers itself. */
@@ -26,6 +26,20 @@ export function httpRoutes(lab: HttpLab): HttpRoutes {
       return { rules: 0 };
     },
     'POST /http/subscription': () => ({ url: lab.subscription(), keys: lab.subscriptionKeys }),
+    'POST /http/goaway': (body) => ({ sessions: lab.goaway(oneOf(fieldsOf(body), 'mode', goawayModes, 'graceful')) }),
+    'POST /http/drop': () => ({ connections: lab.drop() }),
+    'POST /http/stall': () => ({ connections: lab.stall() }),
+    'POST /http/slow-tls': (body) => {
+      const ms = milliseconds(fieldsOf(body), 'ms') ?? 2000;
+      lab.slowTls(ms);
+      return { ms };
+    },
+    'POST /http/outage': (body) => {
+      const ms = milliseconds(fieldsOf(body), 'ms') ?? 500;
+      // the answer does not wait for the end of it
+      lab.outage(ms).catch(() => undefined);
+      return { ms };
+    },
     'POST /http/expire-tokens': () => {
       lab.expireAccessTokens();
       return { accessTokens: lab.accessTokens };

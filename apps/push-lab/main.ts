@@ -1,119 +1,135 @@
-/** The push lab as a process: starts the APNs stand-in, on request the others, and the control API, prints one JSON line that says how to reach it, ends on SIGTERM or SIGINT. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+/** The push lab as a process: starts the stand-ins, the virtual phones and the control API with its page, says how to reach them, ends on SIGTERM or SIGINT. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { makeLabCredentials, startApnsLab } from './apns-lab.ts';
+import { join, resolve } from 'node:path';
+import { startApnsLab } from './apns-lab.ts';
+import { type Args, help, readArgs } from './args.ts';
 import { startControl } from './control.ts';
+import { Feed } from './feed.ts';
+import { keysIn, writeConfig, writeFiles } from './folder.ts';
 import { httpRoutes } from './http-control.ts';
-import { type HttpLab, startHttpLab } from './http-lab.ts';
+import { startHttpLab } from './http-lab.ts';
+import { openPhones } from './open-phones.ts';
+import { pageRoutes } from './page-routes.ts';
+import { reportText, type VirtualPhones } from './phones.ts';
 import { parseRule } from './rules.ts';
-
-const help = `Stand-ins of push services for development and CI: APNs, and with --http-port FCM, Web Push and a webhook.
-
-  --host ADDRESS        where to listen (127.0.0.1)
-  --apns-port PORT      HTTP/2 over TLS (8443; 0: any)
-  --http-port PORT      FCM with its token endpoint, Web Push and a webhook over HTTPS (not started; 0: any)
-  --control-port PORT   control API, plain HTTP (8444; 0: any)
-  --dir PATH            where to write ca.pem, the .p8 key, http-ca.pem and service-account.json (a new directory, removed at the end)
-  --key PATH            use this .p8 key instead of a new one
-  --key-id ID           its id (made up)
-  --team-id ID          its team (LABTEAM001)
-  --topic TOPIC         an allowed apns-topic; repeat it; any topic when absent
-  --rule JSON           a fault rule as for POST /rules; repeat it
-  --latency MS          time to each answer (0)
-  --stallable           let connections go silent (POST /stall)
-  --help
-
-Control API: GET and DELETE /pushes, GET /events (a JSON line for each push), GET /stats, GET, POST and DELETE /rules,
-POST /goaway {mode, reason}, /drop {when}, /stall, /outage {ms}, /stream-limit {limit}, /expire-tokens.
-Of the others: /http/pushes, /http/events and /http/rules alike; POST /http/subscription, /http/expire-tokens.
-`;
-
-function numberOf(name: string, text: string, most: number): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0 || value > most)
-    throw new Error(`--${name}: expected 0 to ${most}, found ${text}`);
-  return value;
-}
-
-/** The files an edge needs to push to the lab, and what else it must know. */
-function written(lab: HttpLab, dir: string): Readonly<Record<string, string>> {
-  const ca = join(dir, 'http-ca.pem');
-  const serviceAccount = join(dir, 'service-account.json');
-  writeFileSync(ca, lab.ca);
-  writeFileSync(serviceAccount, lab.serviceAccount, { mode: 0o600 });
-  const { endpoint, webhookSecret } = lab;
-  return { endpoint, ca, serviceAccount, webhook: `${endpoint}/hook`, webhookSecret };
-}
+import { type Labs, readScript, runScript, type Script } from './script.ts';
+import { scriptRoutes } from './script-routes.ts';
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      host: { type: 'string', default: '127.0.0.1' },
-      'apns-port': { type: 'string', default: '8443' },
-      'http-port': { type: 'string' },
-      'control-port': { type: 'string', default: '8444' },
-      dir: { type: 'string' },
-      key: { type: 'string' },
-      'key-id': { type: 'string' },
-      'team-id': { type: 'string' },
-      topic: { type: 'string', multiple: true },
-      rule: { type: 'string', multiple: true, default: [] },
-      latency: { type: 'string', default: '0' },
-      stallable: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  });
-  if (values.help) {
+  const args = readArgs(process.argv.slice(2));
+  if (args.help) {
     process.stdout.write(help);
     return;
   }
-  const made = makeLabCredentials(values['team-id'], values['key-id']);
-  const credentials = values.key === undefined ? made : { ...made, privateKey: readFileSync(values.key, 'utf8') };
-  const lab = await startApnsLab({
-    host: values.host,
-    port: numberOf('apns-port', values['apns-port'], 65_535),
-    credentials,
-    latencyMs: numberOf('latency', values.latency, 600_000),
-    stallable: values.stallable,
-    ...(values.topic === undefined ? {} : { topics: values.topic }),
+  // what may be wrong is read before anything listens
+  const scripts = args.scripts.map(scriptIn);
+  const rules = args.rules.map((text) => parseRule(JSON.parse(text)));
+  const dir = resolve(args.dir ?? mkdtempSync(join(tmpdir(), 'push-lab-')));
+  const keys = keysIn(dir, args.host, args.teamId, args.keyId);
+  const { host, key } = args;
+  const credentials =
+    key === undefined ? keys.credentials : { ...keys.credentials, privateKey: readFileSync(key, 'utf8') };
+
+  const feed = new Feed();
+  const onSeen = feed.put.bind(feed);
+  const apns = await startApnsLab({
+    ...{ host, port: args.apnsPort, credentials, tls: keys.tls, onSeen },
+    ...{ latencyMs: args.latencyMs, stallable: args.stallable },
+    ...(args.topics === undefined ? {} : { topics: args.topics }),
   });
-  for (const text of values.rule) lab.rules.add(parseRule(JSON.parse(text)));
-  const httpPort = values['http-port'];
+  for (const rule of rules) apns.rules.add(rule);
+  const { accountKey, webhookSecret, tls, vapidKey } = keys;
   const http =
-    httpPort === undefined
+    args.httpPort === undefined
       ? undefined
-      : await startHttpLab({ host: values.host, port: numberOf('http-port', httpPort, 65_535) });
-  const control = await startControl(
-    lab,
-    values.host,
-    numberOf('control-port', values['control-port'], 65_535),
-    http === undefined ? {} : httpRoutes(http),
-  );
+      : await startHttpLab({
+          ...{ host, port: args.httpPort, tls, accountKey, webhookSecret, onSeen, stallable: args.stallable },
+        });
+  const labs: Labs = { apns, http };
+  const stops = scripts.map((script) => runScript(script, labs));
 
-  const dir = values.dir ?? mkdtempSync(join(tmpdir(), 'push-lab-'));
-  mkdirSync(dir, { recursive: true });
-  const ca = join(dir, 'ca.pem');
-  writeFileSync(ca, lab.ca);
-  const key = values.key ?? join(dir, `AuthKey_${credentials.keyId}.p8`);
-  if (values.key === undefined) writeFileSync(key, credentials.privateKey, { mode: 0o600 });
-  const others = http === undefined ? {} : { http: written(http, dir) };
-
-  const stop = (): void => {
-    // a directory of our own making is of no use without us
-    if (values.dir === undefined) rmSync(dir, { recursive: true, force: true });
-    void Promise.all([lab.close(), http?.close(), control.close()]);
-  };
-  process.once('SIGTERM', stop).once('SIGINT', stop);
   const { teamId, keyId } = credentials;
-  const { endpoint, port: apnsPort } = lab;
-  process.stdout.write(
-    `${JSON.stringify({ endpoint, apnsPort, controlPort: control.port, control: `http://${values.host}:${control.port}`, teamId, keyId, ca, key, topics: values.topic ?? [], ...others })}\n`,
-  );
+  const phones = args.phones && (await openPhones(args.phones, teamId, (token, mark) => feed.mark(token, mark)));
+  apns.onPush(({ token }) => phones?.pushed(token));
+  http?.onPush(({ token }) => phones?.pushed(token));
+
+  const control = await startControl(apns, host, args.controlPort, {
+    ...pageRoutes(feed, phones && (() => phones.report())),
+    ...scriptRoutes(labs),
+    ...(http === undefined ? {} : httpRoutes(http)),
+  });
+  const files = writeFiles(dir, { ca: apns.ca, credentials, keyFile: key, http });
+  const config = writeConfig(dir, apns.endpoint, credentials, files, vapidKey);
+
+  const end = async (): Promise<void> => {
+    for (const stop of stops) stop();
+    const report = phones?.report();
+    await Promise.all([phones?.close(), apns.close(), http?.close(), control.close()]);
+    // a directory of our own making is of no use without us
+    if (args.dir === undefined) rmSync(dir, { recursive: true, force: true });
+    if (report === undefined) return process.exit(0);
+    const text = args.json ? `${JSON.stringify({ phones: report })}\n` : reportText(report);
+    process.stdout.write(text, () => process.exit(0));
+  };
+  const stop = (): void => void end();
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+
+  const page = `http://${host.includes(':') ? `[${host}]` : host}:${control.port}`;
+  const { http: others, ...paths } = files;
+  const facts = {
+    ...{ endpoint: apns.endpoint, apnsPort: apns.port, controlPort: control.port, control: page, page: `${page}/` },
+    ...{ teamId, keyId, ...paths, config: join(dir, 'reveille-push.yaml'), topics: args.topics ?? [] },
+    ...(others === undefined ? {} : { http: others }),
+  };
+  process.stdout.write(args.all && !args.json ? words(facts, config, args, phones) : `${JSON.stringify(facts)}\n`);
+}
+
+/** Throws with the name of the file, and each mistake on a line of its own. */
+function scriptIn(file: string): Script {
+  try {
+    return readScript(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      why
+        .split('\n')
+        .map((line) => `${file}: ${line}`)
+        .join('\n'),
+    );
+  }
+}
+
+function words(
+  {
+    page,
+    config: file,
+    endpoint,
+    http,
+  }: { page: string; config: string; endpoint: string; http?: { endpoint: string } },
+  config: string,
+  { phones: wanted }: Args,
+  phones: VirtualPhones | undefined,
+): string {
+  const waiting =
+    wanted === undefined || phones === undefined
+      ? ''
+      : `\n${wanted.count} phones (${wanted.behaviours.join(', ')}) register at ${wanted.edge} as soon as somebody is there.\n`;
+  return `The push lab is up.
+
+  page and control   ${page}
+  APNs               ${endpoint}
+  FCM, Web Push, webhook  ${http?.endpoint ?? 'not started'}
+
+For reveille.yaml (also in ${file}; keep it to yourself):
+
+${config.replace(/^(?=.)/gm, '  ')}${waiting}
+Ctrl-C ends it.
+`;
 }
 
 main().catch((cause: unknown) => {
-  process.stderr.write(`push-lab: ${cause instanceof Error ? cause.message : String(cause)}\n`);
-  process.exitCode = 1;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  for (const line of text.split('\n')) process.stderr.write(`push-lab: ${line}\n`);
+  process.exit(1);
 });

@@ -10,14 +10,19 @@ export interface RegisteredKey {
 
 export type TokenVerdict =
   | { readonly good: true; readonly keyId: string }
-  | { readonly good: false; readonly reason: 'MissingProviderToken' | 'InvalidProviderToken' | 'ExpiredProviderToken' };
+  | {
+      readonly good: false;
+      readonly reason: 'MissingProviderToken' | 'InvalidProviderToken' | 'ExpiredProviderToken';
+      /** what was expected and what was found */
+      readonly detail: string;
+    };
 
 const longestAgeSeconds = 3600;
 /** APNs tells nobody how much of a fast clock it forgives */
 const forgivenSkewSeconds = 300;
 
-const invalid: TokenVerdict = { good: false, reason: 'InvalidProviderToken' };
-const expired: TokenVerdict = { good: false, reason: 'ExpiredProviderToken' };
+const invalid = (detail: string): TokenVerdict => ({ good: false, reason: 'InvalidProviderToken', detail });
+const expired = (detail: string): TokenVerdict => ({ good: false, reason: 'ExpiredProviderToken', detail });
 
 function objectIn(part: string): Readonly<Record<string, unknown>> | undefined {
   try {
@@ -50,39 +55,45 @@ export class ProviderTokenCheck {
   }
 
   check(authorization: string | undefined, nowMs: number): TokenVerdict {
-    if (authorization === undefined || authorization === '') return { good: false, reason: 'MissingProviderToken' };
-    if (!/^bearer /i.test(authorization)) return invalid;
+    if (authorization === undefined || authorization === '')
+      return { good: false, reason: 'MissingProviderToken', detail: 'authorization: expected bearer and a JWT' };
+    if (!/^bearer /i.test(authorization)) return invalid('authorization: expected bearer and a JWT');
     const token = authorization.slice(7);
     let known = this.#known.get(token);
     if (known === undefined) {
       const read = this.#read(token);
-      if (read === undefined) return invalid;
+      if (typeof read === 'string') return invalid(read);
       if (this.#known.size >= 10_000) this.#known.clear();
       this.#known.set(token, read);
       known = read;
     }
-    if (this.#revoked.has(token)) return expired;
+    if (this.#revoked.has(token)) return expired('the lab was told to take it for expired');
     const age = nowMs / 1000 - known.issuedAt;
-    if (age > longestAgeSeconds) return expired;
-    return age < -forgivenSkewSeconds ? invalid : { good: true, keyId: known.keyId };
+    if (age > longestAgeSeconds) return expired(`iat: expected an hour ago at most, found ${Math.round(age)} s`);
+    if (age < -forgivenSkewSeconds) return invalid(`iat: ${Math.round(-age)} s in the future`);
+    return { good: true, keyId: known.keyId };
   }
 
-  #read(token: string): { readonly keyId: string; readonly issuedAt: number } | undefined {
+  /** What the token says, or what is wrong with it. */
+  #read(token: string): { readonly keyId: string; readonly issuedAt: number } | string {
     const parts = token.split('.');
     const [head, body, signature] = parts;
-    if (parts.length !== 3 || head === undefined || body === undefined || signature === undefined) return undefined;
+    if (parts.length !== 3 || head === undefined || body === undefined || signature === undefined)
+      return `expected a JWT of three parts, found ${parts.length}`;
     const header = objectIn(head);
     const claims = objectIn(body);
-    if (header?.['alg'] !== 'ES256' || typeof header['kid'] !== 'string') return undefined;
+    if (header?.['alg'] !== 'ES256') return 'alg: expected ES256';
+    if (typeof header['kid'] !== 'string') return 'kid: expected the id of a key';
     const registered = this.#keys.get(header['kid']);
-    if (registered === undefined || claims?.['iss'] !== registered.teamId || !Number.isInteger(claims['iat']))
-      return undefined;
+    if (registered === undefined) return 'kid: no such key is registered';
+    if (claims?.['iss'] !== registered.teamId) return `iss: expected ${registered.teamId}`;
+    if (!Number.isInteger(claims['iat'])) return 'iat: expected whole Unix seconds';
     const good = verify(
       'sha256',
       Buffer.from(`${head}.${body}`),
       { key: registered.key, dsaEncoding: 'ieee-p1363' },
       Buffer.from(signature, 'base64url'),
     );
-    return good ? { keyId: header['kid'], issuedAt: claims['iat'] as number } : undefined;
+    return good ? { keyId: header['kid'], issuedAt: claims['iat'] as number } : 'the signature is not that of this key';
   }
 }
