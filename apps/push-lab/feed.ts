@@ -18,6 +18,11 @@ export interface Row extends Sighting {
 
 const longestText = 300;
 
+/** The push got to its phone, whatever whoever sent it was told. */
+function hasArrived({ outcome, why }: Row): boolean {
+  return outcome === 'accepted' || (outcome === 'fault' && why === 'drop after');
+}
+
 export class Feed {
   readonly #keep: number;
   readonly #listeners = new Set<(row: Row) => void>();
@@ -47,7 +52,7 @@ export class Feed {
   /** Where the phone with this device token is now; told on the newest push it got. */
   mark(token: string, phone: PhoneMark): void {
     const hash = shortHash(token);
-    const at = this.#rows.findLastIndex((row) => row.token === hash && row.outcome !== 'refused');
+    const at = this.#rows.findLastIndex((row) => row.token === hash && hasArrived(row));
     const row = this.#rows[at];
     if (row === undefined) return;
     const latencyMs = phone.latencyMs ?? row.phone?.latencyMs;

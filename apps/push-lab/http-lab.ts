@@ -207,12 +207,18 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
     );
   };
 
+  /** The connection itself; what HTTP/2 calls the socket of a request ends no more than its stream. */
+  const cut = (request: Http2ServerRequest): void => {
+    const { remotePort } = request.socket;
+    for (const socket of sockets) if (socket.remotePort === remotePort) socket.destroy();
+  };
+
   server.on('request', (request, response) => {
     const chunks: Buffer[] = [];
     let length = 0;
     request.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length > longestBody) request.socket.destroy();
+      if (length > longestBody) cut(request);
       else chunks.push(chunk);
     });
     request.on('error', () => undefined);
@@ -232,6 +238,7 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
       return misbehave(fault, service, request, response, {
         accept: (silent) => accept(service, request, response, body, silent),
         stall: () => relay?.stall(request.socket.remotePort),
+        cut: () => cut(request),
       });
     });
   });
@@ -366,14 +373,14 @@ function misbehave(
   service: Service,
   request: Http2ServerRequest,
   response: Http2ServerResponse,
-  { accept, stall }: { accept(silent: boolean): void; stall(): void },
+  { accept, stall, cut }: { accept(silent: boolean): void; stall(): void; cut(): void },
 ): void {
   const session = request.httpVersionMajor === 2 ? (request.stream.session as ServerHttp2Session) : undefined;
   switch (fault.do) {
     case 'answer':
       if (fault.delay !== undefined) {
         const { delay, ...rest } = fault;
-        const timer = setTimeout(() => misbehave(rest, service, request, response, { accept, stall }), delay);
+        const timer = setTimeout(() => misbehave(rest, service, request, response, { accept, stall, cut }), delay);
         response.on('close', () => clearTimeout(timer));
         return;
       }
@@ -399,16 +406,17 @@ function misbehave(
       // with `graceful` the answer still comes, and then the connection goes
       if (fault.mode === 'graceful') accept(false);
       if (session !== undefined) goAway(session, fault.mode);
-      else request.socket.destroySoon();
+      else if (fault.mode === 'graceful') response.on('finish', cut);
+      else cut();
       return;
     case 'reset':
       // HTTP/1.1 has no streams that could be reset
-      if (session === undefined) request.socket.destroy();
+      if (session === undefined) cut();
       else request.stream.close(resetCodes[fault.code]);
       return;
     case 'drop':
       if (fault.when === 'after') accept(true);
-      request.socket.destroy();
+      cut();
       return;
     case 'stall':
       stall();

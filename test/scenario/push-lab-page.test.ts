@@ -96,18 +96,25 @@ describe.skipIf(why !== undefined)(titled('page of the push lab', why), { timeou
     feed.put({ service: 'webhook', token: 'x', class: nasty, outcome: 'refused', why: nasty });
     feed.mark('x', { user: nasty, state: nasty });
     await shown(first, 'window.hacked');
-    expect(await page.evaluate('[window.hacked, document.querySelectorAll("#rows img, #rows script").length]')).toEqual([
-      null,
-      0,
-    ]);
+    expect(await page.evaluate('[window.hacked, document.querySelectorAll("#rows img, #rows script").length]')).toEqual(
+      [null, 0],
+    );
     expect(page.said).toEqual([]);
   });
 
-  it('fits a narrow screen', async () => {
-    const narrow = await browser.page(`http://127.0.0.1:${control.port}/`);
-    await narrow.evaluate('document.documentElement.style.width = "360px"');
-    expect(await narrow.evaluate('getComputedStyle(document.querySelector("main")).overflowX')).toBe('auto');
-    await narrow.close();
+  it('fits a phone, in light and dark', async () => {
+    const colour = (): Promise<unknown> => page.evaluate('getComputedStyle(document.body).backgroundColor');
+    await page.resize(360, 740);
+    // nothing sticks out, beside a scroll bar or not
+    for (const part of ['document.documentElement', 'document.querySelector("main")'])
+      expect(await page.evaluate(`${part}.scrollWidth - ${part}.clientWidth`)).toBe(0);
+    expect(await page.evaluate('getComputedStyle(document.querySelector("#rows tr:not([hidden])")).display')).toBe(
+      'grid',
+    );
+    const light = await colour();
+    await page.resize(1200, 800, true);
+    expect(await colour()).not.toBe(light);
+    expect(await page.evaluate('getComputedStyle(document.querySelector("#rows tr")).display')).toBe('table-row');
   });
 
   it('comes back by itself when the lab does', async () => {

@@ -30,7 +30,16 @@ describe.skipIf(why !== undefined)(titled('push lab with virtual phones', why), 
   async function aLab(more: readonly string[]): Promise<{ readonly child: Child; readonly control: string }> {
     const ports = ['--apns-port', '0', '--http-port', '0', '--control-port', '0'];
     const phones = ['--edge', `sip:${places.edge}:${port};transport=udp`, '--domain', domain, '--password', password];
-    const child = new Child('the lab', [main, '--all', '--json', '--dir', join(dir, 'lab'), ...ports, ...phones, ...more]);
+    const child = new Child('the lab', [
+      main,
+      '--all',
+      '--json',
+      '--dir',
+      join(dir, 'lab'),
+      ...ports,
+      ...phones,
+      ...more,
+    ]);
     children.push(child);
     const facts = await child.next((line) => line['control'] !== undefined, 15_000, 'where it is');
     return { child, control: String(facts['control']) };

@@ -152,6 +152,20 @@ export class Page {
     return (result as Fields)['value'];
   }
 
+  /** CSS pixels of its window; `dark` is what its user prefers. */
+  async resize(width: number, height: number, dark = false): Promise<void> {
+    const size = { width, height, deviceScaleFactor: 1, mobile: false };
+    await this.#browser.send('Emulation.setDeviceMetricsOverride', size, this.#session);
+    const features = [{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }];
+    await this.#browser.send('Emulation.setEmulatedMedia', { features }, this.#session);
+  }
+
+  /** A PNG of what its user sees. */
+  async picture(): Promise<Buffer> {
+    const { data } = await this.#browser.send('Page.captureScreenshot', { format: 'png' }, this.#session);
+    return Buffer.from(String(data), 'base64');
+  }
+
   /** As its user closes a tab. */
   async close(): Promise<void> {
     await this.#browser.send('Target.closeTarget', { targetId: this.#target });
