@@ -378,8 +378,8 @@ class Lab implements ApnsLab {
   #accept(exchange: Exchange): void {
     const { session, stream } = exchange;
     if (stream.destroyed || stream.closed) return;
-    this.#remember(exchange);
     this.#told(exchange, 'accepted', 200);
+    this.#remember(exchange);
     // the limit goes up before the answer, so that the client knows it by then
     this.#raiseLimit(session.http2);
     stream.respond({ [STATUS]: 200, 'apns-id': exchange.push.id }, { endStream: true });

@@ -93,6 +93,7 @@ const kept = 20_000;
 const longestBody = 65_536;
 
 type Service = HttpPush['service'] | 'fcm-token';
+type Good = Exclude<HttpChecked, HttpRefusal>;
 
 /** The private key of a service account, PKCS #8 PEM. */
 export function makeAccountKey(): string {
@@ -135,6 +136,13 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
   const check = (service: Service, request: Http2ServerRequest, path: string, octets: Buffer): HttpChecked => {
     const body = octets.toString();
     const { authorization = '' } = request.headers;
+    if (service === 'fcm-token')
+      return (
+        checkAssertion(body, verifyKey, clientEmail, [`${endpoint()}/token`, googleTokenUrl], now()) ?? {
+          token: '',
+          content: {},
+        }
+      );
     if (service === 'fcm') {
       const until = good.get(authorization.replace(/^Bearer /, ''));
       if (until === undefined || until <= now())
@@ -156,12 +164,7 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
 
   const seen = (one: Sighting): void => options.onSeen?.(one);
 
-  const giveToken = (response: Http2ServerResponse, body: string): void => {
-    const refused = checkAssertion(body, verifyKey, clientEmail, [`${endpoint()}/token`, googleTokenUrl], now());
-    if (refused !== undefined) {
-      seen({ service: 'fcm-token', token: '', class: '', outcome: 'refused', ...whyOf(refused) });
-      return reply(response, refused.status, { error: refused.reason, error_description: refused.detail });
-    }
+  const giveToken = (response: Http2ServerResponse): void => {
     seen({ service: 'fcm-token', token: '', class: '', outcome: 'accepted', status: 200 });
     accessTokens += 1;
     const token = `lab.${randomBytes(24).toString('base64url')}`;
@@ -175,18 +178,12 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
     service: Service,
     request: Http2ServerRequest,
     response: Http2ServerResponse,
+    checked: Good,
     body: Buffer,
     silent = false,
   ): void => {
-    if (service === 'fcm-token') return giveToken(response, body.toString());
-    const path = request.url;
-    const checked = check(service, request, path, body);
+    if (service === 'fcm-token') return giveToken(response);
     const kind = classOf(service, request, body.toString());
-    if (isRefusal(checked)) {
-      const token = tokenOf(service, path, body.toString());
-      seen({ service, token, class: kind, outcome: 'refused', ...whyOf(checked) });
-      return refuse(service, response, checked);
-    }
     const headers = Object.fromEntries(
       Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join() : value]),
     );
@@ -196,15 +193,12 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
     if (isCheck) return reply(response, 200, service === 'fcm' ? { name: `projects/${projectId}/messages/fake` } : {});
     pushes.push(push);
     if (pushes.length > kept) pushes = pushes.slice(-kept);
+    const status = service === 'webpush' ? 201 : 200;
+    if (!silent) seen({ service, token: push.token, class: kind, outcome: 'accepted', status });
     for (const listener of listeners) listener(push);
     if (silent) return;
-    seen({ service, token: push.token, class: kind, outcome: 'accepted', status: service === 'webpush' ? 201 : 200 });
     if (service === 'webpush') response.setHeader('location', `${endpoint()}/m/${randomUUID()}`);
-    return reply(
-      response,
-      service === 'webpush' ? 201 : 200,
-      service === 'fcm' ? { name: `projects/${projectId}/messages/${randomUUID()}` } : {},
-    );
+    return reply(response, status, service === 'fcm' ? { name: `projects/${projectId}/messages/${randomUUID()}` } : {});
   };
 
   /** The connection itself; what HTTP/2 calls the socket of a request ends no more than its stream. */
@@ -228,15 +222,21 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
       const service = serviceOf(request.url);
       if (service === undefined) return reply(response, 404, { error: 'no such path' });
       const token = tokenOf(service, request.url, body.toString());
+      const kind = classOf(service, request, body.toString());
+      const checked = check(service, request, request.url, body);
+      if (isRefusal(checked)) {
+        seen({ service, token, class: kind, outcome: 'refused', ...whyOf(checked) });
+        return refuse(service, response, checked);
+      }
       const fault = rules.take(token, service);
-      if (fault === undefined) return accept(service, request, response, body);
+      if (fault === undefined) return accept(service, request, response, checked, body);
       seen({
-        ...{ service, token, class: classOf(service, request, body.toString()), outcome: 'fault' },
+        ...{ service, token, class: kind, outcome: 'fault' },
         why: faultText(fault),
         ...(fault.do === 'answer' ? { status: fault.status } : {}),
       });
       return misbehave(fault, service, request, response, {
-        accept: (silent) => accept(service, request, response, body, silent),
+        accept: (silent) => accept(service, request, response, checked, body, silent),
         stall: () => relay?.stall(request.socket.remotePort),
         cut: () => cut(request),
       });
@@ -358,6 +358,7 @@ function reply(response: Http2ServerResponse, status: number, body: unknown): vo
 }
 
 function refuse(service: Service, response: Http2ServerResponse, { status, reason, field, detail }: HttpRefusal): void {
+  if (service === 'fcm-token') return reply(response, status, { error: reason, error_description: detail });
   if (service !== 'fcm') return reply(response, status, { error: reason, detail });
   const details = [
     { '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode: reason },

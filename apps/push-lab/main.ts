@@ -12,7 +12,7 @@ import { startHttpLab } from './http-lab.ts';
 import { openPhones } from './open-phones.ts';
 import { pageRoutes } from './page-routes.ts';
 import { reportText, type VirtualPhones } from './phones.ts';
-import { parseRule } from './rules.ts';
+import { parseRule, type Rule } from './rules.ts';
 import { type Labs, readScript, runScript, type Script } from './script.ts';
 import { scriptRoutes } from './script-routes.ts';
 
@@ -24,8 +24,10 @@ async function main(): Promise<void> {
   }
   // what may be wrong is read before anything listens
   const scripts = args.scripts.map(scriptIn);
-  const rules = args.rules.map((text) => parseRule(JSON.parse(text)));
+  const rules = args.rules.map(ruleIn);
   const dir = resolve(args.dir ?? mkdtempSync(join(tmpdir(), 'push-lab-')));
+  // a directory of our own making is of no use without us
+  if (args.dir === undefined) process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
   const keys = keysIn(dir, args.host, args.teamId, args.keyId);
   const { host, key } = args;
   const credentials =
@@ -66,8 +68,6 @@ async function main(): Promise<void> {
     for (const stop of stops) stop();
     const report = phones?.report();
     await Promise.all([phones?.close(), apns.close(), http?.close(), control.close()]);
-    // a directory of our own making is of no use without us
-    if (args.dir === undefined) rmSync(dir, { recursive: true, force: true });
     if (report === undefined) return process.exit(0);
     const text = args.json ? `${JSON.stringify({ phones: report })}\n` : reportText(report);
     process.stdout.write(text, () => process.exit(0));
@@ -83,6 +83,15 @@ async function main(): Promise<void> {
     ...(others === undefined ? {} : { http: others }),
   };
   process.stdout.write(args.all && !args.json ? words(facts, config, args, phones) : `${JSON.stringify(facts)}\n`);
+}
+
+/** Throws with the name of the option. */
+function ruleIn(text: string): Rule {
+  try {
+    return parseRule(JSON.parse(text));
+  } catch (cause) {
+    throw new Error(`--rule: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
 }
 
 /** Throws with the name of the file, and each mistake on a line of its own. */

@@ -123,7 +123,10 @@ describe.skipIf(why !== undefined)(titled('push lab with virtual phones', why), 
     const before = readFileSync(join(dir, 'lab/push-lab.json'), 'utf8');
     const script = join(dir, 'script.yaml');
     writeFileSync(script, 'rules:\n  - {service: fcm-token, do: answer, status: 503, times: 1}\n');
-    const words = ['--phones', '2', '--user-prefix', 'droid', '--phone-provider', 'fcm', '--script', script];
+    const words = [
+      ...['--phones', '2', '--user-prefix', 'droid', '--phone-provider', 'fcm', '--script', script],
+      ...['--edge', `sip:${places.edge}:${port};transport=tcp`],
+    ];
     const { child, control } = await aLab(words);
     expect(readFileSync(join(dir, 'lab/push-lab.json'), 'utf8')).toBe(before);
     // it has other ports than before
