@@ -151,13 +151,13 @@ export default {
     ...adapter('pino', ['pino']),
     ...adapter('http', []),
     ...adapter('push', []),
-    ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
+    ...['edge', 'engine', 'cli', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],
       rules: {
         'eslint/no-restricted-imports': [
           'error',
           {
-            patterns: ['edge', 'engine', 'doctor', 'push-lab', 'demo']
+            patterns: ['edge', 'engine', 'cli', 'push-lab', 'demo']
               .filter((other) => other !== name)
               .map((other) => ({
                 regex: `^(\\.\\./)+${other}/[a-z-]+\\.ts$`,

@@ -16,6 +16,7 @@ import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import { Subscriptions } from '../../lib/call/subscriptions.ts';
+import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
@@ -34,6 +35,7 @@ import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
 import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
+import { statusRoutes } from './api.ts';
 import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
@@ -268,7 +270,15 @@ async function assemble(
     telemetry.gauge('calls', calls.talking);
     telemetry.gauge('subscriptions', subscriptions.size);
   });
-  const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
+  const admin = await startAdmin({
+    listen: config.http.listen,
+    registry: prometheus,
+    ready,
+    api: {
+      token: ensureApiToken(config)?.reveal(),
+      routes: statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+    },
+  });
   closers.push(() => admin.close());
 
   log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');

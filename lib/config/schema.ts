@@ -51,8 +51,12 @@ const engine = z
 
 const http = z.strictObject({
   listen: fallback(hostPort, '0.0.0.0:9090', {
-    doc: 'Where /metrics, /healthz and /readyz are served; keep it off the public network. Port 0 takes a free one.',
+    doc: 'Where /metrics, /healthz, /readyz and the API are served; keep it off the public network. Port 0 takes a free one.',
     env: 'REVEILLE_HTTP_LISTEN',
+  }),
+  api_token: optional(secretText('16 or more characters without spaces', /^[!-~]{16,1024}$/), {
+    doc: 'Bearer token of the HTTP API (/api/v1) and of the `reveille` commands. Without it an edge with an lmdb store makes one in the file api-token of the store folder, and any other has no API.',
+    env: 'REVEILLE_API_TOKEN',
   }),
 });
 

@@ -69,8 +69,15 @@ describe.each(examples)('%s', (name, keys) => {
 
   it('names every key there is, and shows the default of each that has one', () => {
     const tree: unknown = parse(text);
-    // the key as text can only stand there as a comment, beside key_file
-    const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
+    // only as comments: the key as text, beside key_file; and a token, which somebody would use as it stands here
+    const commented: readonly (readonly [string, string])[] = [
+      ['# key: |', 'push.apps[].key'],
+      ['# api_token:', 'http.api_token'],
+    ];
+    const named = new Set([
+      ...paths(tree),
+      ...commented.flatMap(([line, path]) => (text.includes(line) ? [path] : [])),
+    ]);
     expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
     // shown by an example, because their default is an empty list
     const lists = [
