@@ -162,7 +162,9 @@ export function step(one: OutboundRegistration, event: OutboundEvent, policy: Ou
       return one.state === 'stopped' ? rest(without(one, 'attempt')) : begin(one, event, policy);
     case 'answered':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
-      return one.attempt.asks === 'remove' ? onRemoved(one, one.attempt, event) : onAnswer(one, one.attempt, event, policy);
+      return one.attempt.asks === 'remove'
+        ? onRemoved(one, one.attempt, event)
+        : onAnswer(one, one.attempt, event, policy);
     case 'silent':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
       if (one.attempt.asks === 'remove') return gone(one);
@@ -309,11 +311,15 @@ function authenticate(
     if (before.length > (challenge.stale ? mostStale : mostChanged)) return undefined;
   }
   const others = one.challenges.filter(({ challenge }) => !asked.some((newer) => isSamePlace(newer, challenge)));
-  const countOf = ({ nonce }: Challenge): number => one.challenges.find((old) => old.challenge.nonce === nonce)?.count ?? 0;
+  const countOf = ({ nonce }: Challenge): number =>
+    one.challenges.find((old) => old.challenge.nonce === nonce)?.count ?? 0;
   const news = asked.map((challenge) => ({ challenge, count: countOf(challenge) }));
   return send(
     { ...one, challenges: [...others, ...news] },
-    { ...attempt, answered: [...attempt.answered, ...asked.map(({ proxy, realm, nonce }) => ({ proxy, realm, nonce }))] },
+    {
+      ...attempt,
+      answered: [...attempt.answered, ...asked.map(({ proxy, realm, nonce }) => ({ proxy, realm, nonce }))],
+    },
   );
 }
 
@@ -343,10 +349,7 @@ function refused(
   return { ...without(one, 'attempt'), state: 'rejected', failures: one.failures + 1, failure: { ...failed, at: now } };
 }
 
-function stop(
-  one: OutboundRegistration,
-  { now, deregister }: Extract<OutboundEvent, { is: 'stop' }>,
-): OutboundStep {
+function stop(one: OutboundRegistration, { now, deregister }: Extract<OutboundEvent, { is: 'stop' }>): OutboundStep {
   const stopped: OutboundRegistration = { ...without(one, 'attempt', 'nextAt'), state: 'stopped' };
   const asked = one.attempt?.contact;
   // a REGISTER under way may still succeed; the removal has the higher CSeq, so it wins
@@ -361,8 +364,7 @@ function onRemoved(
   attempt: Attempt,
   { answer }: Extract<OutboundEvent, { is: 'answered' }>,
 ): OutboundStep {
-  if (answer.status === 401 || answer.status === 407)
-    return authenticate(one, attempt, answer.challenges) ?? gone(one);
+  if (answer.status === 401 || answer.status === 407) return authenticate(one, attempt, answer.challenges) ?? gone(one);
   return gone(one);
 }
 

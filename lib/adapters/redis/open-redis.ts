@@ -3,12 +3,14 @@ import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
+import type { Records } from '../../ports/records.ts';
 import { redisAgenda } from './agenda.ts';
 import { connectTo, endConnection } from './connection.ts';
 import { keysWith } from './keys.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
+import { redisRecords } from './records.ts';
 
 export interface RedisAddress {
   /** `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS */
@@ -26,6 +28,9 @@ export async function openRedis(address: RedisAddress): Promise<{
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly records: Records;
+  /** of registrations at PBXs */
+  readonly registrations: Agenda;
 }> {
   const keys = keysWith(address.keyPrefix);
   const commands = await connectTo(address.url, { enableAutoPipelining: true });
@@ -34,7 +39,14 @@ export async function openRedis(address: RedisAddress): Promise<{
     const store = new RedisLocationStore(commands, keys);
     const bus = new RedisNodeBus(subscriber.redis, commands.redis, keys);
     const { redis, server } = commands;
-    return { store, bus, agenda: redisAgenda(redis, server, keys), mail: redisMail(redis, server, keys) };
+    return {
+      store,
+      bus,
+      agenda: redisAgenda(redis, server, keys),
+      mail: redisMail(redis, server, keys),
+      records: redisRecords(redis, server, keys),
+      registrations: redisAgenda(redis, server, keys, 'registrations'),
+    };
   } catch (error) {
     await endConnection(commands.redis);
     throw error;

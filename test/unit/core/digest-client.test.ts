@@ -34,7 +34,9 @@ describe('digest, the client side', () => {
   });
 
   it('gives the response of RFC 2069 where the server knows no qop', () => {
-    const headers = Headers.of([['WWW-Authenticate', 'Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"']]);
+    const headers = Headers.of([
+      ['WWW-Authenticate', 'Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"'],
+    ]);
     const [one] = readChallenges(headers, undefined);
     const [, value] = answerChallenge(one as Challenge, login, { ...asks, cnonce: 'x' });
     expect(value).not.toMatch(/cnonce|nc=|qop/);
@@ -65,7 +67,9 @@ describe('digest, the client side', () => {
             sha256: ha1(user, one.realm, text, 'SHA-256'),
             sha512256: ha1(user, one.realm, text, 'SHA-512-256'),
           });
-          expect(verifyDigest({ method: 'REGISTER', uri: 'sip:pbx', credentials, secret: secretOf(password) })).toBe(true);
+          expect(verifyDigest({ method: 'REGISTER', uri: 'sip:pbx', credentials, secret: secretOf(password) })).toBe(
+            true,
+          );
           expect(verifyDigest({ method: 'REGISTER', credentials, secret: secretOf(`${password}x`) })).toBe(false);
         },
       ),
@@ -94,7 +98,10 @@ describe('digest, the client side', () => {
   it('reads anything without breaking', () => {
     fc.assert(
       fc.property(fc.array(fc.string()), (lines) => {
-        readChallenges(Headers.of(lines.map((line): [string, string] => ['WWW-Authenticate', `Digest ${line}`])), undefined);
+        readChallenges(
+          Headers.of(lines.map((line): [string, string] => ['WWW-Authenticate', `Digest ${line}`])),
+          undefined,
+        );
       }),
     );
   });

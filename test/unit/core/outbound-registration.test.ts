@@ -103,14 +103,17 @@ describe('what an answer leads to', () => {
     expect(early.due().answer(200).wait).toBe(3600 - 300 - 360);
   });
 
-  it.each([408, 480, 500, 502, 503, 504, 600, 603])('%i is temporary: again after retry_interval, with a spread', (status) => {
-    const story = new Story().due().answer(status);
-    expect(story.one).toMatchObject({ state: 'rejected', failures: 1, failure: { status } });
-    expect(story.wait).toBe(60);
-    const spread = new Story();
-    spread.chance = 1;
-    expect(spread.due().answer(status).wait).toBe(90);
-  });
+  it.each([408, 480, 500, 502, 503, 504, 600, 603])(
+    '%i is temporary: again after retry_interval, with a spread',
+    (status) => {
+      const story = new Story().due().answer(status);
+      expect(story.one).toMatchObject({ state: 'rejected', failures: 1, failure: { status } });
+      expect(story.wait).toBe(60);
+      const spread = new Story();
+      spread.chance = 1;
+      expect(spread.due().answer(status).wait).toBe(90);
+    },
+  );
 
   it('no answer is temporary too, and what the PBX has stays known until it ends', () => {
     const story = new Story().due().answer(200);
@@ -153,9 +156,9 @@ describe('what an answer leads to', () => {
     expect(story.sent.map(({ expires }) => expires)).toEqual([60, 300]);
     story.answer(200, { granted: 300 }).due();
     expect(story.sent.at(-1)?.expires).toBe(300);
-    expect(new Story({ expires: 60 }).due().answer(423, { minExpires: 300 }).answer(423, { minExpires: 400 }).wait).toBe(
-      undefined,
-    );
+    expect(
+      new Story({ expires: 60 }).due().answer(423, { minExpires: 300 }).answer(423, { minExpires: 400 }).wait,
+    ).toBe(undefined);
     expect(new Story({ expires: 60 }).due().answer(423).sent).toHaveLength(1);
   });
 
@@ -185,7 +188,10 @@ describe('credentials', () => {
   });
 
   it('401 after credentials is a refusal for good: with the same nonce at once, with new ones after one more try', () => {
-    const same = new Story().due().answer(401, { challenges: [aChallenge('n')] }).answer(401, { challenges: [aChallenge('n')] });
+    const same = new Story()
+      .due()
+      .answer(401, { challenges: [aChallenge('n')] })
+      .answer(401, { challenges: [aChallenge('n')] });
     expect(same.one).toMatchObject({ state: 'rejected', failure: { reason: 'the credentials were refused' } });
     expect([same.sent.length, same.wait]).toEqual([2, undefined]);
     const changing = new Story().due();
@@ -195,7 +201,8 @@ describe('credentials', () => {
 
   it('stale=true says that the password was right: tried more often, but not for ever', () => {
     const story = new Story().due();
-    for (const nonce of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) story.answer(401, { challenges: [aChallenge(nonce, { stale: true })] });
+    for (const nonce of ['a', 'b', 'c', 'd', 'e', 'f', 'g'])
+      story.answer(401, { challenges: [aChallenge(nonce, { stale: true })] });
     expect([story.sent.length, story.one.state]).toEqual([5, 'rejected']);
   });
 
@@ -223,7 +230,7 @@ describe('the end, and other nodes', () => {
     expect(story.sent.at(-1)).toMatchObject({ expires: 0, credentials: [{ count: 1 }] });
     story.answer(200);
     expect(story.one).not.toHaveProperty('contact');
-    expect(story.due().sent).toHaveLength(4 - 0 - 1);
+    expect(story.due().sent).toHaveLength(3);
     expect(story.tell({ is: 'start', now: story.now }).wait).toBe(0);
   });
 
@@ -259,14 +266,42 @@ describe('the end, and other nodes', () => {
 
 const chances = fc.double({ min: 0, max: 1, noNaN: true });
 const seconds = fc.integer({ min: 0, max: 100_000 });
-const challenges = fc.array(
+const challenges = fc.uniqueArray(
   fc
-    .record({ nonce: fc.constantFrom('a', 'b', 'c', 'd'), proxy: fc.boolean(), realm: fc.constantFrom('x', 'y'), stale: fc.boolean() })
+    .record({
+      nonce: fc.constantFrom('a', 'b', 'c', 'd'),
+      proxy: fc.boolean(),
+      realm: fc.constantFrom('x', 'y'),
+      stale: fc.boolean(),
+    })
     .map(({ nonce, ...more }) => aChallenge(nonce, more)),
-  { maxLength: 2 },
+  // as readChallenges gives them
+  { maxLength: 2, selector: ({ proxy, realm }) => `${proxy} ${realm}` },
 );
 const answers = fc.record({
-  status: fc.constantFrom(200, 200, 200, 202, 302, 400, 401, 401, 401, 403, 404, 407, 407, 408, 423, 423, 480, 500, 503, 600, 604),
+  status: fc.constantFrom(
+    200,
+    200,
+    200,
+    202,
+    302,
+    400,
+    401,
+    401,
+    401,
+    403,
+    404,
+    407,
+    407,
+    408,
+    423,
+    423,
+    480,
+    500,
+    503,
+    600,
+    604,
+  ),
   granted: fc.option(seconds, { nil: undefined }),
   minExpires: fc.option(seconds, { nil: undefined }),
   retryAfter: fc.option(seconds, { nil: undefined }),
@@ -282,7 +317,13 @@ const moves = fc.array(
   fc.tuple(
     fc.oneof(
       { weight: 3, arbitrary: fc.record({ is: fc.constantFrom('due' as const), other: fc.boolean() }) },
-      { weight: 1, arbitrary: fc.record({ is: fc.constantFrom('start', 'renew', 'lost', 'silent', 'late' as const), other: fc.boolean() }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          is: fc.constantFrom('start', 'renew', 'lost', 'silent', 'late' as const),
+          other: fc.boolean(),
+        }),
+      },
       { weight: 1, arbitrary: fc.record({ is: fc.constant('stop' as const), deregister: fc.boolean() }) },
       { weight: 6, arbitrary: fc.record({ is: fc.constant('answer' as const), answer: answers }) },
     ),
@@ -349,7 +390,8 @@ test('every order of events: one REGISTER at a time, rising CSeq, no loop, and n
           expect(cseq).toBe(before.cseq + 1);
           expect(one.attempt?.cseq).toBe(cseq);
           // a stopped one only takes back
-          if (one.state === 'stopped') expect([expires, contacts.every((each) => each.expires === 0)]).toEqual([0, true]);
+          if (one.state === 'stopped')
+            expect([expires, contacts.every((each) => each.expires === 0)]).toEqual([0, true]);
           expect(credentials.every(({ count }) => count > 0)).toBe(true);
           const places = credentials.map(({ challenge }) => `${challenge.proxy} ${challenge.realm}`);
           expect(new Set(places).size).toBe(places.length);
@@ -384,17 +426,21 @@ test('every order of events: one REGISTER at a time, rising CSeq, no loop, and n
 
 test('nothing a PBX answers to a temporary failure keeps an account from coming back', () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom(0, 408, 480, 500, 502, 503, 504, 600, 606), { maxLength: 40 }), chances, (failures, chance) => {
-      const story = new Story();
-      story.chance = chance;
-      for (const status of failures) {
-        story.due();
-        if (status === 0) story.silent();
-        else story.answer(status);
-        expect(story.wait).toBeGreaterThanOrEqual(60);
-        story.now = story.one.nextAt ?? Number.NaN;
-      }
-      expect(story.due().answer(200).one).toMatchObject({ state: 'registered', failures: 0 });
-    }),
+    fc.property(
+      fc.array(fc.constantFrom(0, 408, 480, 500, 502, 503, 504, 600, 606), { maxLength: 40 }),
+      chances,
+      (failures, chance) => {
+        const story = new Story();
+        story.chance = chance;
+        for (const status of failures) {
+          story.due();
+          if (status === 0) story.silent();
+          else story.answer(status);
+          expect(story.wait).toBeGreaterThanOrEqual(60);
+          story.now = story.one.nextAt ?? Number.NaN;
+        }
+        expect(story.due().answer(200).one).toMatchObject({ state: 'registered', failures: 0 });
+      },
+    ),
   );
 });
