@@ -73,6 +73,7 @@ describe.each(examples)('%s', (name, keys) => {
     const commented: readonly (readonly [string, string])[] = [
       ['# key: |', 'push.apps[].key'],
       ['# api_token:', 'http.api_token'],
+      ['# secret_key:', 'store.secret_key'],
     ];
     const named = new Set([
       ...paths(tree),
@@ -87,6 +88,7 @@ describe.each(examples)('%s', (name, keys) => {
       'domains[].trusted',
       'domains[].proxies',
       'domains[].registration',
+      'store.old_secret_keys',
     ];
     for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
       const value = path.split('.').reduce<unknown>((at, step) => {
