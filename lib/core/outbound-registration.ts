@@ -63,6 +63,8 @@ export interface OutboundRegistration {
   readonly cseq: number;
   /** the Contact the PBX may still have from us */
   readonly contact?: string;
+  /** other Contacts it may still have: of a node that died, of an address that changed */
+  readonly strays: readonly string[];
   /** when that ends, ms since the epoch */
   readonly expiresAt?: number;
   /** the last 2xx and the last REGISTER, ms since the epoch */
@@ -109,6 +111,8 @@ export type OutboundEvent =
     }
   /** nobody has answered in time, or nothing could be sent */
   | { readonly is: 'silent'; readonly now: number; readonly chance: number; readonly cseq: number }
+  /** nothing could be sent, and nothing can until the account changes */
+  | { readonly is: 'unusable'; readonly now: number; readonly cseq: number; readonly reason: string }
   /** the account or somebody's wish has changed: try now, whatever was before; a stopped one begins again */
   | { readonly is: 'start'; readonly now: number }
   /** register again now, as after a PBX has come back; a stopped one stays so */
@@ -139,6 +143,7 @@ const mostChanged = 1;
 const longestRetryAfter = 3600;
 const longestMinExpires = 7 * 86_400;
 const mostRoutes = 8;
+const mostStrays = 4;
 
 const temporary = new Set([408, 480, 500, 502, 503, 504]);
 
@@ -149,6 +154,7 @@ export function newRegistration(callId: string, tag: string, now: number): Outbo
     tag,
     cseq: 0,
     failures: 0,
+    strays: [],
     challenges: [],
     serviceRoute: [],
     path: [],
@@ -169,6 +175,10 @@ export function step(one: OutboundRegistration, event: OutboundEvent, policy: Ou
       if (one.attempt?.cseq !== event.cseq) return [one, []];
       if (one.attempt.asks === 'remove') return gone(one);
       return retry(one, event, { status: 0, reason: 'no answer' }, policy.retrySeconds, 0, policy);
+    case 'unusable':
+      if (one.attempt?.cseq !== event.cseq) return [one, []];
+      if (one.attempt.asks === 'remove') return gone(one);
+      return giveUp(one, event, { status: 0, reason: event.reason });
     case 'start':
       return plan(
         { ...without(one, 'attempt', 'failure', 'minExpires'), state: 'unregistered', failures: 0, challenges: [] },
@@ -193,8 +203,17 @@ function begin(
 ): OutboundStep {
   const anew = one.cseq >= lastCseq ? { callId, cseq: 0, challenges: [] } : {};
   const stands = one.expiresAt !== undefined && one.expiresAt > now && one.state === 'registered';
+  // what is left from another node or an earlier address would get calls until it runs out; it may have come to be even without an answer
+  const known = [one.attempt?.contact, one.contact, ...one.strays];
+  const strays = [...new Set(known)].flatMap((each) => (each === undefined || each === contact ? [] : [each]));
   return send(
-    { ...without(one, 'nextAt'), ...anew, state: stands ? 'registered' : 'registering', triedAt: now },
+    {
+      ...without(one, 'nextAt'),
+      ...anew,
+      strays: strays.slice(0, mostStrays),
+      state: stands ? 'registered' : 'registering',
+      triedAt: now,
+    },
     {
       asks: 'register',
       contact,
@@ -210,8 +229,7 @@ function send(one: OutboundRegistration, attempt: Omit<Attempt, 'cseq'>): Outbou
   const cseq = one.cseq + 1;
   const challenges = one.challenges.map(({ challenge, count }) => ({ challenge, count: count + 1 }));
   const { contact, expires, asks } = attempt;
-  // what is left from another node or an earlier address would get calls until it runs out
-  const left = one.contact === undefined || one.contact === contact ? [] : [{ uri: one.contact, expires: 0 }];
+  const left = one.strays.map((uri) => ({ uri, expires: 0 }));
   return [
     { ...one, cseq, challenges, attempt: { ...attempt, cseq } },
     [
@@ -282,6 +300,7 @@ function onAccepted(
       ...without(one, 'attempt', 'failure'),
       state: 'registered',
       contact: attempt.contact,
+      strays: [],
       registeredAt: now,
       expiresAt: now + granted * 1000,
       failures: 0,
@@ -356,7 +375,9 @@ function stop(one: OutboundRegistration, { now, deregister }: Extract<OutboundEv
   const contact = one.contact ?? asked;
   const mayStand = contact !== undefined && (asked !== undefined || (one.expiresAt ?? 0) > now);
   if (!deregister || !mayStand) return rest(stopped);
-  return send(stopped, { asks: 'remove', contact: asked ?? contact, expires: 0, answered: [], tooBrief: false });
+  const removed = asked ?? contact;
+  const strays = one.contact === undefined || one.contact === removed ? one.strays : [one.contact, ...one.strays];
+  return send({ ...stopped, strays }, { asks: 'remove', contact: removed, expires: 0, answered: [], tooBrief: false });
 }
 
 function onRemoved(
@@ -370,7 +391,7 @@ function onRemoved(
 
 /** Whatever was answered: nothing more can be done, and it ends by itself. */
 function gone(one: OutboundRegistration): OutboundStep {
-  return rest({ ...without(one, 'attempt', 'contact', 'expiresAt'), serviceRoute: [], path: [] });
+  return rest({ ...without(one, 'attempt', 'contact', 'expiresAt'), strays: [], serviceRoute: [], path: [] });
 }
 
 function plan(one: OutboundRegistration, at: number): OutboundStep {

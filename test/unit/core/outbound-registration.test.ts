@@ -248,6 +248,15 @@ describe('the end, and other nodes', () => {
     ]);
   });
 
+  it('so is the one of a node that died before it heard its answer, until a 2xx has come', () => {
+    const story = new Story().due().due('sip:v1@192.0.2.2:5060').answer(503).due('sip:v1@192.0.2.2:5060');
+    expect(story.sent.slice(1).map(({ contacts }) => contacts[1])).toEqual([
+      { uri: mine, expires: 0 },
+      { uri: mine, expires: 0 },
+    ]);
+    expect(story.answer(200).due('sip:v1@192.0.2.2:5060').sent.at(-1)?.contacts).toHaveLength(1);
+  });
+
   it('an answer to a REGISTER that somebody else has overtaken changes nothing', () => {
     const story = new Story().due();
     const overtaken = story.one.attempt?.cseq ?? 0;
@@ -309,7 +318,7 @@ const answers = fc.record({
 });
 
 type Move =
-  | { readonly is: 'due' | 'start' | 'renew' | 'lost' | 'silent' | 'late'; readonly other: boolean }
+  | { readonly is: 'due' | 'start' | 'renew' | 'lost' | 'silent' | 'late' | 'unusable'; readonly other: boolean }
   | { readonly is: 'stop'; readonly deregister: boolean }
   | { readonly is: 'answer'; readonly answer: Partial<RegisterAnswer> & { readonly status: number } };
 
@@ -320,7 +329,7 @@ const moves = fc.array(
       {
         weight: 1,
         arbitrary: fc.record({
-          is: fc.constantFrom('start', 'renew', 'lost', 'silent', 'late' as const),
+          is: fc.constantFrom('start', 'renew', 'lost', 'silent', 'late', 'unusable' as const),
           other: fc.boolean(),
         }),
       },
@@ -357,6 +366,8 @@ function eventOf(move: Move, story: Story): OutboundEvent {
       return { is: 'answered', now, chance, cseq: story.one.cseq - 1, answer: anAnswer(200) };
     case 'silent':
       return { is: 'silent', now, chance, cseq };
+    case 'unusable':
+      return { is: 'unusable', now, cseq, reason: 'no key' };
     case 'stop':
       return { is: 'stop', now, deregister: move.deregister };
     case 'lost':
