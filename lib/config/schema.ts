@@ -7,6 +7,7 @@ import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { pushSection } from './push-schema.ts';
+import { redisSection } from './redis-schema.ts';
 import { repeated } from './repeated.ts';
 import { sip } from './sip-schema.ts';
 import { registrationSection, wakeSection } from './wake-schema.ts';
@@ -87,6 +88,7 @@ const store = z
         env: 'REVEILLE_REDIS_URL',
       },
     ),
+    redis: redisSection.prefault({}),
     key_prefix: fallback(
       text('1 to 64 printable characters without spaces or braces', /^[!-z|~]{1,64}$/),
       'reveille:',
@@ -107,11 +109,15 @@ const store = z
     }),
   })
   .check((context) => {
-    const { kind, redis_url: url } = context.value;
+    const { kind, redis_url: url, redis } = context.value;
     if (kind === 'redis' && url === undefined)
       mistake(context, ['redis_url'], 'an address, because store.kind is redis', 'nothing');
     if (context.value.secret_key !== undefined && context.value.secret_key_file !== undefined)
       mistake(context, ['secret_key_file'], 'either secret_key or secret_key_file', 'both');
+    if (redis.cluster.length > 0 && redis.sentinels.length > 0)
+      mistake(context, ['redis', 'cluster'], 'either sentinels or cluster', 'both');
+    if ((redis.cert_file === undefined) !== (redis.key_file === undefined))
+      mistake(context, ['redis', 'key_file'], 'cert_file and key_file together', 'one of them');
   });
 
 export const logSection = z.strictObject({

@@ -1,9 +1,8 @@
 /** Agenda in sorted sets, one for each of a few hash slots; claimed and settled by scripts, so that each task has one owner. */
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { Agenda, ClaimedTask } from '../../ports/agenda.ts';
 import { run, script } from './commands/script.ts';
-import { inTime } from './connection.ts';
+import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
 
 /** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
@@ -35,7 +34,7 @@ return 1
 `);
 
 /** `name`: one of several; '' is that of the refresh pushes. */
-export function redisAgenda(redis: Redis, server: string, keys: Keys, name = ''): Agenda {
+export function redisAgenda(redis: Commands, server: string, keys: Keys, name = ''): Agenda {
   let next = 0;
   const shardOf = (task: string): string =>
     keys.agenda(name, (createHash('sha1').update(task).digest()[0] ?? 0) % shards);

@@ -1,9 +1,8 @@
 /** Records in one hash for each kind; versions are compared in a script. */
-import type { Redis } from 'ioredis';
 import type { Records, StoredRecord } from '../../ports/records.ts';
 import { run, script } from './commands/script.ts';
 import { versionDigits } from './commands/swap-set.ts';
-import { inTime } from './connection.ts';
+import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
 
 /** No key without expiry; every write and every walk prolongs it. */
@@ -33,7 +32,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return version
 `);
 
-export function redisRecords(redis: Redis, server: string, keys: Keys): Records {
+export function redisRecords(redis: Commands, server: string, keys: Keys): Records {
   return {
     read: async (kind, name) => {
       const text = await inTime(server, redis.hget(keys.records(kind), name));

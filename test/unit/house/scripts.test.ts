@@ -21,7 +21,7 @@ describe('npm scripts', () => {
     for (const name of ['start', 'demo', 'test']) expect(scripts[name]).toMatch(/^exec node /);
   });
 
-  it.each(['test', 'check', 'run', 'conformance', 'reveille'])(
+  it.each(['test', 'check', 'run', 'conformance'])(
     'scripts/%s.mjs has a help text and does nothing else then',
     (name) => {
       const text = execFileSync(process.execPath, [join(root, `scripts/${name}.mjs`), '--help'], { encoding: 'utf8' });
