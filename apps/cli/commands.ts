@@ -1,5 +1,7 @@
 /** Every command of `reveille` by its name. */
 import type { Command } from './command.ts';
+import { accounts } from './commands/accounts.ts';
+import { registrations } from './commands/registrations.ts';
 import { status } from './commands/status.ts';
 
-export const commands: Readonly<Record<string, Command>> = { status };
+export const commands: Readonly<Record<string, Command>> = { status, registrations, accounts };

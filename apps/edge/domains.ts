@@ -2,7 +2,7 @@
 import { BlockList, isIP } from 'node:net';
 import type { Config, DomainConfig } from '../../lib/config/load.ts';
 import { ha1 } from '../../lib/core/digest.ts';
-import type { DigestSecrets } from '../../lib/core/domain.ts';
+import type { DigestSecrets, Domain } from '../../lib/core/domain.ts';
 import { registrationOf } from '../../lib/core/modes.ts';
 import type { Located, Locator } from '../../lib/engine/locating/locator.ts';
 import { RouteTable } from '../../lib/engine/transport/route.ts';
@@ -34,21 +34,27 @@ export async function openDomains(config: Config, hostports: readonly string[], 
   for (const timer of timers) timer.unref();
   const known = config.domains.map((domain, at): KnownDomain => {
     const upstream = upstreams[at] as Upstream;
-    return {
-      domain: {
-        name: domain.name,
-        registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
-        withoutPath: domain.withoutPath,
-        requirePath: domain.requirePath,
-        serviceRoute: domain.serviceRoute,
-        upstream: nextHopOf(domain.upstream),
-        get edgeHost() {
-          return edgeHost(hostports, listen, upstream.transport, upstream.local, config.sip.externalAddress);
-        },
-        realm: realmOf(domain),
-        algorithms: domain.algorithms,
-        users: secretsOf(domain),
+    const own: Domain = {
+      name: domain.name,
+      registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
+      withoutPath: domain.withoutPath,
+      requirePath: domain.requirePath,
+      serviceRoute: domain.serviceRoute,
+      upstream: nextHopOf(domain.upstream),
+      get edgeHost() {
+        return edgeHost(hostports, listen, upstream.transport, upstream.local, config.sip.externalAddress);
       },
+      realm: realmOf(domain),
+      algorithms: domain.algorithms,
+      users: secretsOf(domain),
+    };
+    return {
+      domain: own,
+      // the same object behind it, whose address may change
+      onBehalf:
+        own.registration === 'on-behalf'
+          ? undefined
+          : (Object.create(own, { registration: { value: 'on-behalf', enumerable: true } }) as Domain),
       get trusted() {
         return upstream.trusted;
       },

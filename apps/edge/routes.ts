@@ -5,6 +5,7 @@
 import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
 import { answersTo, liveBindings } from '../../lib/core/binding-set.ts';
+import { everyDevice } from '../../lib/core/contact-token.ts';
 import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
@@ -16,6 +17,7 @@ import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
 import { registerUpstream } from '../../lib/register/upstream.ts';
+import { clientWith, dialogWith, legsWith, type Login } from '../../lib/behalf/credentials.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
 import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
@@ -32,6 +34,7 @@ import { WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
 import {
   classify,
+  domainFor,
   domainOf,
   isFrom,
   isRegistrar,
@@ -54,6 +57,8 @@ export interface RouteDeps {
   readonly log: Log;
   readonly telemetry: Telemetry;
   readonly draining: () => boolean;
+  /** what the edge proves itself with to the PBX of an AOR whose account it holds; when left out it holds none */
+  readonly loginOf?: (aor: string) => Promise<Login | undefined>;
 }
 
 type Classified = Exclude<Any, { is: 'along-path' }>;
@@ -128,7 +133,7 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
     deps.telemetry.count('registrations', { result: 'rejected' });
     return void (await transaction.respond({ status: aor === undefined ? 400 : 404 }));
   }
-  const { domain } = known;
+  const domain = domainFor(known, aor, deps.classifier);
   const unknown = modes[domain.registration].facesPhone === 'edge' ? screenAsRegistrar(transaction) : undefined;
   if (unknown !== undefined) {
     deps.telemetry.count('registrations', { result: 'rejected' });
@@ -153,7 +158,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, calledBy(classified, asItIs), deps.wake);
+      return wake(transaction, calledBy(classified, await answering(classified, deps)), deps.wake);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
@@ -178,7 +183,12 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return placeCall(transaction, classified.domain, await wakefulCaller(transaction, 'call', deps), deps.placeCall);
+      return placeCall(
+        transaction,
+        classified.domain,
+        await wakefulCaller(transaction, 'call', deps),
+        await withAccount(classified.domain, classified.from, deps.placeCall, deps),
+      );
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
@@ -203,17 +213,24 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
   )
     return;
   const asked = called(classified, await bindingsOf(classified.aor, deps));
-  const wakeable = asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
+  // the registration of the edge itself stands, whether a phone does or not
+  const ours = classified.is === 'to-device' && oneDevice(classified) === undefined;
+  const wakeable = ours || asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
 
 /** For a phone: held like any other request. From a phone: to the PBX. Either way two dialogs that are tied together. */
 async function onSubscribe(transaction: DialogTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
-  const toUpstream = async (domain: Domain): Promise<void> =>
-    placeSubscription(transaction, domain, await wakefulCaller(transaction, 'subscription', deps), deps.subscribe);
+  const toUpstream = async (domain: Domain, from?: string): Promise<void> =>
+    placeSubscription(
+      transaction,
+      domain,
+      await wakefulCaller(transaction, 'subscription', deps),
+      await withAccount(domain, from, deps.subscribe, deps),
+    );
   switch (classified.is) {
     case 'to-device':
-      return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+      return holdSubscribe(transaction, calledBy(classified, await answering(classified, deps)), deps.wake);
     case 'to-user': {
       if (classified.trusted) return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
       if ((await authenticateCaller(transaction, classified.domain, deps)) === 'answered') return;
@@ -222,7 +239,7 @@ async function onSubscribe(transaction: DialogTransaction, classified: Classifie
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return toUpstream(classified.domain);
+      return toUpstream(classified.domain, classified.from);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
@@ -243,12 +260,40 @@ function calledBy(
   const { flowGone } = modes[classified.domain.registration];
   const { aor } = classified;
   if (classified.is === 'to-device')
-    return { aor, bindingId: classified.bindingId, from: 'upstream', flowGone, wakeful };
+    return { aor, bindingId: oneDevice(classified), from: 'upstream', flowGone, wakeful };
   const from = classified.trusted ? 'upstream' : 'phone';
   return { aor, bindingId: classified.gruu?.phone, from, flowGone, wakeful };
 }
 
 const asItIs = (dialog: Dialog): Dialog => dialog;
+
+/** The dialog of a PBX that calls an account of the edge: when it challenges what is said in it, the edge answers. */
+async function answering(
+  { domain, aor }: Extract<Classified, { is: 'to-device' }>,
+  deps: RouteDeps,
+): Promise<(caller: Dialog) => Dialog> {
+  if (modes[domain.registration].credentialsUpstream !== 'account') return asItIs;
+  const login = await deps.loginOf?.(aor);
+  return login === undefined ? asItIs : (dialog) => dialogWith(dialog, login);
+}
+
+/** What a phone says to the PBX is said by its account where the edge holds one. */
+async function withAccount<T extends Partial<Pick<PlaceCallDeps, 'legs'> & Pick<StandaloneDeps, 'client'>>>(
+  domain: Domain,
+  from: string | undefined,
+  used: T,
+  deps: RouteDeps,
+): Promise<T> {
+  if (from === undefined || modes[domain.registration].credentialsUpstream !== 'account') return used;
+  const login = await deps.loginOf?.(from);
+  if (login === undefined) return used;
+  const { legs, client } = used;
+  return {
+    ...used,
+    ...(legs === undefined ? {} : { legs: legsWith(legs, login) }),
+    ...(client === undefined ? {} : { client: clientWith(client, login) }),
+  };
+}
 
 /** The dialog of a phone that calls or subscribes, so that it is woken in the middle of it (RFC 8599 6). */
 async function wakefulCaller(
@@ -291,7 +336,11 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return relayStandalone(transaction, classified.domain, deps.standalone);
+      return relayStandalone(
+        transaction,
+        classified.domain,
+        await withAccount(classified.domain, classified.from, deps.standalone, deps),
+      );
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
@@ -341,12 +390,20 @@ async function bindingsOf(aor: string, deps: RouteDeps) {
   return liveBindings((await deps.store.read(aor)).bindings, deps.now());
 }
 
+/** undefined: the Contact is that of a registration of the edge itself, for all devices of the AOR. */
+function oneDevice({ bindingId }: Extract<Classified, { is: 'to-device' }>): string | undefined {
+  return bindingId === everyDevice ? undefined : bindingId;
+}
+
 /** The bindings a request is for: of one phone, or of the user. */
 function called(
   classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
   bindings: readonly Binding[],
 ): readonly Binding[] {
-  if (classified.is === 'to-device') return bindings.filter((binding) => answersTo(binding, classified.bindingId));
+  if (classified.is === 'to-device') {
+    const one = oneDevice(classified);
+    return one === undefined ? bindings : bindings.filter((binding) => answersTo(binding, one));
+  }
   const { gruu } = classified;
   if (gruu === undefined) return bindings;
   return bindings.filter(

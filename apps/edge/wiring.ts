@@ -13,6 +13,7 @@ import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
+import type { Binding } from '../../lib/core/binding.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -27,6 +28,7 @@ import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { statusRoutes } from './api.ts';
+import { openBehalf, servesAccount } from './behalf.ts';
 import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
@@ -36,6 +38,7 @@ import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
 import { openPushServices } from './push-services.ts';
 import { openStore } from './open-store.ts';
+import { registrationsRoutes } from './registrations-api.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -75,7 +78,7 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail } = await openStore(config, log);
+  const { store: opened, bus: news, agenda, mail, records, registrations } = await openStore(config, log);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -145,6 +148,11 @@ async function assemble(
 
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
+  const behalf = openBehalf(config, {
+    ...{ records, registrations, secret, contactKey, log, telemetry },
+    ...{ client: srf.client, clock: systemClock, ids: systemIds, domains: domains.known },
+  });
+  closers.push(behalf.close);
   const times = {
     holdMs: config.wake.holdSeconds * 1000,
     silentMs: config.wake.silentFlowMs,
@@ -177,8 +185,12 @@ async function assemble(
     client: srf.client,
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
-    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
+    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey, hasAccount: behalf.hasAccount },
+    loginOf: behalf.loginOf,
+    authenticate: {
+      ...{ store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
+      accountSecret: behalf.accountSecret,
+    },
     register: {
       ...shared,
       agenda,
@@ -238,12 +250,10 @@ async function assemble(
     await store.ping();
     return { ok: true };
   };
-  const census = startCensus(
-    store,
-    telemetry,
-    (binding) => isWorthTrying(binding, Number.POSITIVE_INFINITY, deps.wake.policy, systemClock.now()),
-    () => systemClock.now(),
-  );
+  const { policy } = deps.wake;
+  const isAwake = (binding: Binding): boolean =>
+    isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, systemClock.now());
+  const census = startCensus(store, telemetry, isAwake, () => systemClock.now());
   closers.push(async () => census.stop());
   if (refresh !== undefined)
     closers.push(
@@ -268,7 +278,19 @@ async function assemble(
     ready,
     api: {
       token: ensureApiToken(config)?.reveal(),
-      routes: statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+      routes: [
+        ...statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+        ...registrationsRoutes({
+          ...{ ...behalf, store, isAwake },
+          now: systemClock.now,
+          serves: (aor) => servesAccount(aor, domains.known),
+          counted: () => census.counted,
+          phones: {
+            ...{ ...shared, edgeSecret: secret, supports: pushes.supports },
+            maxBindings: config.registration.maxBindings,
+          },
+        }),
+      ],
     },
   });
   closers.push(() => admin.close());

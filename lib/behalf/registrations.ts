@@ -10,6 +10,7 @@ import {
   type OutboundEvent,
   type OutboundPolicy,
   type OutboundRegistration,
+  type OutboundState,
   step,
 } from '../core/outbound-registration.ts';
 import type { Agenda, ClaimedTask } from '../ports/agenda.ts';
@@ -65,6 +66,7 @@ const tickMs = 1000;
 /** How long a node leaves what is due to the living node whose Contact the PBX has. */
 const patienceMs = 10_000;
 const pageSize = 200;
+const countedForMs = 2000;
 /** How often another writer may come between. */
 const attempts = 20;
 
@@ -83,6 +85,7 @@ export class Registrations {
   readonly #timers = new Set<() => void>();
   /** by next hop: since when it does not answer */
   readonly #silentSince = new Map<string, number>();
+  #counted: { readonly at: number; readonly totals: Promise<Readonly<Record<OutboundState, number>>> } | undefined;
   #stopped = false;
 
   constructor(deps: RegistrationsDeps) {
@@ -167,6 +170,23 @@ export class Registrations {
       count += 1;
     }
     return count;
+  }
+
+  /** Accounts by state, of all nodes; counted at most every two seconds, whoever asks. */
+  count(): Promise<Readonly<Record<OutboundState, number>>> {
+    const now = this.#deps.clock.now();
+    if (this.#counted === undefined || now - this.#counted.at >= countedForMs) {
+      const totals = this.#count();
+      this.#counted = { at: now, totals };
+      totals.catch(() => (this.#counted = undefined));
+    }
+    return this.#counted.totals;
+  }
+
+  async #count(): Promise<Readonly<Record<OutboundState, number>>> {
+    const totals = { registered: 0, registering: 0, rejected: 0, unregistered: 0, stopped: 0 };
+    for await (const [, { one }] of this.#all()) totals[one.state] += 1;
+    return totals;
   }
 
   async *#all(): AsyncGenerator<readonly [Aor, Kept, number]> {

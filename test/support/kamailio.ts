@@ -29,9 +29,15 @@ export class Kamailio {
   }
 
   /** Ready when it answers OPTIONS. `withPath`: its registrar keeps Path and refuses phones that do not know it. */
-  static async start(address: string, domain: string, { withPath = false } = {}): Promise<Kamailio> {
-    const password = `p${randomBytes(12).toString('hex')}`;
-    const kamailio = new Kamailio(address, await freePort(address), domain, password, withPath);
+  static async start(
+    address: string,
+    domain: string,
+    { withPath = false, like }: { readonly withPath?: boolean; readonly like?: Kamailio } = {},
+  ): Promise<Kamailio> {
+    // `like`: one that has been stopped comes back, and has forgotten everybody
+    const password = like?.password ?? `p${randomBytes(12).toString('hex')}`;
+    const port = like?.port ?? (await freePort(address));
+    const kamailio = new Kamailio(address, port, domain, password, withPath);
     const probe = await UserAgent.open({ transport: 'udp', address, outbound: kamailio.at('udp') });
     const headers = Headers.of([
       ['From', `<sip:probe@${domain}>;tag=p`],

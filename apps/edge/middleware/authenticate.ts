@@ -13,6 +13,8 @@ import type { UsedNonces } from './used-nonces.ts';
 
 export interface AuthenticateDeps {
   readonly store: Pick<LocationStore, 'readSecret'>;
+  /** what a phone of an account that the edge holds proves itself with; when left out there are none */
+  readonly accountSecret?: (aor: Aor, realm: string) => Promise<DigestSecrets | undefined>;
   /** secret behind the nonces, shared by all nodes of one store */
   readonly secret: string;
   readonly now: () => number;
@@ -38,7 +40,8 @@ export async function authenticate(
   let stale = false;
   if (credentials !== undefined) {
     const user = authParam(credentials, 'username') ?? '';
-    const secret = await secretOf(user, domain, deps);
+    const host = aor.slice(aor.lastIndexOf('@') + 1);
+    const secret = await secretOf(user, host, domain, deps);
     const allowed = secret === undefined ? undefined : only(secret, domain.algorithms);
     const right = verifyDigest({ method: request.method, credentials, secret: allowed, body: request.body });
     const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
@@ -52,7 +55,8 @@ export async function authenticate(
   }
   const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
   const headers = Headers.empty();
-  const owner = await secretOf(aor.slice(0, aor.lastIndexOf('@')), domain, deps);
+  const [owned, at] = [aor.slice(0, aor.lastIndexOf('@')), aor.slice(aor.lastIndexOf('@') + 1)];
+  const owner = await secretOf(owned, at, domain, deps);
   // a phone takes the first algorithm it knows: offer none that can never be checked
   const known = domain.algorithms.filter(
     (algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined,
@@ -63,8 +67,17 @@ export async function authenticate(
   return 'challenged';
 }
 
-async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {
-  return domain.users.get(user) ?? (await deps.store.readSecret(user, domain.realm));
+async function secretOf(
+  user: string,
+  host: string,
+  domain: Domain,
+  deps: AuthenticateDeps,
+): Promise<DigestSecrets | undefined> {
+  return (
+    domain.users.get(user) ??
+    (domain.registration === 'on-behalf' ? await deps.accountSecret?.(`${user}@${host}`, domain.realm) : undefined) ??
+    (await deps.store.readSecret(user, domain.realm))
+  );
 }
 
 /** Only the algorithms that are offered count: MD5 may be switched off for old secrets too (EDGE-AUTH-03). */

@@ -42,6 +42,8 @@ export type Classified =
 /** A domain with what classification needs to know of its PBX. Addresses may change while we run (DNS). */
 export interface KnownDomain {
   readonly domain: Domain;
+  /** the same for AORs whose account the edge holds; undefined where that is all of them */
+  readonly onBehalf?: Domain | undefined;
   /** addresses the PBX sends from */
   readonly trusted: BlockList;
   /** proxies between phones and edge that are believed; undefined: there are none, and asking an empty list costs each REGISTER */
@@ -56,6 +58,17 @@ export interface Classifier {
   readonly flowKey: Buffer;
   readonly gruuKey: Buffer;
   readonly purrKey: Buffer;
+  /** whether the edge holds an account of this AOR; when left out it holds none */
+  readonly hasAccount?: (aor: Aor) => boolean;
+}
+
+/** How this AOR is served: as its domain is, or on behalf. */
+export function domainFor(
+  { domain, onBehalf }: KnownDomain,
+  aor: Aor | undefined,
+  { hasAccount }: Pick<Classifier, 'hasAccount'>,
+): Domain {
+  return aor !== undefined && onBehalf !== undefined && hasAccount?.(aor) === true ? onBehalf : domain;
 }
 
 export function classify(transaction: ServerTransaction, classifier: Classifier): Classified {
@@ -75,12 +88,18 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
     if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
     // only the PBX has ever seen this Contact: from anywhere else it is stolen (PN-SEC-09)
     if (!isFrom(known.trusted, flow.address)) return { is: 'refused', status: 403, why: 'not-from-pbx' };
-    return { is: 'to-device', domain: known.domain, ...opened };
+    return { is: 'to-device', domain: domainFor(known, opened.aor, classifier), ...opened };
   }
   if (uri.user === undefined) return { is: 'to-edge' };
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
-  const registrar = [named, ...fromPbx].find((known) => known !== undefined && isCalledByAor(known.domain));
+  const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
+  // who has an account of his own calls by it, whatever the domain does for others
+  const byAccount = home !== undefined && domainFor(home, from, classifier) === home.onBehalf && fromPbx.length === 0;
+  const registrar = byAccount
+    ? undefined
+    : [named, ...fromPbx].find((known) => known !== undefined && isCalledByAor(known.domain));
   if (registrar !== undefined) {
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
     const aor = aorOf(`sip:${uri.user}@${host}`);
@@ -91,11 +110,9 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
       return { is: 'to-user', domain: registrar.domain, aor: gruu?.aor ?? aor, trusted, gruu };
     }
   }
-  const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
-  const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
   if (home === undefined) return { is: 'refused', status: 404, why: 'no-such-domain' };
   if (home.isUpstream(flow.address, flow.port)) return { is: 'refused', status: 404, why: 'unknown-contact' };
-  return { is: 'to-upstream', domain: home.domain, from };
+  return { is: 'to-upstream', domain: domainFor(home, from, classifier), from };
 }
 
 /** What our own URI on top of Route says (RFC 5626 5.3); undefined: there is none, or not one with a token. */
