@@ -63,8 +63,8 @@ export interface Kept {
 export type Wish = 'register' | 'start' | 'stop' | 'remove';
 
 const tickMs = 1000;
-/** How long a node leaves what is due to the living node whose Contact the PBX has. */
-const patienceMs = 10_000;
+/** How long at most a node leaves what is due to the living node whose Contact the PBX has. */
+const patienceMs = 60_000;
 const pageSize = 200;
 const countedForMs = 2000;
 /** How often another writer may come between. */
@@ -247,18 +247,24 @@ export class Registrations {
       (known.kept.account !== accounts.fingerprint(account) && known.kept.one.state !== 'stopped')
     )
       return void (await this.wish(account.aor, 'start'));
-    const { state, nextAt, attempt } = known.kept.one;
+    const { state, nextAt, attempt, triedAt } = known.kept.one;
     if (state === 'stopped') return;
     // given up before: a start is somebody's wish to see whether it works now
-    if (state === 'rejected' && nextAt === undefined) return void (await this.wish(account.aor, 'start'));
-    await agenda.put(registrationTask(account.aor), attempt === undefined ? (nextAt ?? now) : now);
+    if (nextAt === undefined && attempt === undefined) return void (await this.wish(account.aor, 'start'));
+    // what is not long overdue is on the agenda, or in the hands of another node; it may be sooner there than this says
+    if ((nextAt ?? triedAt ?? 0) + this.#leaseMs < now) await agenda.put(registrationTask(account.aor), now);
+  }
+
+  /** A node that dies with a task loses it after this long. */
+  get #leaseMs(): number {
+    return 2 * this.#deps.policy.answerMs + 30_000;
   }
 
   /** One page of the agenda in a second, evenly over it. */
   async #tick(): Promise<void> {
     const { agenda, clock, policy } = this.#deps;
     const now = clock.now();
-    const claimed = await agenda.claim(now, now + 2 * policy.answerMs + 30_000, policy.perSecond);
+    const claimed = await agenda.claim(now, now + this.#leaseMs, policy.perSecond);
     for (const [at, task] of claimed.entries())
       this.#once((at * tickMs) / policy.perSecond, () => this.#due(task).catch((err: unknown) => this.#failed(err)));
   }
@@ -279,8 +285,9 @@ export class Registrations {
     const contact = `sip:${sealContact(this.#deps.contactKey, { aor, bindingId: everyDevice })}@${way.edgeHost}`;
     const now = clock.now();
     const theirs = kept.owner !== node && kept.one.contact !== undefined && kept.one.contact !== contact;
-    if (theirs && this.#nodes.lives(kept.owner) && now - (kept.one.nextAt ?? now) < patienceMs)
-      return agenda.settle(claimed, now + tickMs);
+    if (theirs && this.#nodes.lives(kept.owner) && now < patientUntil(kept.one))
+      // by chance, so that it is not always the same node that comes first
+      return agenda.settle(claimed, now + Math.round(tickMs * (0.2 + 1.3 * this.#deps.chance())));
     const done = await this.#converse(aor, account, kept, known?.version ?? 0, {
       is: 'due',
       now,
@@ -461,6 +468,12 @@ export class Registrations {
       this.#every(ms, task);
     });
   }
+}
+
+/** Half of the time that is left, so that a node that is too busy loses it before the PBX forgets it. */
+function patientUntil({ nextAt, expiresAt }: OutboundRegistration): number {
+  if (nextAt === undefined || expiresAt === undefined) return 0;
+  return nextAt + Math.min(patienceMs, (expiresAt - nextAt) / 2);
 }
 
 function namesOf(identity: string): Pick<Account, 'user' | 'registrar'> {
