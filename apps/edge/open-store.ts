@@ -3,6 +3,7 @@ import { type LmdbParts, openLmdbStore } from '../../lib/adapters/lmdb/location-
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
+import { noOtherNodes } from '../../lib/adapters/memory/node-directory.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { memoryRecords } from '../../lib/adapters/memory/records.ts';
 import type { RedisAddress } from '../../lib/adapters/redis/connection.ts';
@@ -14,6 +15,7 @@ import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Records } from '../../lib/ports/records.ts';
+import type { NodeDirectory } from '../../lib/ports/node-directory.ts';
 
 interface OpenStore {
   readonly store: LocationStore;
@@ -23,6 +25,9 @@ interface OpenStore {
   readonly records: Records;
   /** of registrations at PBXs */
   readonly registrations: Agenda;
+  readonly nodes: NodeDirectory;
+  /** our address towards the store; undefined when it is in this process */
+  readonly localAddress: () => string | undefined;
 }
 
 /** Rejects with EDGE_STORE_UNAVAILABLE or EDGE_CONFIG_INVALID when the store cannot be used. */
@@ -43,6 +48,7 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
         mail: memoryMail(),
         records: memoryRecords(),
         registrations: memoryAgenda(),
+        ...alone(),
       };
     default:
       return store satisfies never;
@@ -51,7 +57,11 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
 
 function withBus(store: LmdbParts): OpenStore {
   const { agenda, mail, records, registrations } = store;
-  return { store, bus: memoryBus(), agenda, mail, records, registrations };
+  return { store, bus: memoryBus(), agenda, mail, records, registrations, ...alone() };
+}
+
+function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {
+  return { nodes: noOtherNodes(), localAddress: () => undefined };
 }
 
 function redisAddress(store: Extract<StoreConfig, { readonly kind: 'redis' }>): RedisAddress {

@@ -6,6 +6,7 @@ import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
+import { nodesSection } from './nodes-schema.ts';
 import { pushSection } from './push-schema.ts';
 import { redisSection } from './redis-schema.ts';
 import { repeated } from './repeated.ts';
@@ -134,6 +135,7 @@ export const configSchema = z
     engine: engine.prefault({}),
     http: http.prefault({}),
     store: store.prefault({}),
+    nodes: nodesSection.prefault({}),
     domains: z
       .array(domainSection)
       .min(1)

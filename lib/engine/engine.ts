@@ -31,6 +31,8 @@ export interface Engine {
   readonly listeners: readonly ListeningAt[];
   /** undefined when apps cannot connect over TLS */
   readonly controlTlsPort: number | undefined;
+  /** undefined when apps on other machines cannot connect by a pre-shared key */
+  readonly controlRemotePort: number | undefined;
   counters(): Counters;
   /** From now on what would begin a call or a subscription is refused with 503; everything else goes on. */
   drain(): void;
@@ -165,6 +167,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   return {
     controlPort: control.port,
     controlTlsPort: control.tlsPort,
+    controlRemotePort: control.remotePort,
     listeners: transports.listeners.map(({ transport, address, port }) => ({ transport, address, port })),
     counters: () => ({ ...counters, appBacklog: control.backlog }),
     drain: () => serverSide.drain(),

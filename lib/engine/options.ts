@@ -93,6 +93,8 @@ export interface ControlAt {
   readonly path?: string;
   /** a second port on the same host; certificate chain and private key in PEM */
   readonly tls?: { readonly port: number; readonly cert: string; readonly key: string };
+  /** A further port for apps on other machines: TLS with a pre-shared key (RFC 4279), 64 hexadecimal digits. Port 0 takes a free one. */
+  readonly remote?: { readonly host: string; readonly port: number; readonly psk: string };
 }
 
 export interface EngineOptions {

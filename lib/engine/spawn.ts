@@ -10,7 +10,12 @@ export type ToWorker =
   | { readonly ask: 'close' };
 
 export type FromWorker =
-  | { readonly is: 'ready'; readonly controlPort: number; readonly listeners: readonly ListeningAt[] }
+  | {
+      readonly is: 'ready';
+      readonly controlPort: number;
+      readonly remotePort: number | undefined;
+      readonly listeners: readonly ListeningAt[];
+    }
   | { readonly is: 'failed'; readonly why: string }
   | { readonly is: 'counters'; readonly id: number; readonly counters: Counters }
   /** `why` when the certificates could not be used */
@@ -19,6 +24,8 @@ export type FromWorker =
 
 export interface EngineHandle {
   readonly controlPort: number;
+  /** undefined when apps on other machines cannot connect */
+  readonly remotePort: number | undefined;
   readonly listeners: readonly ListeningAt[];
   counters(): Promise<Counters>;
   /** New certificates for connections made from now on; rejects, and the old stay, when they cannot be used. */
@@ -92,6 +99,7 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
 
   return {
     controlPort: ready.controlPort,
+    remotePort: ready.remotePort,
     listeners: ready.listeners,
     counters: async () => {
       const answer = await ask((id) => ({ ask: 'counters', id }));

@@ -14,6 +14,8 @@ export interface Keys {
   agenda(name: string, shard: number): string;
   /** all records of one kind */
   records(kind: string): string;
+  /** every node that lives, one key for all */
+  readonly nodes: string;
   /** messages that wait for one AOR */
   mail(aor: Aor): string;
   aorOfMail(key: string): Aor | undefined;
@@ -38,6 +40,7 @@ export function keysWith(prefix: string): Keys {
     secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
     agenda: (name, shard) => `${prefix}agenda:${name === '' ? '' : `${name}:`}{${shard}}`,
     records: (kind) => `${prefix}records:{${kind}}`,
+    nodes: `${prefix}nodes`,
     news: (aor) => `${prefix}news:{${escape(aor)}}`,
     lifeSign: `${prefix}life-sign`,
   };

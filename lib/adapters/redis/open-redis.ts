@@ -5,6 +5,7 @@ import type { LocationStore } from '../../ports/location-store.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
 import type { Records } from '../../ports/records.ts';
+import type { NodeDirectory } from '../../ports/node-directory.ts';
 import { redisAgenda } from './agenda.ts';
 import { checkServer } from './check-server.ts';
 import { connectTo, connectToOne, endConnection, type Commands, type RedisAddress } from './connection.ts';
@@ -14,6 +15,7 @@ import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
 import { redisRecords } from './records.ts';
+import { redisNodes } from './node-directory.ts';
 
 export interface OpenRedis {
   readonly store: LocationStore;
@@ -23,6 +25,9 @@ export interface OpenRedis {
   readonly records: Records;
   /** of registrations at PBXs */
   readonly registrations: Agenda;
+  readonly nodes: NodeDirectory;
+  /** our address towards Redis; undefined when it is not known now */
+  readonly localAddress: () => string | undefined;
   /** what could not be checked at the start, for the log */
   readonly unseen: readonly string[];
 }
@@ -47,6 +52,8 @@ export async function openRedis(address: RedisAddress): Promise<OpenRedis> {
       mail: redisMail(redis, server, keys),
       records: redisRecords(redis, server, keys),
       registrations: redisAgenda(redis, server, keys, 'registrations'),
+      nodes: redisNodes(redis, server, keys),
+      localAddress: () => localAddressOf(redis),
       unseen,
     };
   } catch (error) {
@@ -64,4 +71,11 @@ async function openEars(
   if (redis instanceof Cluster) return (heard) => earsOfCluster({ redis, server }, address, heard);
   const subscriber = await connectToOne(address, { autoResubscribe: false });
   return (heard) => earsOfOne(subscriber.redis, redis, keys, heard);
+}
+
+function localAddressOf(redis: Commands): string | undefined {
+  const one = redis instanceof Cluster ? redis.nodes('master')[0] : redis;
+  const { localAddress } = (one?.stream ?? {}) as { readonly localAddress?: string };
+  // a socket of both families writes IPv4 so
+  return localAddress?.replace(/^::ffff:/, '');
 }

@@ -4,7 +4,7 @@
  * each connection that stands, so that a wrong secret is sent four times a second for ever.
  */
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import WireProtocol from 'drachtio-srf/lib/wire-protocol.js';
 
 export interface EngineAt {
@@ -20,6 +20,8 @@ export interface EngineTls {
   readonly ca?: string;
   /** the name in the engine's certificate, when it is not the host */
   readonly serverName?: string;
+  /** a pre-shared key instead of certificates (RFC 4279), 64 hexadecimal digits */
+  readonly psk?: string;
 }
 
 /** From the attempt to the engine's OK. */
@@ -80,9 +82,7 @@ export class Wire extends WireProtocol {
           : connectTls({
               host,
               port,
-              ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-              ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-              minVersion: 'TLSv1.2',
+              ...(tls.psk === undefined ? certified(tls) : keyed(tls.psk)),
             });
     this.#socket = socket;
     socket.setNoDelay(true);
@@ -108,4 +108,24 @@ export class Wire extends WireProtocol {
     const longest = this.#refused ? longestRefusedPauseMs : longestPauseMs;
     this.#pauseMs = Math.min(longest, this.#pauseMs * growth);
   }
+}
+
+function certified({ ca, serverName }: EngineTls): ConnectionOptions {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    minVersion: 'TLSv1.2',
+  };
+}
+
+/** Only who has the key can answer, so there is no certificate to look at. TLS 1.2, because Node knows such keys in no other version. */
+function keyed(psk: string): ConnectionOptions {
+  const key = Buffer.from(psk, 'hex');
+  return {
+    minVersion: 'TLSv1.2',
+    maxVersion: 'TLSv1.2',
+    ciphers: 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:PSK-AES256-GCM-SHA384',
+    pskCallback: () => ({ psk: key, identity: 'edge' }),
+    checkServerIdentity: () => undefined,
+  };
 }

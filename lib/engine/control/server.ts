@@ -13,6 +13,13 @@ import { digest, Session, type SessionParts } from './session.ts';
 /** Connections that have not shown the secret. */
 const atDoor = { perAddress: 16, inAll: 128 };
 
+/** TLS 1.2, because Node gives a pre-shared key to no other version. */
+const pskOnly = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.2',
+  ciphers: 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:PSK-AES256-GCM-SHA384',
+} as const;
+
 export interface ControlOptions extends CommandParts {
   readonly at: ControlAt;
   readonly limits: Limits;
@@ -26,6 +33,7 @@ export class ControlServer {
   readonly #door = new Door(atDoor);
   readonly #parts: SessionParts;
   readonly #ports: number[] = [];
+  #remotePort: number | undefined;
   readonly #watch: NodeJS.Timeout;
   #secure: TlsServer | undefined;
 
@@ -54,6 +62,7 @@ export class ControlServer {
     const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 45_000 };
     const host = at.host ?? '127.0.0.1';
     try {
+      if (at.remote !== undefined) await control.#listenRemote(at.remote, common);
       const plain = createServer(common, (socket) => control.#accept(socket, socket.remoteAddress ?? ''));
       await control.#listen(plain, at.path === undefined ? { host, port: at.port } : { path: at.path });
       if (at.tls !== undefined) {
@@ -80,6 +89,11 @@ export class ControlServer {
     return this.#ports[1];
   }
 
+  /** undefined when there is none */
+  get remotePort(): number | undefined {
+    return this.#remotePort;
+  }
+
   /** A new certificate for connections made from now on; throws, and the old one stays, when it cannot be used. */
   useTls(cert: string, key: string): void {
     this.#secure?.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
@@ -98,6 +112,23 @@ export class ControlServer {
     await Promise.all(
       this.#servers.map((server) => new Promise<void>((resolve) => void server.close(() => resolve()))),
     );
+  }
+
+  /** Who has the key may begin, and then needs the secret as everybody else; without the key nothing is read at all. */
+  async #listenRemote(
+    { host, port, psk }: NonNullable<ControlAt['remote']>,
+    common: { readonly noDelay: boolean; readonly keepAlive: boolean; readonly keepAliveInitialDelay: number },
+  ): Promise<void> {
+    const key = Buffer.from(psk, 'hex');
+    const secure = createTlsServer({
+      ...common,
+      ...pskOnly,
+      handshakeTimeout: 5000,
+      pskCallback: () => key,
+    });
+    this.#acceptSecure(secure);
+    await this.#listen(secure, { host, port });
+    this.#remotePort = this.#ports.pop();
   }
 
   #listen(

@@ -74,8 +74,8 @@ describe('load', () => {
 
   it('takes an empty file, and keys without a value, as left out', () => {
     const defaults = load({ env: {} });
-    expect({ ...loadText(''), store: defaults.store }).toEqual(defaults);
-    expect({ ...loadText('sip:\nwake:\n  hold_seconds:\n'), store: defaults.store }).toEqual(defaults);
+    expect({ ...loadText(''), store: defaults.store, file: undefined }).toEqual(defaults);
+    expect({ ...loadText('sip:\nwake:\n  hold_seconds:\n'), store: defaults.store, file: undefined }).toEqual(defaults);
   });
 
   it('wants the default expiry between the shortest and the longest', () => {
@@ -115,7 +115,7 @@ domains: [{ name: example.com, upstream: 'sip:10.0.0.1' }, { name: other.example
     expect(message).toContain(
       'store.redis_pasword: expected one of the keys kind, path, redis_url, redis, key_prefix, secret_key, secret_key_file, old_secret_keys, found an unknown key',
     );
-    expect(message).toContain('wakes: expected one of the keys sip, engine, http, store, domains,');
+    expect(message).toContain('wakes: expected one of the keys sip, engine, http, store, nodes, domains,');
     expect(message).not.toContain('hunter2');
   });
 
