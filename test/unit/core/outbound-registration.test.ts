@@ -431,7 +431,7 @@ test('every order of events: one REGISTER at a time, rising CSeq, no loop, and n
         if (event.is === 'stop') expect(one.state).toBe('stopped');
       }
     }),
-    { numRuns: 400 },
+    { numRuns: 200 },
   );
 });
 
