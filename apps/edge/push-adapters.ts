@@ -1,8 +1,16 @@
 /** Opens the adapter of each push service with what the config has for it. Libraries of services nobody uses are not loaded: some cost tens of megabytes. */
+import { basicCredentials, type Proxy } from '../../lib/delivery/dial.ts';
+import type { PoolEvents } from '../../lib/delivery/session-pool.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type { WebhookService } from '../../lib/adapters/webhook/webhook-push-service.ts';
 import type { WebPushService } from '../../lib/adapters/webpush/webpush-push-service.ts';
-import type { ApnsAppConfig, FcmAppConfig, WebhookConfig, WebPushConfig } from '../../lib/config/push-config.ts';
+import type {
+  ApnsAppConfig,
+  FcmAppConfig,
+  PushConfig,
+  WebhookConfig,
+  WebPushConfig,
+} from '../../lib/config/push-config.ts';
 import type { PayloadPolicy } from '../../lib/payload/profile.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
@@ -11,11 +19,25 @@ export interface AdapterDeps {
   readonly log: Log;
   /** the service called a fresh credential old: the clock of this host is wrong */
   readonly clockAlarm: () => void;
+  /** told when a push service is given up for a while */
+  readonly breakers: (provider: string) => NonNullable<PoolEvents['breaker']>;
+}
+
+/** What all services have in common on their way out. */
+export type Ways = Pick<PushConfig, 'proxy' | 'connections'>;
+
+function proxyOf({ proxy }: Ways): { readonly proxy?: Proxy } {
+  if (proxy === undefined) return {};
+  const { url, except, user, password } = proxy;
+  const isNamed = user !== undefined && password !== undefined;
+  const credentials = isNamed ? { authorization: basicCredentials(user, password.reveal()) } : {};
+  return { proxy: { url, except, ...credentials } };
 }
 
 export async function openApnsApps(
   apps: readonly ApnsAppConfig[],
-  { log, clockAlarm }: AdapterDeps,
+  ways: Ways,
+  { log, clockAlarm, breakers }: AdapterDeps,
 ): Promise<PushService> {
   const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
   return openApns(
@@ -37,9 +59,12 @@ export async function openApnsApps(
         ...payloadOf(app),
         callExpiration: app.callExpiration,
       })),
+      limits: { warmSessions: ways.connections },
+      ...proxyOf(ways),
     },
     systemClock,
     {
+      breaker: breakers('apns'),
       connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'APNs connection'),
       clockAlarm: (keyId) => {
         clockAlarm();
@@ -50,7 +75,11 @@ export async function openApnsApps(
   );
 }
 
-export async function openFcmApps(apps: readonly FcmAppConfig[], { log }: AdapterDeps): Promise<PushService> {
+export async function openFcmApps(
+  apps: readonly FcmAppConfig[],
+  ways: Ways,
+  { log, breakers }: AdapterDeps,
+): Promise<PushService> {
   const { openFcm } = await import('../../lib/adapters/fcm/fcm-push-service.ts');
   return openFcm(
     apps.map((app) => ({
@@ -62,10 +91,12 @@ export async function openFcmApps(apps: readonly FcmAppConfig[], { log }: Adapte
     })),
     systemClock,
     {
+      breaker: breakers('fcm'),
       connection: (endpoint, what, reason) => log.info({ remote: endpoint, outcome: what, reason }, 'FCM connection'),
       tokenTrouble: (app, reason) => log.error({ app, reason }, 'no access token for FCM'),
       failure: (err) => log.error({ err }, 'push failed in a way nobody thought of'),
     },
+    { limits: { warmSessions: ways.connections }, ...proxyOf(ways) },
   );
 }
 
@@ -75,17 +106,29 @@ function payloadOf({ profile, privacy, template }: ApnsAppConfig | FcmAppConfig)
 
 export async function openWebPushOf(
   { key, ca, ...policy }: WebPushConfig,
-  mayBeSilent: boolean,
+  provider: 'webpush' | 'unifiedpush',
+  ways: Ways,
+  { breakers }: AdapterDeps,
 ): Promise<WebPushService> {
   const { openWebPush } = await import('../../lib/adapters/webpush/webpush-push-service.ts');
   const trust = ca === undefined ? {} : { ca };
-  return openWebPush({ ...policy, privateKey: key.reveal(), mayBeSilent, ...trust }, systemClock);
+  // a browser withdraws the subscription of who pushes without showing something
+  const mayBeSilent = provider === 'unifiedpush';
+  return openWebPush({ ...policy, privateKey: key.reveal(), mayBeSilent, ...trust, ...proxyOf(ways) }, systemClock, {
+    breaker: breakers(provider),
+  });
 }
 
-export async function openHooks(hooks: readonly WebhookConfig[]): Promise<WebhookService> {
+export async function openHooks(
+  hooks: readonly WebhookConfig[],
+  ways: Ways,
+  { breakers }: AdapterDeps,
+): Promise<WebhookService> {
   const { openWebhooks } = await import('../../lib/adapters/webhook/webhook-push-service.ts');
   return openWebhooks(
     hooks.map(({ secret, ...hook }) => ({ ...hook, secret: secret.reveal() })),
     systemClock,
+    { breaker: breakers('webhook') },
+    proxyOf(ways).proxy,
   );
 }

@@ -15,6 +15,7 @@ import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { providerLabel, pushReasonLabel } from '../../lib/telemetry/metrics.ts';
 import { type AdapterDeps, openApnsApps, openFcmApps, openHooks, openWebPushOf } from './push-adapters.ts';
 import { appFinder, type MatchableApp } from './push-apps.ts';
+import { watchBreakers } from './push-breakers.ts';
 import { apnsCheck, type AppCheck, fcmCheck, logCheck, webhookCheck, webpushCheck } from './push-checks.ts';
 
 export interface PushServices {
@@ -55,7 +56,11 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
   const vapid = new Map<string, string>();
   const providers: string[] = [];
   let find = appFinder([]);
-  const deps: AdapterDeps = { log, clockAlarm: () => telemetry.count('pushClockAlarms') };
+  const deps: AdapterDeps = {
+    log,
+    clockAlarm: () => telemetry.count('pushClockAlarms'),
+    breakers: (provider) => watchBreakers(provider, log, telemetry),
+  };
 
   const renew = async (to: PushConfig): Promise<boolean> => {
     const opened: Group[] = [];
@@ -63,7 +68,8 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
     try {
       for (const part of partsOf(to, deps)) {
         if (part.about === undefined) continue;
-        const print = fingerprint(part.about);
+        // who leaves by another proxy needs other connections
+        const print = fingerprint([part.about, to.proxy, to.connections]);
         const known = groups.get(part.provider);
         if (known?.print === print) next.set(part.provider, known);
         else {
@@ -126,7 +132,7 @@ function partsOf(config: PushConfig, deps: AdapterDeps): readonly Part[] {
       provider: 'apns',
       about: some(apns),
       open: async () => {
-        const service = await openApnsApps(apns, deps);
+        const service = await openApnsApps(apns, config, deps);
         return { ...groupOf('apns', service, apns), checks: apns.flatMap((app) => apnsCheck(app, service)) };
       },
     },
@@ -134,7 +140,7 @@ function partsOf(config: PushConfig, deps: AdapterDeps): readonly Part[] {
       provider: 'fcm',
       about: some(fcm),
       open: async () => {
-        const service = await openFcmApps(fcm, deps);
+        const service = await openFcmApps(fcm, config, deps);
         // the project of the account is as good a name as any alias
         const apps = fcm.map((app) => ({ ...app, match: [...app.match, app.account.projectId] }));
         return { ...groupOf('fcm', service, apps), checks: fcm.map((app) => fcmCheck(app, service)) };
@@ -144,14 +150,14 @@ function partsOf(config: PushConfig, deps: AdapterDeps): readonly Part[] {
       provider: 'webhook',
       about: some(webhooks),
       open: async () => {
-        const service = await openHooks(webhooks);
+        const service = await openHooks(webhooks, config, deps);
         return {
           ...groupOf('webhook', service, webhooks),
           checks: webhooks.map((hook) => webhookCheck(hook, service)),
         };
       },
     },
-    ...(['webpush', 'unifiedpush'] as const).map((provider) => webpushPart(provider, config)),
+    ...(['webpush', 'unifiedpush'] as const).map((provider) => webpushPart(provider, config, deps)),
     {
       // behind all others: an app that can really push goes first
       provider: 'log',
@@ -168,14 +174,14 @@ function partsOf(config: PushConfig, deps: AdapterDeps): readonly Part[] {
   ];
 }
 
-function webpushPart(provider: 'webpush' | 'unifiedpush', config: PushConfig): Part {
+function webpushPart(provider: 'webpush' | 'unifiedpush', config: PushConfig, deps: AdapterDeps): Part {
   const about = config[provider];
   return {
     provider,
     about,
     open: async () => {
       if (about === undefined) throw new Error(`${provider} is not configured`);
-      const service = await openWebPushOf(about, provider === 'unifiedpush');
+      const service = await openWebPushOf(about, provider, config, deps);
       const app = { name: provider, provider, match: [], refuses: (token: string) => service.refuses(token) };
       return {
         ...groupOf(provider, service, [app]),

@@ -1,5 +1,6 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { hkdfSync } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
@@ -15,7 +16,7 @@ import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import type { Binding } from '../../lib/core/binding.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
-import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
+import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { EngineAddress } from '../../lib/ports/node-directory.ts';
@@ -291,7 +292,12 @@ async function assemble(
         ...shared,
         agenda,
         push,
-        policy: { ...refresh, perSecond: refreshPushesPerSecond, pushDeadlineMs: config.push.deadlineMs },
+        policy: {
+          ...refresh,
+          perSecond: refreshPushesPerSecond,
+          perAppPerSecond: config.push.refreshPerSecond,
+          pushDeadlineMs: config.push.deadlineMs,
+        },
       }),
     );
   const followed = followEngine(telemetry);
@@ -369,13 +375,14 @@ async function openEngine(config: Config, remote: RemoteControl | undefined): Pr
   const host = '127.0.0.1';
   // a quarter less CPU for a round trip than TCP over loopback; without a file nothing is left behind by a crash
   const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
-  const handle = await spawnEngine({
+  const { thread } = config.engine;
+  // a second thread on the only core is paid for and brings nothing (ADR 12)
+  const shared = thread === 'shared' || (thread === 'auto' && availableParallelism() < 2);
+  const handle = await (shared ? engineInThread : spawnEngine)({
     ...engineOptions(config.sip, config.engine),
     control: {
-      host,
-      port: 0,
       secret,
-      ...(path === undefined ? {} : { path }),
+      ...(shared ? {} : { host, port: 0, ...(path === undefined ? {} : { path }) }),
       ...(remote === undefined ? {} : { remote }),
     },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
@@ -387,8 +394,8 @@ async function openEngine(config: Config, remote: RemoteControl | undefined): Pr
       error,
     );
   });
-  const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
-  const { remotePort: boundPort } = handle;
+  const { controlPort: port, connect: inMemory, remotePort: boundPort } = handle;
+  const control = { host, port, secret, ...(path === undefined ? {} : { path }), ...(inMemory && { inMemory }) };
   const reached = remote === undefined || boundPort === undefined ? undefined : { ...remote, secret, boundPort };
   return { id: systemIds.hex(4), control, handle, forOthers: engineAddress(config, reached) };
 }

@@ -33,7 +33,7 @@ export type WakeConfig = Raw['wake'];
 export type LogLevel = Raw['log']['level'];
 
 export type EngineConfig =
-  | ({ readonly kind: 'embedded' } & EngineSections)
+  | ({ readonly kind: 'embedded'; readonly thread: Raw['engine']['thread'] } & EngineSections)
   | {
       readonly kind: 'drachtio';
       readonly host: string;
@@ -120,9 +120,12 @@ const readEngineCa: ReadSome<string | undefined> = (tree, folder, tellAt) => {
   return readCertificates(resolve(folder, file), (expected, found) => tellAt(at, expected, found));
 };
 
-function assembleEngine({ kind, drachtio, limits, timers }: Raw['engine'], ca: string | undefined): EngineConfig {
+function assembleEngine(
+  { kind, thread, drachtio, limits, timers }: Raw['engine'],
+  ca: string | undefined,
+): EngineConfig {
   const { host, port, secret, transport, serverName, maxFrameOctets } = drachtio;
-  if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', limits, timers };
+  if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', thread, limits, timers };
   const tls = { ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) };
   return { kind, host, port, secret, maxFrameOctets, ...(transport === 'tls' ? { tls } : {}) };
 }

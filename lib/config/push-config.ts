@@ -69,6 +69,11 @@ export interface PushConfig {
   readonly webpush?: WebPushConfig;
   readonly unifiedpush?: WebPushConfig;
   readonly webhooks: readonly WebhookConfig[];
+  readonly proxy?: NonNullable<Raw['push']['proxy']>;
+  /** HTTP/2 connections to each service that are always open */
+  readonly connections: number;
+  /** refresh pushes to one app */
+  readonly refreshPerSecond: number;
   /** pn-providers that are only written to the log; empty: none */
   readonly logged: readonly string[];
   readonly deadlineMs: number;
@@ -145,13 +150,29 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
 };
 
 export function assemblePush(raw: Raw['push'], files: PushFiles): PushConfig {
-  const { apps, webpush, unifiedpush, webhooks, log, deadlineMs, selfTest, expiryWarningDays, keyAgeWarningDays } = raw;
+  const {
+    apps,
+    webpush,
+    unifiedpush,
+    webhooks,
+    log,
+    deadlineMs,
+    proxy,
+    connections,
+    refreshPerSecond,
+    selfTest,
+    expiryWarningDays,
+    keyAgeWarningDays,
+  } = raw;
   const filesOf = (place: string): FilesOfOne => files.get(place) ?? { paths: [], openKeys: [] };
   const browsers = assembleWebPush(webpush, filesOf('webpush'));
   const distributors = assembleWebPush(unifiedpush, filesOf('unifiedpush'));
   const teamKeys = raw.apnsKeys.map((one, index) => ({ ...one, read: filesOf(`apns_keys.${index}`).key }));
   return {
     deadlineMs,
+    connections,
+    refreshPerSecond,
+    ...(proxy === undefined ? {} : { proxy }),
     selfTest,
     expiryWarningDays,
     keyAgeWarningDays,

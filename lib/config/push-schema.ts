@@ -6,7 +6,7 @@ import { apnsKey, checkKeys, keyId, keyText, teamId } from './apns-keys.ts';
 import { filePath, httpsUrl, integer, listOf, oneOf, secretText, text } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { checkTemplate, templateKind } from './payload-template.ts';
-import { unifiedpushSection, webpushSection } from './webpush-schema.ts';
+import { hostPattern, unifiedpushSection, webpushSection } from './webpush-schema.ts';
 
 const expiration = {
   schema: z.union([z.literal('window'), z.int().min(0).max(3600)]),
@@ -124,6 +124,23 @@ const log = z.strictObject({
   }),
 });
 
+const proxy = z
+  .strictObject({
+    url: required(text('http://host:port or https://host:port', /^https?:\/\/[^\s/@?#]{1,256}\/?$/i), {
+      doc: 'HTTP proxy that leads to the push services (by CONNECT).',
+    }),
+    user: optional(text('1 to 256 characters without a colon', /^[^\s:]{1,256}$/), { doc: 'User of the proxy.' }),
+    password: optional(secretText('1 to 1024 characters', /^.{1,1024}$/), { doc: 'Password of the proxy.' }),
+    except: fallback(listOf(hostPattern, 'a list of host names'), [], {
+      doc: 'Hosts reached without it: names, *.domain for every name below one.',
+    }),
+  })
+  .check((context) => {
+    const { user, password } = context.value;
+    if ((user === undefined) !== (password === undefined))
+      mistake(context, [], 'user and password, or neither', 'one of them');
+  });
+
 export const pushSection = z
   .strictObject({
     apns_keys: z.array(apnsKey).prefault([]),
@@ -132,6 +149,13 @@ export const pushSection = z
     unifiedpush: unifiedpushSection.optional(),
     webhooks: z.array(webhook).prefault([]),
     log: log.optional(),
+    proxy: proxy.optional(),
+    connections: fallback(integer(1, 4), 1, {
+      doc: 'HTTP/2 connections to each push service that are open before anything is pushed; with two, to two addresses where there are two, a call is sent over the other one when the first is silent for a second.',
+    }),
+    refresh_per_second: fallback(integer(1, 10_000, 'a second'), 50, {
+      doc: 'Most refresh pushes to one app in a second: at least the number of its phones divided by the seconds their bindings last.',
+    }),
     deadline_ms: fallback(integer(500, 30_000, 'milliseconds'), 5000, {
       doc: 'A push without an answer for so long counts as failed.',
     }),

@@ -19,6 +19,10 @@ const engine = z
       doc: 'SIP engine: the one inside the edge, or a drachtio-server.',
       env: 'REVEILLE_ENGINE',
     }),
+    thread: fallback(oneOf('auto', 'own', 'shared'), 'auto', {
+      doc: 'Where the embedded engine runs: in a thread of its own, in that of the edge, or as auto, in its own where the process may use two cores or more. On one core sharing costs less; on two, a thread of its own answers while the edge is busy.',
+      env: 'REVEILLE_ENGINE_THREAD',
+    }),
     drachtio: z
       .strictObject({
         host: fallback(host, '127.0.0.1', {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { fallback, optional, required } from './keys.ts';
 import { filePath, integer, isHost, listOf, oneOf, parsed, text, yesOrNo } from './kinds.ts';
 
-const hostPattern = parsed<string>('a host name, *.domain for every name below one, or *', (value) =>
+export const hostPattern = parsed<string>('a host name, *.domain for every name below one, or *', (value) =>
   value === '*' || isHost(value.replace(/^\*\./, '')) ? value.toLowerCase() : undefined,
 );
 

@@ -1,11 +1,11 @@
 /** One push on its way: attempts within a deadline, what may be tried again and when. Settles once, not later than the deadline, never throws. */
 import { setMaxListeners } from 'node:events';
-import type { OutgoingHttpHeaders } from 'node:http2';
 import type { Clock } from '../ports/clock.ts';
 import type { PushOutcome } from '../ports/push-service.ts';
-import type { Answer, Exchanged, Session } from './session.ts';
-import type { SessionPool } from './session-pool.ts';
-import type { Judged } from './verdict.ts';
+import type { Field } from './http2/hpack.ts';
+import type { Answer, Session } from './session.ts';
+import type { SessionPool, Submission } from './session-pool.ts';
+import { isWorking, type Judged } from './verdict.ts';
 import type { Urgency } from './waiting-line.ts';
 
 /** What proves to the service who we are; it wears out. */
@@ -24,9 +24,15 @@ export interface CredentialSource {
   tooMany(generation: number, now: number): void;
 }
 
+/** Where a push goes now. Asked for anew at every attempt: the credentials may have been renewed in between. */
+export interface Route {
+  readonly pool: SessionPool;
+  readonly credentials: CredentialSource;
+}
+
 export interface Parcel {
   /** the request's headers with this credential */
-  headers(credential: string): OutgoingHttpHeaders;
+  headers(credential: string): readonly Field[];
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
@@ -41,6 +47,8 @@ export interface DeliveryTerms {
   readonly attemptMs: number;
   /** ms of silence after which the session has to prove that it lives, and ms it has for that */
   readonly probeMs: number;
+  /** ms without a status after which the push is sent on another connection too; never when absent */
+  readonly hedgeMs?: number;
   /** ms since the epoch */
   readonly deadline: number;
 }
@@ -60,10 +68,22 @@ const mostAttempts = 3;
 /** a peer that refuses stream after stream is not overlooked for ever */
 const mostUncounted = 20;
 const firstPause = 50;
+/** A timer later than this tells of our own lack of time, ms; then we look again after so many. */
+const mostLate = 150;
+const graceMs = 50;
+
+/** Full jitter: any pause up to one that doubles with every attempt. */
+export function pauseBefore(attempt: number): number {
+  return Math.random() * firstPause * 2 ** attempt;
+}
+
+/** One stream of a push: the first, or the one beside it that shall be faster. */
+interface Lane {
+  readonly takeBack: () => void;
+}
 
 class Delivery {
-  readonly #pool: SessionPool;
-  readonly #credentials: CredentialSource;
+  readonly #route: () => Route | undefined;
   readonly #clock: Clock;
   readonly #parcel: Parcel;
   readonly #terms: DeliveryTerms;
@@ -79,15 +99,17 @@ class Delivery {
   #moved = false;
   #shrunk = false;
   #last = 'no connection';
+  #at: Route | undefined;
   #session: Session | undefined;
-  #credential: Credential | undefined;
-  #takeBack: (() => void) | undefined;
+  #generation: number | undefined;
+  #first: Lane | undefined;
+  #second: Lane | undefined;
+  #taken = false;
   #stopDeadline: (() => void) | undefined;
   #stopTimer: (() => void) | undefined;
 
   constructor(
-    pool: SessionPool,
-    credentials: CredentialSource,
+    route: () => Route | undefined,
     clock: Clock,
     parcel: Parcel,
     terms: DeliveryTerms,
@@ -95,8 +117,7 @@ class Delivery {
     hooks: DeliveryHooks,
     settle: (outcome: PushOutcome) => void,
   ) {
-    this.#pool = pool;
-    this.#credentials = credentials;
+    this.#route = route;
     this.#clock = clock;
     this.#parcel = parcel;
     this.#body = parcel.body;
@@ -116,69 +137,150 @@ class Delivery {
       this.#end({ is: 'unreachable', reason: 'deadline passed' });
       return;
     }
+    this.#at = this.#route();
     // all phones of a call may share one signal
     setMaxListeners(0, this.#signal);
     this.#signal.addEventListener('abort', this.#abort, { once: true });
-    this.#stopDeadline = this.#clock.after(left, () =>
-      this.#end({ is: 'unreachable', reason: `deadline passed, ${this.#last}` }),
+    this.#stopDeadline = this.#at?.pool.deadlines.after(left, () =>
+      this.#end(
+        this.#taken ? { is: 'accepted', id: '' } : { is: 'unreachable', reason: `deadline passed, ${this.#last}` },
+      ),
     );
-    this.#try(undefined);
+    this.#send(undefined);
   }
 
   #try(avoid: Session | undefined): void {
+    this.#at = this.#route();
+    this.#send(avoid);
+  }
+
+  #send(avoid: Session | undefined): void {
+    const at = this.#at;
+    if (at === undefined) {
+      this.#end({ is: 'config-error', reason: 'no credentials for app' });
+      return;
+    }
     this.#session = undefined;
-    this.#takeBack = this.#pool.submit(
+    this.#taken = false;
+    // what fails at once may do so before `submit` has returned
+    let isOver = false;
+    const takeBack = at.pool.submit(
       {
         urgency: this.#parcel.urgency,
         body: this.#body,
-        headers: () => {
-          this.#credential = this.#credentials.current(this.#clock.now());
-          return this.#parcel.headers(this.#credential.text);
-        },
+        headers: () => this.#headers(at),
         started: (session) => {
           this.#session = session;
           this.#last = 'no answer';
-          this.#watch(session);
+          this.#watch(session, at);
         },
-        done: (result) => this.#done(result),
+        heard: (status) => this.#heard(status),
+        done: (result) => {
+          isOver = true;
+          this.#first = undefined;
+          this.#done(result);
+        },
       },
       avoid,
     );
+    if (!isOver && !this.#settled) this.#first = { takeBack };
+  }
+
+  #headers({ credentials }: Route): readonly Field[] {
+    const credential = credentials.current(this.#clock.now());
+    this.#generation = credential.generation;
+    return this.#parcel.headers(credential.text);
+  }
+
+  #heard(status: number): void {
+    // the service has it; what the rest of the answer says is of no importance
+    if (status === 200) this.#taken = true;
   }
 
   /** A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. */
-  #watch(session: Session): void {
-    const { attemptMs, probeMs } = this.#terms;
-    let left = attemptMs;
+  #watch(session: Session, at: Route): void {
+    const { attemptMs, probeMs, hedgeMs = Number.POSITIVE_INFINITY } = this.#terms;
+    let past = 0;
     let wasDoubted = false;
     const timedOut = (): void => {
-      this.#takeBack?.();
+      if (this.#taken) {
+        this.#end({ is: 'accepted', id: '' });
+        return;
+      }
+      // a connection that is dead is counted once, when it ends
+      if (!session.isDoubted) at.pool.fuses.failed('no answer');
+      this.#dropLanes();
       session.probe(0);
-      this.#transient('no answer', undefined, 0);
+      this.#transient('no answer', undefined, session.isDoubted ? 0 : pauseBefore(this.#attempts));
+    };
+    let dueAt = 0;
+    const wait = (ms: number): void => {
+      dueAt = this.#clock.now() + ms;
+      this.#stopTimer = at.pool.deadlines.after(ms, tick);
     };
     const tick = (): void => {
-      if (left <= 0 || (wasDoubted && session.isDoubted)) {
+      // we were late ourselves: what the peer has said meanwhile may not have been read yet
+      if (dueAt !== 0 && this.#clock.now() - dueAt > mostLate) {
+        wait(graceMs);
+        return;
+      }
+      if (past >= attemptMs || (wasDoubted && session.isDoubted && this.#second === undefined)) {
         timedOut();
         return;
       }
       // timers may come a little early
-      if (left < attemptMs) session.probe(probeMs * 0.9);
+      if (past > 0) session.probe(probeMs * 0.9);
       wasDoubted = session.isDoubted;
-      const next = Math.min(probeMs, left);
-      left -= next;
-      this.#stopTimer = this.#clock.after(next, tick);
+      if (past >= hedgeMs && this.#second === undefined && !this.#taken) this.#hedge(session, at);
+      const next = Math.min(probeMs, attemptMs - past);
+      past += next;
+      wait(next);
     };
     tick();
   }
 
-  #done(result: Exchanged | { readonly is: 'not-sent'; readonly reason: string }): void {
+  /** Two connections for one push, and the first answer counts. */
+  #hedge(busy: Session, at: Route): void {
+    const takeBack = at.pool.hedge(
+      {
+        urgency: this.#parcel.urgency,
+        body: this.#body,
+        headers: () => this.#headers(at),
+        started: () => undefined,
+        heard: (status) => this.#heard(status),
+        done: (result) => {
+          this.#second = undefined;
+          this.#done(result);
+        },
+      },
+      busy,
+    );
+    if (takeBack !== undefined) this.#second = { takeBack };
+  }
+
+  #dropLanes(): void {
+    const lanes = [this.#first, this.#second];
+    this.#first = undefined;
+    this.#second = undefined;
+    for (const lane of lanes) lane?.takeBack();
+  }
+
+  #done(result: Submission): void {
     if (this.#settled) return;
+    const other = this.#first ?? this.#second;
+    if (result.is === 'answered') {
+      const now = this.#clock.now();
+      const judged = this.#hooks.judge(result.answer, now);
+      // what may be tried again is being tried already
+      if (other !== undefined && judged.verdict === 'transient') return;
+      this.#stopTimer?.();
+      this.#dropLanes();
+      this.#answered(result.answer, judged, now);
+      return;
+    }
+    if (other !== undefined) return;
     this.#stopTimer?.();
-    this.#takeBack = undefined;
     switch (result.is) {
-      case 'answered':
-        this.#answered(result.answer);
-        return;
       case 'unprocessed':
         this.#uncounted += 1;
         this.#last = result.reason;
@@ -186,19 +288,24 @@ class Delivery {
         else this.#try(this.#session);
         return;
       case 'lost':
+        if (this.#taken) {
+          this.#end({ is: 'accepted', id: '' });
+          return;
+        }
+        if (!result.withSession) this.#at?.pool.fuses.failed(result.reason);
         this.#transient(result.reason);
         return;
       case 'not-sent':
-        this.#end({ is: 'unreachable', reason: result.reason });
+        this.#end({ is: result.config ? 'config-error' : 'unreachable', reason: result.reason });
         return;
       default:
         result satisfies never;
     }
   }
 
-  #answered(answer: Answer): void {
-    const now = this.#clock.now();
-    const { verdict, reason, since, retryAfterMs } = this.#hooks.judge(answer, now);
+  #answered(answer: Answer, judged: Judged, now: number): void {
+    const { verdict, reason, since, retryAfterMs } = judged;
+    if (isWorking(verdict)) this.#at?.pool.fuses.answered(verdict !== 'renew-token' && verdict !== 'other-session');
     switch (verdict) {
       case 'accepted':
         this.#end({ is: 'accepted', ...this.#hooks.accepted(answer) });
@@ -219,19 +326,23 @@ class Delivery {
       case 'config':
         this.#end({ is: 'config-error', reason });
         return;
+      case 'credential':
+        this.#refused(reason);
+        return;
       case 'transient':
+        this.#at?.pool.fuses.failed(reason);
         this.#transient(reason, retryAfterMs);
         return;
       case 'renew-token':
         void this.#renew(reason, now);
         return;
       case 'older-token':
-        if (this.#credential !== undefined) this.#credentials.tooMany(this.#credential.generation, now);
+        if (this.#generation !== undefined) this.#at?.credentials.tooMany(this.#generation, now);
         this.#transient(reason);
         return;
       case 'other-session':
         if (this.#moved) {
-          this.#end({ is: 'config-error', reason });
+          this.#refused(reason);
           return;
         }
         this.#moved = true;
@@ -247,14 +358,21 @@ class Delivery {
     }
   }
 
+  /** The service does not accept who we are: nobody needs to try again for a while. */
+  #refused(reason: string): void {
+    const pool = this.#at?.pool;
+    this.#end({ is: 'config-error', reason });
+    pool?.fuses.refused(reason);
+  }
+
   async #renew(reason: string, now: number): Promise<void> {
-    const generation = this.#credential?.generation;
-    const pending = generation === undefined ? 'retry' : this.#credentials.expired(generation, now);
+    const generation = this.#generation;
+    const pending = generation === undefined ? 'retry' : (this.#at?.credentials.expired(generation, now) ?? 'useless');
     const verdict = typeof pending === 'string' ? pending : await pending;
     if (this.#settled) return;
     if (verdict === 'useless') this.#hooks.clockAlarm();
     if (verdict === 'useless' || this.#renewed) {
-      this.#end({ is: 'config-error', reason });
+      this.#refused(reason);
       return;
     }
     this.#renewed = true;
@@ -273,16 +391,19 @@ class Delivery {
   }
 
   /** Another attempt on another session after a pause, if the budget and the deadline allow. */
-  #transient(reason: string, retryAfterMs?: number, pauseMs = Math.random() * firstPause * 2 ** this.#attempts): void {
+  #transient(reason: string, retryAfterMs = 0, pauseMs = pauseBefore(this.#attempts)): void {
+    if (this.#settled) return;
     this.#last = reason;
     this.#attempts += 1;
     const left = this.#terms.deadline - this.#clock.now();
-    if (this.#attempts >= mostAttempts || pauseMs >= left || (retryAfterMs ?? 0) >= left) {
+    const wait = Math.max(pauseMs, retryAfterMs);
+    if (this.#attempts >= mostAttempts || wait >= left) {
       this.#end({ is: 'unreachable', reason });
       return;
     }
     const used = this.#session;
-    this.#stopTimer = this.#clock.after(Math.max(pauseMs, retryAfterMs ?? 0), () => this.#try(used));
+    if (wait === 0) this.#try(used);
+    else this.#stopTimer = this.#at?.pool.deadlines.after(wait, () => this.#try(used));
   }
 
   #end(outcome: PushOutcome): void {
@@ -291,19 +412,19 @@ class Delivery {
     this.#stopDeadline?.();
     this.#stopTimer?.();
     this.#signal.removeEventListener('abort', this.#abort);
-    this.#takeBack?.();
+    this.#dropLanes();
     this.#settle(outcome);
   }
 }
 
+/** `route`: where the push goes now; undefined when there are no credentials any more. */
 export function deliver(
-  pool: SessionPool,
-  credentials: CredentialSource,
+  route: () => Route | undefined,
   clock: Clock,
   parcel: Parcel,
   terms: DeliveryTerms,
   signal: AbortSignal,
   hooks: DeliveryHooks,
 ): Promise<PushOutcome> {
-  return new Promise((settle) => new Delivery(pool, credentials, clock, parcel, terms, signal, hooks, settle).start());
+  return new Promise((settle) => new Delivery(route, clock, parcel, terms, signal, hooks, settle).start());
 }

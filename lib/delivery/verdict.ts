@@ -10,6 +10,8 @@ export type Verdict =
   | 'throttled'
   /** the operator must act */
   | 'config'
+  /** the operator must act, and until then no other push will fare better */
+  | 'credential'
   /** may be tried again, best on another session */
   | 'transient'
   /** may be tried again with a fresh credential */
@@ -29,6 +31,11 @@ export interface Judged {
   readonly since?: number;
   /** ms from now */
   readonly retryAfterMs?: number;
+}
+
+/** Whether an answer shows that the service works, whatever it thinks of this push. */
+export function isWorking(verdict: Verdict): boolean {
+  return verdict !== 'transient' && verdict !== 'credential';
 }
 
 /** Seconds or a date (RFC 9110 10.2.3), as ms from now. */

@@ -1,10 +1,19 @@
 /** Pushes that wait for a stream: bounded, calls first, and the least urgent is put out when there is no place. */
+import type { PushClass } from '../core/push-class.ts';
 
 /** lower is more urgent */
-export type Urgency = 0 | 1 | 2 | 3;
+export type Urgency = 0 | 1 | 2 | 3 | 4;
+
+export const urgencies: Readonly<Record<PushClass, Urgency>> = {
+  call: 0,
+  cancel: 1,
+  message: 2,
+  notify: 3,
+  refresh: 4,
+};
 
 export class WaitingLine<T> {
-  readonly #lines: readonly Set<T>[] = [new Set(), new Set(), new Set(), new Set()];
+  readonly #lines: readonly Set<T>[] = [new Set(), new Set(), new Set(), new Set(), new Set()];
   readonly #limit: number;
   #size = 0;
 
@@ -33,12 +42,14 @@ export class WaitingLine<T> {
   }
 
   delete(item: T): boolean {
+    if (this.#size === 0) return false;
     const found = this.#lines.some((line) => line.delete(item));
     if (found) this.#size -= 1;
     return found;
   }
 
   take(): T | undefined {
+    if (this.#size === 0) return undefined;
     for (const line of this.#lines) {
       for (const item of line) {
         line.delete(item);

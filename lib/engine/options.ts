@@ -87,8 +87,8 @@ export interface ControlAt {
   readonly secret: string;
   /** 127.0.0.1 when absent */
   readonly host?: string;
-  /** 0 asks the system for a free port */
-  readonly port: number;
+  /** 0 asks the system for a free port; without one only apps of this thread get in (Engine.connect) */
+  readonly port?: number;
   /** A Unix socket instead of host and port. One whose name begins with NUL leaves no file behind (Linux only). */
   readonly path?: string;
   /** a second port on the same host; certificate chain and private key in PEM */

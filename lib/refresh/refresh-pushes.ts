@@ -19,6 +19,7 @@ import type { PushOutcome, PushService } from '../ports/push-service.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
+import { AppLanes } from './app-lanes.ts';
 
 export interface RefreshDeps {
   readonly agenda: Agenda;
@@ -30,6 +31,8 @@ export interface RefreshDeps {
   readonly policy: RefreshPolicy & {
     /** most bindings looked at in a second; the others wait for the next one */
     readonly perSecond: number;
+    /** most pushes to one app in a second */
+    readonly perAppPerSecond: number;
     /** longest wait for the push service, ms */
     readonly pushDeadlineMs: number;
   };
@@ -40,18 +43,27 @@ const tickMs = 1000;
 /** A node that dies with a task loses it after this long, ms; more than any push may take. */
 const leaseMs = 60_000;
 
+/** What goes on between ticks. */
+interface Work {
+  readonly lanes: AppLanes;
+  readonly signal: AbortSignal;
+  /** pushes without an answer, which no tick waits for */
+  readonly underWay: Set<Promise<void>>;
+}
+
 /** Begins to work; the returned function ends it, and resolves when nothing is under way any more. */
 export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
   const { agenda, clock, policy } = deps;
   let stopped = false;
   let cancel = (): void => undefined;
   const stop = new AbortController();
-  let underWay: Promise<unknown> = Promise.resolve();
+  const work: Work = { lanes: new AppLanes(policy.perAppPerSecond), signal: stop.signal, underWay: new Set() };
+  let looking: Promise<unknown> = Promise.resolve();
   const tick = async (): Promise<void> => {
     const now = clock.now();
     try {
       const claimed = await agenda.claim(now, now + leaseMs, policy.perSecond);
-      await Promise.all(claimed.map((one) => refreshOne(one, deps, stop.signal)));
+      await Promise.all(claimed.map((one) => begin(one, deps, work)));
     } catch (err) {
       deps.log.warn({ err }, 'refresh pushes have to wait for the store');
     }
@@ -59,7 +71,7 @@ export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
   const wait = (): void => {
     if (!stopped)
       cancel = clock.after(tickMs, () => {
-        underWay = tick().then(wait);
+        looking = tick().then(wait);
       });
   };
   wait();
@@ -67,11 +79,13 @@ export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
     stopped = true;
     cancel();
     stop.abort();
-    await underWay;
+    await looking;
+    await Promise.all(work.underWay);
   };
 }
 
-async function refreshOne(claimed: ClaimedTask, deps: RefreshDeps, signal: AbortSignal): Promise<void> {
+/** Looks at one binding. Resolves when its push has begun, if it is to be pushed: who waits for a slow service is not this one. */
+async function begin(claimed: ClaimedTask, deps: RefreshDeps, work: Work): Promise<void> {
   const about = readRefreshTask(claimed.task);
   // of a later version, which knows what to do with it
   if (about === undefined) return;
@@ -81,9 +95,34 @@ async function refreshOne(claimed: ClaimedTask, deps: RefreshDeps, signal: Abort
     const now = clock.now();
     const live = liveBindings((await deps.store.read(aor)).bindings, now);
     const binding = live.find(({ id }) => id === bindingId);
-    const pushed = binding !== undefined && isRefreshDue(binding, now, policy) && speaksForItsResource(binding, live);
-    const gone = binding === undefined || (pushed && (await isGone(binding, deps, signal)));
-    await deps.agenda.settle(claimed, gone ? undefined : nextRefresh(binding, now, policy));
+    const app = binding?.push?.app;
+    if (binding === undefined || app === undefined) return await deps.agenda.settle(claimed, undefined);
+    if (!isRefreshDue(binding, now, policy) || !speaksForItsResource(binding, live))
+      return await deps.agenda.settle(claimed, nextRefresh(binding, now, policy));
+    const later = work.lanes.enter(app, now);
+    if (later !== undefined) return await deps.agenda.settle(claimed, later);
+    const pushed = refreshOne(claimed, binding, deps, work.signal).finally(() => {
+      work.lanes.leave(app);
+      work.underWay.delete(pushed);
+    });
+    work.underWay.add(pushed);
+  } catch (err) {
+    // the task comes up again when its lease ends
+    deps.log.warn({ aor, bindingId, err }, 'refresh push not sent');
+  }
+}
+
+async function refreshOne(
+  claimed: ClaimedTask,
+  binding: Binding,
+  deps: RefreshDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { aor, id: bindingId } = binding;
+  try {
+    const now = deps.clock.now();
+    const gone = await isGone(binding, deps, signal);
+    await deps.agenda.settle(claimed, gone ? undefined : nextRefresh(binding, now, deps.policy));
   } catch (err) {
     // the task comes up again when its lease ends
     deps.log.warn({ aor, bindingId, err }, 'refresh push not sent');

@@ -158,6 +158,15 @@ export const metrics = {
     provider,
     outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
   }),
+  pushBreakers: gauge(
+    'reveille_push_breakers_open',
+    'Push services that are not asked at the moment: they cannot be reached or do not work (transport), or do not accept our credentials.',
+    { provider, kind: ['transport', 'credentials'] },
+  ),
+  pushBreakersOpened: counter('reveille_push_breakers_opened_total', 'Times a push service was given up for a while.', {
+    provider,
+    kind: ['transport', 'credentials'],
+  }),
   pushResults: counter(
     'reveille_push_results_total',
     'The same by app and reason. Apps have the names of the config, other is one that is gone; a reason that is not in the list is other.',

@@ -9,6 +9,7 @@ import {
   type ApnsService,
   openApns,
 } from '../../lib/adapters/apns/apns-push-service.ts';
+import { gridStep } from '../../lib/adapters/apns/provider-token.ts';
 import type { Clock } from '../../lib/ports/clock.ts';
 import { profiles } from '../../lib/payload/profile.ts';
 import type { PushOutcome } from '../../lib/ports/push-service.ts';
@@ -408,6 +409,8 @@ describe('provider token', () => {
     const apns = aService(lab, {}, clock);
     const call = (): Promise<PushOutcome> =>
       apns.push(aCall({ deadline: clock.now() + 5000, wakeUntil: clock.now() + 15_000 }), noSignal);
+    // in the same life of a token, but past the line in its middle, so that another one can be had
+    clock.move(2 * gridStep - (clock.now() % (2 * gridStep)) + 60_000);
     await call();
     clock.move(30 * 60_000);
     expect(lab.expireProviderTokens()).toBe(1);
@@ -417,12 +420,16 @@ describe('provider token', () => {
   });
 
   it('raises a clock alarm instead of renewing a young token', async () => {
-    const lab = await aLab();
     const alarms: string[] = [];
-    const apns = aService(lab, {}, undefined, { clockAlarm: (keyId) => alarms.push(keyId) });
-    await apns.push(aCall(), noSignal);
+    // a time at which a token is young: the lab reckons with it too
+    const clock = aClock();
+    clock.move(2 * gridStep - (clock.now() % (2 * gridStep)) + 60_000);
+    const lab = await aLab({ now: () => clock.now() });
+    const apns = aService(lab, {}, clock, { clockAlarm: (keyId) => alarms.push(keyId) });
+    const call = (): Promise<PushOutcome> => apns.push(aCall({ deadline: clock.now() + 5000 }), noSignal);
+    await call();
     lab.expireProviderTokens();
-    expect(await apns.push(aCall(), noSignal)).toEqual({ is: 'config-error', reason: 'ExpiredProviderToken' });
+    expect(await call()).toEqual({ is: 'config-error', reason: 'ExpiredProviderToken' });
     expect(alarms).toEqual([lab.credentials.keyId]);
     expect(lab.stats().providerTokens).toBe(1);
   });
@@ -443,6 +450,7 @@ describe('provider token', () => {
     const lab = await aLab({ now: () => clock.now() });
     const apns = aService(lab, {}, clock);
     const call = (): Promise<PushOutcome> => apns.push(aCall({ deadline: clock.now() + 5000 }), noSignal);
+    clock.move(2 * gridStep - (clock.now() % (2 * gridStep)) + 60_000);
     await call();
     clock.move(46 * 60_000);
     lab.rules.add(parseRule({ do: 'answer', status: 429, reason: 'TooManyProviderTokenUpdates', times: 1 }));

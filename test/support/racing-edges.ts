@@ -505,7 +505,7 @@ export class RacingEdges {
             ...shared,
             agenda: this.#agenda,
             push: this.pushes,
-            policy: { ...refresh, perSecond: 100, pushDeadlineMs },
+            policy: { ...refresh, perSecond: 100, perAppPerSecond: 50, pushDeadlineMs },
           });
     return { engine, calls, dialogs, subscriptions, legs, deps, stop };
   }

@@ -1,12 +1,13 @@
 /** PushService for APNs (RFC 8599 10): configured apps, one pool per host and key, our own connection under apns2's notification model. */
 import { createHash, randomUUID } from 'node:crypto';
-import type { OutgoingHttpHeaders } from 'node:http2';
-import { deliver } from '../../delivery/delivery.ts';
+import type { Proxy } from '../../delivery/dial.ts';
+import { deliver, type Route } from '../../delivery/delivery.ts';
+import type { Field } from '../../delivery/http2/hpack.ts';
 import { type PoolEvents, SessionPool } from '../../delivery/session-pool.ts';
-import type { Urgency } from '../../delivery/waiting-line.ts';
+import type { RenewHow } from '../../delivery/renewal.ts';
+import { urgencies } from '../../delivery/waiting-line.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { PushClass } from '../../core/push-class.ts';
 import type { Amount } from '../../payload/caller.ts';
 import { hasWordFor } from '../../payload/profile.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
@@ -41,6 +42,8 @@ export interface ApnsTimers {
   readonly attemptMs: number;
   /** silent for this long while a push waits, a connection has as long again to prove that it lives before pushes leave it */
   readonly probeMs: number;
+  /** a call's push without a status for this long is sent on another connection too */
+  readonly hedgeMs: number;
   /** how long `close` lets pushes on their way end */
   readonly closeMs: number;
 }
@@ -57,6 +60,7 @@ export interface ApnsConfig {
   readonly timers?: Partial<ApnsTimers>;
   /** per pool */
   readonly limits?: Partial<ApnsLimits>;
+  readonly proxy?: Proxy;
 }
 
 export interface ApnsEvents extends PoolEvents {
@@ -73,6 +77,7 @@ export const defaultTimers: ApnsTimers = {
   callAttemptMs: 2000,
   attemptMs: 10_000,
   probeMs: 500,
+  hedgeMs: 1000,
   closeMs: 2000,
 };
 
@@ -83,7 +88,6 @@ export const appleHosts = {
   sandbox: 'https://api.sandbox.push.apple.com',
 } as const;
 
-const urgencies: Readonly<Record<PushClass, Urgency>> = { call: 0, cancel: 1, message: 1, notify: 2, refresh: 3 };
 const deviceToken = /^(?:[0-9a-f]{2}){32,100}$/i;
 
 const systemClock: Clock = {
@@ -94,60 +98,76 @@ const systemClock: Clock = {
   },
 };
 
-interface OpenApp {
-  readonly app: ApnsApp;
-  /** where its pushes for an environment leave, and who signs for them */
-  readonly wayTo: (environment: Environment) => Way;
-}
-
 type Environment = 'production' | 'sandbox';
 
-interface Way {
-  readonly pool: SessionPool;
-  readonly tokens: ProviderTokenSource;
-  readonly keyId: string;
+/** One app with what belongs to its key. */
+interface OpenApp {
+  readonly app: ApnsApp;
+  /** who signs, and where */
+  readonly ways: Readonly<Record<Environment, Signed>>;
 }
 
-class ApnsPushService implements PushService {
-  readonly #apps = new Map<string, OpenApp>();
+interface Signed {
+  /** names team and key */
+  readonly signer: string;
+  readonly tokens: ProviderTokenSource;
+  readonly keyId: string;
+  readonly endpoint: string;
+}
+
+interface Installed {
+  readonly apps: ReadonlyMap<string, OpenApp>;
+  /** by signer */
+  readonly sources: ReadonlyMap<string, ProviderTokenSource>;
+}
+
+class ApnsPushService implements ApnsService {
   readonly #pools = new Map<string, SessionPool>();
   readonly #timers: ApnsTimers;
+  readonly #limits: ApnsLimits;
+  readonly #proxy: Proxy | undefined;
   readonly #clock: Clock;
   readonly #events: ApnsEvents;
   readonly #suspects = new Suspects();
+  readonly #routes = new Map<string, Route>();
+  /** pools whose credentials are no longer used, until their connections have ended */
+  readonly #retired = new Set<SessionPool>();
+  #installed: Installed;
+  #isClosed = false;
 
   constructor(config: ApnsConfig, clock: Clock, events: ApnsEvents) {
     this.#timers = { ...defaultTimers, ...config.timers };
+    this.#limits = { ...defaultLimits, ...config.limits };
+    this.#proxy = config.proxy;
     this.#clock = clock;
     this.#events = events;
-    const limits = { ...defaultLimits, ...config.limits };
-    const sources = new Map<string, ProviderTokenSource>();
-    for (const app of config.apps) {
-      if (this.#apps.has(app.name))
-        throw new EdgeError('EDGE_CONFIG_INVALID', `APNs app ${app.name}: expected a name once, found it twice.`);
-      const endpoints = { ...appleHosts, ...app.endpoint };
-      for (const endpoint of Object.values(endpoints)) checkEndpoint(app.name, endpoint);
-      // one signer per key, whoever uses it: APNs counts new tokens by key
-      const signerOf = ({ keyId, privateKey }: { readonly keyId: string; readonly privateKey: string }) => {
-        const name = createHash('sha256')
-          .update(JSON.stringify([app.teamId, keyId, privateKey]))
-          .digest('hex');
-        const tokens = sources.get(name) ?? new ProviderTokenSource(app.teamId, keyId, privateKey);
-        sources.set(name, tokens);
-        return { name, tokens, keyId };
-      };
-      const signers = { production: signerOf(app), sandbox: signerOf(app.sandboxKey ?? app) };
-      const ways = new Map<Environment, Way>();
-      const wayTo = (environment: Environment): Way => {
-        const known = ways.get(environment);
-        if (known !== undefined) return known;
-        const { name, tokens, keyId } = signers[environment];
-        const way = { pool: this.#pool(name, endpoints[environment], app.ca, limits), tokens, keyId };
-        ways.set(environment, way);
-        return way;
-      };
-      this.#apps.set(app.name, { app, wayTo });
-      wayTo('production').pool.warm();
+    this.#installed = install(config.apps, new Map());
+    this.#warm();
+  }
+
+  renew(apps: readonly ApnsApp[], how: RenewHow = 'drain'): void {
+    if (this.#isClosed) return;
+    // throws before anything has changed
+    this.#installed = install(apps, this.#installed.sources);
+    this.#routes.clear();
+    const before = new Map(this.#pools);
+    const used = new Set<string>();
+    for (const { app, ways } of this.#installed.apps.values())
+      for (const way of Object.values(ways)) used.add(poolKey(way, app.ca));
+    for (const [key, pool] of before) {
+      if (used.has(key)) {
+        pool.fuses.renewed();
+        continue;
+      }
+      this.#pools.delete(key);
+    }
+    // the new connections are on their way before the old ones go
+    this.#warm();
+    for (const [key, pool] of before) {
+      if (used.has(key)) continue;
+      this.#retired.add(pool);
+      pool.retire(how === 'at-once');
+      void pool.ended.then(() => this.#retired.delete(pool));
     }
   }
 
@@ -162,7 +182,9 @@ class ApnsPushService implements PushService {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.close(this.#timers.closeMs)));
+    this.#isClosed = true;
+    const pools = [...this.#pools.values(), ...this.#retired];
+    await Promise.all(pools.map((pool) => pool.close(this.#timers.closeMs)));
   }
 
   /** Sums over all pools, for gauges. */
@@ -177,7 +199,7 @@ class ApnsPushService implements PushService {
   }
 
   #push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> | PushOutcome {
-    const open = this.#apps.get(request.app);
+    const open = this.#installed.apps.get(request.app);
     if (open === undefined) return { is: 'config-error', reason: 'no credentials for app' };
     const plan = planPush(request.class, request.tokens);
     if (plan === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
@@ -190,7 +212,7 @@ class ApnsPushService implements PushService {
 
     const now = this.#clock.now();
     const { app } = open;
-    const { pool, tokens, keyId } = open.wayTo(request.environment ?? 'production');
+    const environment = request.environment ?? 'production';
     const written = (amount: Amount): Buffer | undefined =>
       encodeNotification(notificationFor(request, plan, topic, app, now, amount));
     const smaller = (): Buffer | undefined => written('bare');
@@ -205,8 +227,7 @@ class ApnsPushService implements PushService {
     const expiration = String(notification.options.expiration);
     const isCall = request.class === 'call';
     return deliver(
-      pool,
-      tokens,
+      () => this.#route(app.name, environment),
       this.#clock,
       {
         id,
@@ -214,30 +235,30 @@ class ApnsPushService implements PushService {
         body,
         smaller,
         urgency: urgencies[request.class],
-        // in one piece: this is the hot path
         headers: (providerToken) => {
-          const headers: OutgoingHttpHeaders = {
-            ':method': 'POST',
-            ':path': path,
-            authorization: `bearer ${providerToken}`,
-            'apns-topic': topic,
-            'apns-push-type': pushType,
-            'apns-priority': priority,
-            'apns-expiration': expiration,
-            'apns-id': id,
-          };
-          if (collapseId !== undefined) headers['apns-collapse-id'] = collapseId;
-          return headers;
+          const fields: Field[] = [
+            { name: ':path', value: path, as: 'secret' },
+            // as Apple asks: neither this nor what differs with every push shall fill its table
+            { name: 'authorization', value: `bearer ${providerToken}`, as: 'secret' },
+            { name: 'apns-topic', value: topic, as: 'indexed' },
+            { name: 'apns-push-type', value: pushType, as: 'indexed' },
+            { name: 'apns-priority', value: priority, as: 'indexed' },
+            { name: 'apns-expiration', value: expiration, as: 'plain' },
+            { name: 'apns-id', value: id, as: 'plain' },
+          ];
+          if (collapseId !== undefined) fields.push({ name: 'apns-collapse-id', value: collapseId, as: 'plain' });
+          return fields;
         },
       },
       {
         attemptMs: isCall ? this.#timers.callAttemptMs : this.#timers.attemptMs,
         probeMs: this.#timers.probeMs,
+        ...(isCall ? { hedgeMs: this.#timers.hedgeMs } : {}),
         deadline: request.deadline,
       },
       signal,
       {
-        clockAlarm: () => this.#events.clockAlarm?.(keyId),
+        clockAlarm: () => this.#events.clockAlarm?.(open.ways[environment].keyId),
         suspect: () => this.#suspects.report(plan.token, request.callId),
         judge,
         accepted: (answer) => {
@@ -248,19 +269,76 @@ class ApnsPushService implements PushService {
     );
   }
 
-  #pool(signer: string, endpoint: string, ca: string | undefined, limits: ApnsLimits): SessionPool {
-    const key = JSON.stringify([endpoint, signer, ca]);
+  #warm(): void {
+    for (const { app } of this.#installed.apps.values()) this.#route(app.name, 'production')?.pool.warm();
+  }
+
+  #route(name: string, environment: Environment): Route | undefined {
+    const key = `${environment} ${name}`;
+    const known = this.#routes.get(key);
+    if (known !== undefined) return known;
+    const open = this.#installed.apps.get(name);
+    if (open === undefined) return undefined;
+    const way = open.ways[environment];
+    const route = { pool: this.#pool(way, open.app.ca), credentials: way.tokens };
+    this.#routes.set(key, route);
+    return route;
+  }
+
+  #pool(way: Signed, ca: string | undefined): SessionPool {
+    const key = poolKey(way, ca);
     const known = this.#pools.get(key);
     if (known !== undefined) return known;
-    const { warmSessions, maxSessions, busyStreams, queue } = limits;
+    const { warmSessions, maxSessions, busyStreams, queue } = this.#limits;
     const pool = new SessionPool(
-      { endpoint, ca, timers: this.#timers, warmSessions, maxSessions, busyStreams, queueLimit: queue },
+      {
+        endpoint: way.endpoint,
+        ca,
+        proxy: this.#proxy,
+        timers: this.#timers,
+        warmSessions,
+        maxSessions,
+        busyStreams,
+        queueLimit: queue,
+      },
       this.#clock,
       this.#events,
     );
     this.#pools.set(key, pool);
     return pool;
   }
+}
+
+function poolKey({ signer, endpoint }: Signed, ca: string | undefined): string {
+  return JSON.stringify([endpoint, signer, ca]);
+}
+
+/** `sources`: those in use, so that a reload with the same key makes no new token: APNs counts them by key, whoever uses it. */
+function install(apps: readonly ApnsApp[], before: ReadonlyMap<string, ProviderTokenSource>): Installed {
+  const installed = new Map<string, OpenApp>();
+  const sources = new Map<string, ProviderTokenSource>();
+  for (const app of apps) {
+    if (installed.has(app.name))
+      throw new EdgeError('EDGE_CONFIG_INVALID', `APNs app ${app.name}: expected a name once, found it twice.`);
+    const endpoints = { ...appleHosts, ...app.endpoint };
+    for (const endpoint of Object.values(endpoints)) checkEndpoint(app.name, endpoint);
+    const signed = (key: { readonly keyId: string; readonly privateKey: string }, endpoint: string): Signed => {
+      const { keyId, privateKey } = key;
+      const signer = createHash('sha256')
+        .update(JSON.stringify([app.teamId, keyId, privateKey]))
+        .digest('hex');
+      const tokens =
+        sources.get(signer) ?? before.get(signer) ?? new ProviderTokenSource(app.teamId, keyId, privateKey);
+      sources.set(signer, tokens);
+      return { signer, tokens, keyId, endpoint };
+    };
+    const ways = {
+      production: signed(app, endpoints.production),
+      sandbox: signed(app.sandboxKey ?? app, endpoints.sandbox),
+    };
+    installed.set(app.name, { app, ways });
+  }
+  return { apps: installed, sources };
 }
 
 function checkEndpoint(app: string, endpoint: string): void {
@@ -273,6 +351,12 @@ function checkEndpoint(app: string, endpoint: string): void {
 }
 
 export interface ApnsService extends PushService {
+  /**
+   * All apps anew, with their keys. Connections of keys that are still used stay, and their breakers let pushes try again; new keys
+   * get new connections, and pushes that wait move over to them; those of other keys end when their streams have, or `at-once`. Throws EDGE_CONFIG_INVALID, and then
+   * nothing has changed.
+   */
+  renew(apps: readonly ApnsApp[], how?: RenewHow): void;
   /** open connections, streams on their way, pushes that wait for a stream */
   load(): { readonly sessions: number; readonly streams: number; readonly waiting: number };
 }

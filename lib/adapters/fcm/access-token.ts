@@ -94,10 +94,13 @@ export class AccessTokenSource implements CredentialSource {
         },
         (error: unknown) => {
           this.trouble = troubleOf(error);
-          this.#pause = Math.min(longestPause, Math.max(firstPause, this.#pause * 2));
           const at = this.#clock.now();
-          this.#quietUntil = at + this.#pause;
-          return !forced && this.#isGood(at);
+          const isGood = this.#isGood(at);
+          // without a token nothing can be pushed: then there is no reason to spare the endpoint for long
+          this.#pause = isGood ? Math.min(longestPause, Math.max(firstPause, this.#pause * 2)) : firstPause;
+          const end = (this.#token?.expiresAt ?? 0) - slack;
+          this.#quietUntil = at + (isGood ? Math.min(this.#pause, Math.max(firstPause, end - at)) : this.#pause);
+          return !forced && isGood;
         },
       )
       .finally(() => {

@@ -1,11 +1,13 @@
 /** PushService for FCM HTTP v1 (RFC 8599 11): one access token and one pool of HTTP/2 connections for each service account. */
-import type { OutgoingHttpHeaders } from 'node:http2';
 import { Agent } from 'undici';
-import { deliver } from '../../delivery/delivery.ts';
-import { type PoolEvents, SessionPool } from '../../delivery/session-pool.ts';
-import type { Urgency } from '../../delivery/waiting-line.ts';
+import { deliver, type Route } from '../../delivery/delivery.ts';
+import type { Proxy } from '../../delivery/dial.ts';
+import type { Field } from '../../delivery/http2/hpack.ts';
+import { httpsConnector } from '../../delivery/https-connector.ts';
+import type { RenewHow } from '../../delivery/renewal.ts';
+import { type PoolEvents, SessionPool, type SessionPoolLimits } from '../../delivery/session-pool.ts';
+import { urgencies } from '../../delivery/waiting-line.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { PushClass } from '../../core/push-class.ts';
 import { hasWordFor, type PayloadPolicy } from '../../payload/profile.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 import { AccessTokenSource, type ServiceAccount } from './access-token.ts';
@@ -35,51 +37,60 @@ const poolTimers = { connectMs: 3000, pingMs: 20_000, pingAckMs: 5000 };
 const callAttemptMs = 4000;
 const attemptMs = 10_000;
 const probeMs = 500;
+const hedgeMs = 1000;
 const closeMs = 2000;
-const urgencies: Readonly<Record<PushClass, Urgency>> = { call: 0, cancel: 1, message: 1, notify: 2, refresh: 3 };
 /** What a registration token is made of; it becomes JSON only, so this is about size and sense. */
 const registrationToken = /^[\w:.~%+/=-]{20,4096}$/;
 
-interface OpenApp {
-  readonly app: FcmApp;
+const defaultLimits: SessionPoolLimits = { warmSessions: 1, maxSessions: 4, busyStreams: 80, queueLimit: 5000 };
+
+export interface FcmOptions {
+  readonly proxy?: Proxy;
+  readonly limits?: Partial<SessionPoolLimits>;
+}
+
+/** What a service account, an endpoint and its CA have in common. */
+interface Access {
   readonly tokens: AccessTokenSource;
   readonly pool: SessionPool;
+  readonly agent: Agent | undefined;
+}
+
+interface OpenApp {
+  readonly app: FcmApp;
+  readonly access: Access;
   readonly path: string;
 }
 
-class FcmPushService implements PushService {
-  readonly #apps = new Map<string, OpenApp>();
-  readonly #agents: Agent[] = [];
+class FcmPushService implements FcmService {
+  #apps: ReadonlyMap<string, OpenApp> = new Map();
+  #accesses: ReadonlyMap<string, Access> = new Map();
+  readonly #retired = new Set<Access>();
   readonly #clock: Clock;
   readonly #events: FcmEvents;
+  readonly #options: FcmOptions;
 
-  constructor(apps: readonly FcmApp[], clock: Clock, events: FcmEvents) {
+  constructor(apps: readonly FcmApp[], clock: Clock, events: FcmEvents, options: FcmOptions) {
     this.#clock = clock;
     this.#events = events;
-    for (const app of apps) {
-      const agent = app.ca === undefined ? undefined : new Agent({ connect: { ca: app.ca } });
-      if (agent !== undefined) this.#agents.push(agent);
-      const tokens = new AccessTokenSource(app.account, clock, agent);
-      const pool = new SessionPool(
-        {
-          endpoint: app.endpoint ?? googleEndpoint,
-          ca: app.ca,
-          timers: poolTimers,
-          warmSessions: 1,
-          maxSessions: 4,
-          busyStreams: 80,
-          queueLimit: 5000,
-        },
-        clock,
-        events,
-      );
-      pool.warm();
-      // the first call shall not wait for it
-      void tokens.ready().then((ok) => {
-        if (!ok) events.tokenTrouble?.(app.name, tokens.trouble);
+    this.#options = options;
+    this.#install(apps);
+  }
+
+  renew(apps: readonly FcmApp[], how: RenewHow = 'drain'): void {
+    const before = this.#accesses;
+    this.#install(apps);
+    for (const [key, access] of before) {
+      if (this.#accesses.has(key)) {
+        access.pool.fuses.renewed();
+        continue;
+      }
+      this.#retired.add(access);
+      access.pool.retire(how === 'at-once');
+      void access.pool.ended.then(() => {
+        this.#retired.delete(access);
+        return access.agent?.destroy();
       });
-      const path = `/v1/projects/${encodeURIComponent(app.account.projectId)}/messages:send`;
-      this.#apps.set(app.name, { app, tokens, pool, path });
     }
   }
 
@@ -93,8 +104,9 @@ class FcmPushService implements PushService {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#apps.values()].map(({ pool }) => pool.close(closeMs)));
-    await Promise.all(this.#agents.map((agent) => agent.destroy()));
+    const all = [...this.#accesses.values(), ...this.#retired];
+    await Promise.all(all.map(({ pool }) => pool.close(closeMs)));
+    await Promise.all(all.map(({ agent }) => agent?.destroy()));
   }
 
   async #push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
@@ -103,7 +115,11 @@ class FcmPushService implements PushService {
     const token = request.tokens.find(({ kind }) => kind === 'fcm')?.token;
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
     if (!registrationToken.test(token)) return { is: 'token-dead', token, reason: 'not a registration token' };
-    const { app, tokens, pool, path } = open;
+    const {
+      app,
+      access: { tokens },
+      path,
+    } = open;
     if (!hasWordFor(app, request.class))
       return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const got = await this.#inTime(tokens.ready(), request.deadline, signal);
@@ -114,8 +130,7 @@ class FcmPushService implements PushService {
     }
     const body = fcmMessage(request, token, app, this.#clock.now());
     return deliver(
-      pool,
-      tokens,
+      () => this.#route(app.name),
       this.#clock,
       {
         id: request.callId,
@@ -124,25 +139,66 @@ class FcmPushService implements PushService {
         smaller: () => undefined,
         urgency: urgencies[request.class],
         headers: (credential) => {
-          const headers: OutgoingHttpHeaders = {
-            ':method': 'POST',
-            ':path': path,
-            authorization: `Bearer ${credential}`,
-            'content-type': 'application/json',
-          };
-          return headers;
+          const fields: readonly Field[] = [
+            { name: ':path', value: path, as: 'indexed' },
+            { name: 'authorization', value: `Bearer ${credential}`, as: 'secret' },
+            json,
+          ];
+          return fields;
         },
       },
-      { attemptMs: request.class === 'call' ? callAttemptMs : attemptMs, probeMs, deadline: request.deadline },
+      {
+        attemptMs: request.class === 'call' ? callAttemptMs : attemptMs,
+        probeMs,
+        ...(request.class === 'call' ? { hedgeMs } : {}),
+        deadline: request.deadline,
+      },
       signal,
       {
         judge: judgeFcm,
-        // the name is in a body nobody waits for
-        accepted: () => ({ id: '' }),
+        accepted: (answer) => ({ id: nameOf(answer.body) }),
         clockAlarm: () => this.#events.tokenTrouble?.(app.name, tokens.trouble),
         suspect: () => false,
       },
     );
+  }
+
+  #install(apps: readonly FcmApp[]): void {
+    const installed = new Map<string, OpenApp>();
+    const accesses = new Map<string, Access>();
+    for (const app of apps) {
+      const key = JSON.stringify([app.account, app.endpoint, app.ca]);
+      const known = accesses.get(key) ?? this.#accesses.get(key);
+      const access = known ?? this.#open(app);
+      accesses.set(key, access);
+      const path = `/v1/projects/${encodeURIComponent(app.account.projectId)}/messages:send`;
+      installed.set(app.name, { app, access, path });
+    }
+    this.#apps = installed;
+    this.#accesses = accesses;
+  }
+
+  #open({ name, account, endpoint = googleEndpoint, ca }: FcmApp): Access {
+    const { proxy, limits } = this.#options;
+    const agent =
+      ca === undefined && proxy === undefined ? undefined : new Agent({ connect: httpsConnector({ ca, proxy }) });
+    const tokens = new AccessTokenSource(account, this.#clock, agent);
+    const pool = new SessionPool(
+      { endpoint, ca, proxy, timers: poolTimers, ...defaultLimits, ...limits },
+      this.#clock,
+      this.#events,
+    );
+    pool.warm();
+    // the first call shall not wait for it
+    void tokens.ready().then((ok) => {
+      if (!ok) this.#events.tokenTrouble?.(name, tokens.trouble);
+    });
+    return { tokens, pool, agent };
+  }
+
+  #route(name: string): Route | undefined {
+    const access = this.#apps.get(name)?.access;
+    return access === undefined ? undefined : { pool: access.pool, credentials: access.tokens };
   }
 
   /** A token that does not come must not hold a push beyond its deadline. */
@@ -162,7 +218,27 @@ class FcmPushService implements PushService {
   }
 }
 
+const json: Field = { name: 'content-type', value: 'application/json', as: 'indexed' };
+
+/** The last part of `projects/.../messages/...`; empty when the answer has none. */
+function nameOf(body: string): string {
+  return /"name"\s*:\s*"[^"]{0,200}\/([\w:%.-]{1,128})"/.exec(body)?.[1] ?? '';
+}
+
+export interface FcmService extends PushService {
+  /**
+   * All apps anew, with their service accounts. What is still used stays, and its breakers let pushes try again; other connections
+   * end when their streams have, or `at-once`.
+   */
+  renew(apps: readonly FcmApp[], how?: RenewHow): void;
+}
+
 /** Fetches the access tokens and opens the connections that calls will need. */
-export function openFcm(apps: readonly FcmApp[], clock: Clock, events: FcmEvents = {}): PushService {
-  return new FcmPushService(apps, clock, events);
+export function openFcm(
+  apps: readonly FcmApp[],
+  clock: Clock,
+  events: FcmEvents = {},
+  options: FcmOptions = {},
+): FcmService {
+  return new FcmPushService(apps, clock, events, options);
 }

@@ -31,7 +31,9 @@ export function judgeFcm(answer: Answer, now: number): Judged {
   };
 }
 
-function verdictOf(status: number, { code, aboutToken }: ErrorBody): Verdict {
+function verdictOf(status: number, { code, status: grpc, aboutToken }: ErrorBody): Verdict {
+  // the API is off, or the role is missing
+  if (status === 403 && (code ?? grpc) === 'PERMISSION_DENIED') return 'credential';
   if (code !== undefined && Object.hasOwn(verdicts, code)) return verdicts[code] ?? 'config';
   if (status === 400) return aboutToken ? 'dead' : 'config';
   if (status === 401) return 'renew-token';

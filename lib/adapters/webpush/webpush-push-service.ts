@@ -4,8 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { Agent, request as send } from 'undici';
-import { attempt } from '../../delivery/attempts.ts';
+import { attempt, type Gate, openGate } from '../../delivery/attempts.ts';
+import type { Proxy } from '../../delivery/dial.ts';
+import { httpsConnector } from '../../delivery/https-connector.ts';
+import type { PoolEvents } from '../../delivery/session-pool.ts';
 import { type Judged, retryAfterMs, type Verdict } from '../../delivery/verdict.ts';
+import { urgencies as places } from '../../delivery/waiting-line.ts';
 import type { Privacy } from '../../payload/caller.ts';
 import { browserContent } from '../../payload/profile.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -21,6 +25,8 @@ export interface WebPushConfig extends GuardPolicy {
   readonly subject: string;
   /** PEM text, for stand-ins; the public CAs when absent */
   readonly ca?: string;
+  /** The proxy looks names up, so keeping pushes out of the inside by address is its work; names are checked here all the same. */
+  readonly proxy?: Proxy;
   /** what a phone that sent keys is told */
   readonly payload?: 'none' | 'opaque' | 'generic';
   readonly privacy?: Privacy;
@@ -33,6 +39,8 @@ export interface WebPushService extends PushService {
   readonly publicKey: string;
   /** why a push resource is not accepted; undefined when it is (PN-SEC-10) */
   refuses(url: string): string | undefined;
+  /** Another key, subject or list of hosts from now on; `publicKey` changes with the key. Throws for a key that is none. */
+  renew(config: WebPushConfig): void;
   /** what push services would refuse in our signature; undefined: nothing */
   selfCheck(): string | undefined;
 }
@@ -41,32 +49,39 @@ const urgencies = { call: 'high', cancel: 'high', message: 'high', notify: 'norm
 /** ms */
 const attemptMs = 4000;
 const longestAnswer = 2048;
+/** Push services of the world that have a breaker of their own. */
+const mostOrigins = 1000;
 /** The most a push service keeps a push for us, seconds. */
 const longestTtl = 86_400;
 
 class WebPush implements WebPushService {
-  readonly publicKey: string;
-  readonly #config: WebPushConfig;
-  readonly #vapid: Vapid;
-  readonly #agent: Agent;
+  publicKey: string;
+  #config: WebPushConfig;
+  #vapid: Vapid;
+  #agent: Agent;
   readonly #clock: Clock;
+  readonly #events: PoolEvents;
+  /** by origin: one push service in trouble is no reason not to ask another */
+  readonly #gates = new Map<string, Gate>();
 
-  constructor(config: WebPushConfig, clock: Clock) {
+  constructor(config: WebPushConfig, clock: Clock, events: PoolEvents) {
     this.#config = config;
     this.#clock = clock;
+    this.#events = events;
     this.#vapid = new Vapid(config.privateKey, config.subject);
     this.publicKey = this.#vapid.publicKey;
-    this.#agent = new Agent({
-      connect: {
-        timeout: 3000,
-        lookup: guardedLookup(config),
-        ...(config.ca === undefined ? {} : { ca: config.ca }),
-      },
-      connections: 32,
-      keepAliveTimeout: 60_000,
-      headersTimeout: attemptMs,
-      bodyTimeout: attemptMs,
-    });
+    this.#agent = agentFor(config);
+  }
+
+  renew(config: WebPushConfig): void {
+    this.#vapid = new Vapid(config.privateKey, config.subject);
+    this.publicKey = this.#vapid.publicKey;
+    this.#config = config;
+    const before = this.#agent;
+    this.#agent = agentFor(config);
+    // what is under way ends on its connections
+    void before.close();
+    for (const { fuses } of this.#gates.values()) fuses.renewed();
   }
 
   refuses(url: string): string | undefined {
@@ -89,10 +104,12 @@ class WebPush implements WebPushService {
     return attempt(
       {
         token,
+        urgency: places[request.class],
         attemptMs,
         deadline: request.deadline,
         send: (limit) => this.#send(new URL(token), request, body, limit),
       },
+      this.#gate(new URL(token).origin),
       this.#clock,
       signal,
     );
@@ -100,6 +117,16 @@ class WebPush implements WebPushService {
 
   async close(): Promise<void> {
     await this.#agent.destroy();
+  }
+
+  #gate(origin: string): Gate {
+    const known = this.#gates.get(origin);
+    if (known !== undefined) return known;
+    const [oldest] = this.#gates.keys();
+    if (oldest !== undefined && this.#gates.size >= mostOrigins) this.#gates.delete(oldest);
+    const gate = openGate(this.#clock, (kind, isOpen, reason) => this.#events.breaker?.(origin, kind, isOpen, reason));
+    this.#gates.set(origin, gate);
+    return gate;
   }
 
   #bodyFor(request: PushRequest): Buffer | undefined {
@@ -153,6 +180,17 @@ class WebPush implements WebPushService {
   }
 }
 
+function agentFor(config: WebPushConfig): Agent {
+  const { ca, proxy } = config;
+  return new Agent({
+    connect: httpsConnector({ ca, proxy, lookup: guardedLookup(config) }),
+    connections: 32,
+    keepAliveTimeout: 60_000,
+    headersTimeout: attemptMs,
+    bodyTimeout: attemptMs,
+  });
+}
+
 function verdictOf(status: number): Verdict {
   if (status >= 200 && status < 300) return 'accepted';
   if (status === 404 || status === 410) return 'dead';
@@ -164,6 +202,6 @@ function single(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value;
 }
 
-export function openWebPush(config: WebPushConfig, clock: Clock): WebPushService {
-  return new WebPush(config, clock);
+export function openWebPush(config: WebPushConfig, clock: Clock, events: PoolEvents = {}): WebPushService {
+  return new WebPush(config, clock, events);
 }

@@ -1,6 +1,6 @@
 /**
  * The control ports: drachtio-srf connects here (drachtio-protocol A, D), over TCP, TLS or a Unix socket. Lets connections in,
- * few at a time before they have shown the secret, and watches over those that are in.
+ * few at a time before they have shown the secret, and watches over those that are in. Apps of this thread need no port.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
@@ -8,8 +8,12 @@ import type { Counters } from '../counters.ts';
 import type { ControlAt, Limits } from '../options.ts';
 import { Commands, type CommandParts } from './commands.ts';
 import { Door } from './door.ts';
+import type { AppSocket } from './app-socket.ts';
+import { MemorySocket } from './memory-socket.ts';
 import { digest, Session, type SessionParts } from './session.ts';
 
+/** In place of the address of an app, where it has none. */
+const inMemory = 'memory';
 /** Connections that have not shown the secret. */
 const atDoor = { perAddress: 16, inAll: 128 };
 
@@ -36,6 +40,7 @@ export class ControlServer {
   #remotePort: number | undefined;
   readonly #watch: NodeJS.Timeout;
   #secure: TlsServer | undefined;
+  #closed = false;
 
   private constructor(options: ControlOptions) {
     this.#options = options;
@@ -63,6 +68,7 @@ export class ControlServer {
     const host = at.host ?? '127.0.0.1';
     try {
       if (at.remote !== undefined) await control.#listenRemote(at.remote, common);
+      if (at.port === undefined) return control;
       const plain = createServer(common, (socket) => control.#accept(socket, socket.remoteAddress ?? ''));
       await control.#listen(plain, at.path === undefined ? { host, port: at.port } : { path: at.path });
       if (at.tls !== undefined) {
@@ -79,7 +85,15 @@ export class ControlServer {
     return control;
   }
 
-  /** 0 for a Unix socket */
+  /** A connection of an app in this thread; what it says and hears is what others do over a port. */
+  connect(): MemorySocket {
+    if (this.#closed) return MemorySocket.refused();
+    const [app, engine] = MemorySocket.pair();
+    this.#accept(engine, inMemory);
+    return app;
+  }
+
+  /** 0 for a Unix socket, and where nobody listens */
   get port(): number {
     return this.#ports[0] ?? 0;
   }
@@ -107,6 +121,7 @@ export class ControlServer {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#watch);
     for (const session of this.#sessions) session.destroy();
     await Promise.all(
@@ -156,7 +171,7 @@ export class ControlServer {
     });
   }
 
-  #accept(socket: Socket, address: string): void {
+  #accept(socket: AppSocket, address: string): void {
     if (!this.#door.enter(address)) {
       this.#options.counters.controlRefused++;
       socket.destroy();

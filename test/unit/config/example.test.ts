@@ -75,6 +75,8 @@ describe.each(examples)('%s', (name, keys) => {
       ['# key: |', 'push.apps[].key'],
       ['# api_token:', 'http.api_token'],
       ['# secret_key:', 'store.secret_key'],
+      // a proxy nobody has
+      ...['url', 'user', 'password', 'except'].map((name) => [`  #   ${name}:`, `push.proxy.${name}`] as const),
       ['# team_key: |', 'push.apns_keys[].key'],
       // what is below it belongs to the app
       ['template:', 'push.apps[].template'],
@@ -93,6 +95,7 @@ describe.each(examples)('%s', (name, keys) => {
       'store.redis.sentinels',
       'store.redis.cluster',
       'push.webpush.allow_ports',
+      'push.proxy.except',
       'push.unifiedpush.allow_ports',
       'push.apns_keys[].topics',
       'push.webhooks[].match',

@@ -13,7 +13,7 @@ import { QuietLog } from '../../support/quiet-log.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
 const start = 1_790_000_000_000;
-const policy = { leadSeconds: 300, perSecond: 200, pushDeadlineMs: 5000 };
+const policy = { leadSeconds: 300, perSecond: 200, perAppPerSecond: 200, pushDeadlineMs: 5000 };
 const token = 'ab'.repeat(32);
 
 function asleep(id: string, changes: Partial<Binding> = {}): Binding {
@@ -129,4 +129,22 @@ describe('refresh pushes', () => {
     expect(new Set(node.pushed.map(({ request }) => request.to)).size).toBe(count);
     await node.stop();
   }, 120_000);
+
+  it('go on to all other apps while the service of one does not answer', async () => {
+    const never = new Promise<PushOutcome>(() => undefined);
+    const node = aNode(({ app }) => (app === 'hangs' ? never : { is: 'accepted', id: '1' }) as PushOutcome);
+    for (let count = 0; count < 50; count++) {
+      for (const app of ['hangs', 'works']) {
+        const one = asleep(`${app}-${count}`);
+        if (one.push === undefined) throw new Error('no push');
+        const tokens = [{ kind: 'alert', token: `${token}${app}${count}` }] as const;
+        await node.register({ ...one, push: { ...one.push, app, tokens } });
+      }
+    }
+    await node.pass(3400);
+    const works = new Set(
+      node.pushed.filter(({ request }) => request.app === 'works').map(({ request }) => request.to),
+    );
+    expect(works.size).toBe(50);
+  });
 });

@@ -23,7 +23,7 @@ describe('APNs answers', () => {
     [400, { reason: 'DeviceTokenNotForTopic' }, 'config', 'DeviceTokenNotForTopic'],
     [400, { reason: 'IdleTimeout' }, 'transient', 'IdleTimeout'],
     [403, { reason: 'ExpiredProviderToken' }, 'renew-token', 'ExpiredProviderToken'],
-    [403, { reason: 'InvalidProviderToken' }, 'config', 'InvalidProviderToken'],
+    [403, { reason: 'InvalidProviderToken' }, 'credential', 'InvalidProviderToken'],
     [403, { reason: 'UnrelatedKeyIdInToken' }, 'other-session', 'UnrelatedKeyIdInToken'],
     [404, { reason: 'BadPath' }, 'config', 'BadPath'],
     [410, { reason: 'ExpiredToken' }, 'dead', 'ExpiredToken'],

@@ -2,17 +2,20 @@ import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  backdated,
+  gridStep,
   isRenewalDue,
   longestAge,
   onExpired,
   ProviderTokenSource,
-  renewAtAge,
   shortestAge,
 } from '../../../../lib/adapters/apns/provider-token.ts';
 import { EdgeError } from '../../../../lib/errors.ts';
 
 const minute = 60_000;
-const t0 = 1_700_000_000_000;
+/** on a line of the grid */
+const t0 = Math.floor(1_700_000_000_000 / (2 * gridStep)) * 2 * gridStep;
+const life = 2 * gridStep;
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 const aSource = (): ProviderTokenSource => new ProviderTokenSource('TEAM000001', 'KEY0000001', pem);
@@ -32,7 +35,7 @@ describe('provider token', () => {
   it('is an ES256 JWT that says team, key and time', () => {
     expect(partsOf(aSource().current(t0 + 999).text)).toEqual({
       header: { alg: 'ES256', kid: 'KEY0000001' },
-      claims: { iss: 'TEAM000001', iat: t0 / 1000 },
+      claims: { iss: 'TEAM000001', iat: (t0 - backdated) / 1000 },
       isGood: true,
     });
   });
@@ -40,10 +43,10 @@ describe('provider token', () => {
   it('stays the same until it is due, then changes once', () => {
     const source = aSource();
     const first = source.current(t0);
-    expect(source.current(t0 + renewAtAge - 1)).toBe(first);
-    const second = source.current(t0 + renewAtAge);
+    expect(source.current(t0 + life - 1)).toBe(first);
+    const second = source.current(t0 + life);
     expect(second.generation).toBe(first.generation + 1);
-    expect(source.current(t0 + renewAtAge)).toBe(second);
+    expect(source.current(t0 + life)).toBe(second);
   });
 
   it('is renewed by its first victim only', () => {
@@ -106,6 +109,17 @@ describe('provider token', () => {
     );
   });
 
+  it('is the same on every node, and after a restart', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 * life }), fc.integer({ min: 0, max: 2 * life }), (one, other) => {
+        const isSameLife = Math.floor((t0 + one) / life) === Math.floor((t0 + other) / life);
+        const texts = [aSource().current(t0 + one).text, aSource().current(t0 + other).text];
+        expect(texts[0] === texts[1]).toBe(isSameLife);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
   it('refuses an unreadable key without quoting it', () => {
     const secret = '-----BEGIN PRIVATE KEY-----\nc2VjcmV0c2VjcmV0\n-----END PRIVATE KEY-----';
     const make = (): unknown => new ProviderTokenSource('T', 'KEY0000001', secret);
@@ -126,9 +140,9 @@ describe('provider token', () => {
 describe('token rules', () => {
   it('knows when a renewal is due', () => {
     const token = { generation: 1, signedAt: t0 };
-    expect(isRenewalDue(token, t0 + renewAtAge - 1, 0)).toBe(false);
-    expect(isRenewalDue(token, t0 + renewAtAge, 0)).toBe(true);
-    expect(isRenewalDue(token, t0 + renewAtAge, t0 + longestAge)).toBe(false);
+    expect(isRenewalDue(token, t0 + life - 1, 0)).toBe(false);
+    expect(isRenewalDue(token, t0 + life, 0)).toBe(true);
+    expect(isRenewalDue(token, t0 + life, t0 + longestAge)).toBe(false);
     expect(isRenewalDue(token, t0 + longestAge, t0 + 2 * longestAge)).toBe(true);
   });
 
@@ -136,6 +150,6 @@ describe('token rules', () => {
     const token = { generation: 7, signedAt: t0 };
     expect(onExpired(token, 6, t0 + 1)).toBe('retry');
     expect(onExpired(token, 7, t0 + 1)).toBe('clock-wrong');
-    expect(onExpired(token, 7, t0 + shortestAge)).toBe('renew');
+    expect(onExpired(token, 7, t0 + shortestAge + backdated)).toBe('renew');
   });
 });
