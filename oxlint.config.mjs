@@ -9,7 +9,7 @@ const rooms = {
   core: [/^(\.\.\/)+core\//, 'the core decides for the use-cases; decided here as well, it would be decided twice'],
   ports: [/^(\.\.\/)+ports\//, 'a port is for those who call it and those who stand behind it; this room is neither'],
   useCases: [
-    /^(\.\.\/)+(register|wake|relay|refresh|upstream|reg-event)\//,
+    /^(\.\.\/)+(register|wake|relay|refresh|upstream|reg-event|behalf)\//,
     'use-cases are called by apps only and do not know each other; they meet in the core and on the node bus',
   ],
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
@@ -107,7 +107,7 @@ export default {
     room(['lib/core/**'], ['sip', 'core'], ['node:crypto'], 'the core may hash and seal; no I/O and no library'),
     { files: ['lib/core/**'], rules: pure },
     room(['lib/ports/**'], ['sip', 'core', 'ports', 'telemetry'], [], 'a port is types only'),
-    room(['lib/register/**', 'lib/call/**', 'lib/refresh/**'], useCase, [], throughPorts),
+    room(['lib/register/**', 'lib/call/**', 'lib/refresh/**', 'lib/behalf/**'], useCase, [], throughPorts),
     room(['lib/wake/**', 'lib/relay/**', 'lib/upstream/**', 'lib/reg-event/**'], [...useCase, 'call'], [], throughPorts),
     room(
       ['lib/engine/**'],

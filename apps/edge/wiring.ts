@@ -14,6 +14,7 @@ import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
+import type { Binding } from '../../lib/core/binding.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -30,6 +31,7 @@ import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { statusRoutes } from './api.ts';
+import { openBehalf, servesAccount } from './behalf.ts';
 import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
@@ -44,6 +46,7 @@ import { timingWakes } from './push-wakes.ts';
 import { watchPushes } from './push-watch.ts';
 import { openStore } from './open-store.ts';
 import { openServers } from './servers.ts';
+import { registrationsRoutes } from './registrations-api.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -85,7 +88,8 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail, nodes: directory, localAddress } = await openStore(config, log);
+  const opening = await openStore(config, log);
+  const { store: opened, bus: news, agenda, mail, records, registrations, nodes: directory, localAddress } = opening;
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -181,6 +185,11 @@ async function assemble(
   closers.push(domains.close);
   const servers = openServers({ client: nodes.client, legs: nodes.legs, isUp: () => srf.up }, domains.pools, config);
   closers.push(async () => servers.close());
+  const behalf = openBehalf(config, {
+    ...{ records, registrations, secret, contactKey, log, telemetry },
+    ...{ client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
+  });
+  closers.push(behalf.close);
   const times = {
     holdMs: config.wake.holdSeconds * 1000,
     silentMs: config.wake.silentFlowMs,
@@ -215,8 +224,20 @@ async function assemble(
     keys: { contactKey, targetKey },
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey, targetKey },
-    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
+    classifier: {
+      domains: domains.known,
+      contactKey,
+      flowKey,
+      gruuKey,
+      purrKey,
+      targetKey,
+      hasAccount: behalf.hasAccount,
+    },
+    loginOf: behalf.loginOf,
+    authenticate: {
+      ...{ store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
+      accountSecret: behalf.accountSecret,
+    },
     register: {
       ...shared,
       agenda,
@@ -282,12 +303,10 @@ async function assemble(
     const why = watch.trouble() ?? servers.missing();
     return why === undefined ? { ok: true } : { ok: false, why };
   };
-  const census = startCensus(
-    store,
-    telemetry,
-    (binding) => isWorthTrying(binding, Number.POSITIVE_INFINITY, deps.wake.policy, systemClock.now()),
-    () => systemClock.now(),
-  );
+  const { policy } = deps.wake;
+  const isAwake = (binding: Binding): boolean =>
+    isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, systemClock.now());
+  const census = startCensus(store, telemetry, isAwake, () => systemClock.now());
   closers.push(async () => census.stop());
   if (refresh !== undefined)
     closers.push(
@@ -320,6 +339,16 @@ async function assemble(
       token: ensureApiToken(config)?.reveal(),
       routes: [
         ...statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+        ...registrationsRoutes({
+          ...{ ...behalf, store, isAwake },
+          now: systemClock.now,
+          serves: (aor) => servesAccount(aor, domains.known),
+          counted: () => census.counted,
+          phones: {
+            ...{ ...shared, edgeSecret: secret, supports: pushes.supports },
+            maxBindings: config.registration.maxBindings,
+          },
+        }),
         ...pushRoutes({ ...shared, watch, services: pushes, push, deadlineMs: config.push.deadlineMs }),
       ],
     },

@@ -4,6 +4,7 @@
  */
 import { createHash, createHmac } from 'node:crypto';
 import type { Contact } from '../sip/contact.ts';
+import type { Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
 import { parseUri, type SipUri } from '../sip/uri.ts';
@@ -245,6 +246,21 @@ export function acceptRegister(
   const removed = [...before.keys()].filter((id) => !set.has(id));
   if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
   return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
+}
+
+/** A flow that leads nowhere: of a phone that has never registered, or has taken its registration back. */
+export const noFlow: Flow = { transport: 'udp', address: '0.0.0.0', port: 9, engine: 'none' };
+
+/** Phones that an operator has made stay when they take their registration back: they sleep then, and are pushed. */
+export function keepProvisioned(before: readonly Binding[], change: BindingChange): BindingChange {
+  if (change.is !== 'changed') return change;
+  const kept = before.filter(({ id, provisioned }) => provisioned === true && change.removed.includes(id));
+  if (kept.length === 0) return change;
+  return {
+    ...change,
+    bindings: [...change.bindings, ...kept.map((binding) => ({ ...binding, flow: noFlow }))],
+    removed: change.removed.filter((id) => !kept.some((one) => one.id === id)),
+  };
 }
 
 function stays({ expires }: AcceptedContact): boolean {

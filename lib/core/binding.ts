@@ -62,4 +62,6 @@ export interface Binding {
   /** when it ends at the PBX (mid-registrar), ms since the epoch */
   readonly upstreamExpiresAt?: number;
   readonly userAgent?: string;
+  /** made by an operator and not by a REGISTER: it stays until the operator takes it away, whatever the phone registers or removes */
+  readonly provisioned?: true;
 }

@@ -3,7 +3,13 @@
  * Reads, lets core/binding-set decide, swaps, and begins again when another REGISTER of this AOR came between.
  */
 import type { Binding } from '../core/binding.ts';
-import { acceptRegister, type BindingChange, keptUntil } from '../core/binding-set.ts';
+import {
+  type AcceptedRegister,
+  acceptRegister,
+  type BindingChange,
+  keepProvisioned,
+  keptUntil,
+} from '../core/binding-set.ts';
 import { nextRefresh, refreshTask } from '../core/refresh-schedule.ts';
 import { canBePushed } from '../core/register-decision.ts';
 import { EdgeError } from '../errors.ts';
@@ -31,14 +37,16 @@ export async function commit(
   deps: RegisterDeps,
 ): Promise<BindingChange> {
   const now = deps.clock.now();
-  const contacts =
+  const contacts: AcceptedRegister['contacts'] =
     granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now, deps), expires: one.expires }));
   for (let attempt = 0; attempt < attempts; attempt++) {
     // what was read before the registrar was asked is nearly always still true, and the swap fails where it is not
     const { version, bindings } = attempt === 0 ? asked.read : await deps.store.read(asked.aor);
-    const change = acceptRegister(bindings, { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts }, now, {
-      maxBindings: deps.policy.maxBindings,
-    });
+    const register = { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts };
+    const change = keepProvisioned(
+      bindings,
+      acceptRegister(bindings, register, now, { maxBindings: deps.policy.maxBindings }),
+    );
     if (change.is !== 'changed') {
       // no swap proves this one: look once more
       if (attempt === 0) continue;
@@ -89,7 +97,8 @@ export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps
 }
 
 function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDeps): Binding {
-  const { contact, ask, decision, id } = granted.asked;
+  const { contact, ask, decision, id, known } = granted.asked;
+  const provisioned = known?.provisioned === true ? known : undefined;
   const { request, flow } = asked.transaction;
   const userAgent = request.headers.get('User-Agent');
   const wakes = decision.is === 'push' && ask.is === 'push' && pushable(granted, deps);
@@ -118,13 +127,16 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
             wakesItself: ask.wakesItself,
           },
         }
-      : {}),
+      : provisioned?.push === undefined
+        ? {}
+        : { push: provisioned.push }),
     ...(decision.is === 'plain' && ask.is === 'push' ? { unsupportedPush: ask.provider } : {}),
     registeredAt: now,
-    expiresAt: now + granted.expires * 1000,
+    expiresAt: Math.max(now + granted.expires * 1000, provisioned?.expiresAt ?? 0),
     ...(wakes && deps.policy.wakeLapsedMs > 0
       ? { wakeableUntil: now + granted.expires * 1000 + deps.policy.wakeLapsedMs }
       : {}),
+    ...(provisioned === undefined ? {} : { provisioned: true as const }),
     ...(granted.upstreamExpires === undefined ? {} : { upstreamExpiresAt: now + granted.upstreamExpires * 1000 }),
     ...(userAgent === undefined ? {} : { userAgent: userAgent.slice(0, 120) }),
   };

@@ -114,6 +114,16 @@ export const metrics = {
       'failed',
     ],
   }),
+  outboundRegisters: counter(
+    'reveille_outbound_registers_total',
+    'REGISTERs that the edge has sent for accounts of its own, by answer; none: nobody answered.',
+    { result: ['2xx', 'challenged', '3xx', '4xx', '5xx', '6xx', 'none'] },
+  ),
+  outboundRegistrations: gauge(
+    'reveille_outbound_registrations',
+    'Accounts the edge keeps registered at PBXs, by state; of all nodes of one store.',
+    { state: ['registered', 'registering', 'rejected', 'unregistered', 'stopped'] },
+  ),
   refusals: counter('reveille_refusals_total', 'Requests that were refused at the door, by why.', {
     reason: [
       'malformed',

@@ -4,6 +4,7 @@ import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
+import type { Records } from '../../ports/records.ts';
 import type { NodeDirectory } from '../../ports/node-directory.ts';
 import { redisAgenda } from './agenda.ts';
 import { checkServer } from './check-server.ts';
@@ -13,6 +14,7 @@ import { keysWith, type Keys } from './keys.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
+import { redisRecords } from './records.ts';
 import { redisNodes } from './node-directory.ts';
 
 export interface OpenRedis {
@@ -20,6 +22,9 @@ export interface OpenRedis {
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly records: Records;
+  /** of registrations at PBXs */
+  readonly registrations: Agenda;
   readonly nodes: NodeDirectory;
   /** our address towards Redis; undefined when it is not known now */
   readonly localAddress: () => string | undefined;
@@ -45,6 +50,8 @@ export async function openRedis(address: RedisAddress): Promise<OpenRedis> {
       bus,
       agenda: redisAgenda(redis, server, keys),
       mail: redisMail(redis, server, keys),
+      records: redisRecords(redis, server, keys),
+      registrations: redisAgenda(redis, server, keys, 'registrations'),
       nodes: redisNodes(redis, server, keys),
       localAddress: () => localAddressOf(redis),
       unseen,
