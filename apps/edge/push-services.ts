@@ -71,6 +71,7 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log): Promise<P
           production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
           sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
         },
+        findsEnvironment: app.environment === 'auto',
         ...(app.ca === undefined ? {} : { ca: app.ca }),
         profile: app.profile,
         privacy: app.privacy,

@@ -42,6 +42,7 @@ import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
 import { openPushServices } from './push-services.ts';
+import { openTokens } from './tokens.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -167,7 +168,9 @@ async function assemble(
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
+  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, keyFor('push token'));
   const shared = {
+    tokens,
     dialogs,
     heartbeat,
     store,

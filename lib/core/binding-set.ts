@@ -8,7 +8,8 @@ import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
 import { parseUri, type SipUri } from '../sip/uri.ts';
 import { sameUri } from '../sip/uri-compare.ts';
-import type { Aor, Binding, PushToken } from './binding.ts';
+import type { Aor, Binding, PushRecord, PushToken } from './binding.ts';
+import { afterRegister } from './token-life.ts';
 
 export interface AcceptedContact {
   /** fully built, id included */
@@ -181,12 +182,18 @@ function comparable(uriText: string): SipUri | string {
   return parseUri(stripped) ?? stripped;
 }
 
+export interface BindingLimits {
+  readonly maxBindings: number;
+  /** one more is refused, or takes the place of the one that has not registered for longest; refuse when left out */
+  readonly whenFull?: 'refuse' | 'replace_oldest';
+}
+
 /** Applies one REGISTER that was accepted: all of its Contacts or none (PN-INT-13). `now`: ms since the epoch. */
 export function acceptRegister(
   bindings: readonly Binding[],
   register: AcceptedRegister,
   now: number,
-  limits: { readonly maxBindings: number },
+  limits: BindingLimits,
 ): BindingChange {
   const live = liveBindings(bindings, now);
   if (register.contacts === '*') return removeAll(live, register);
@@ -214,11 +221,17 @@ export function acceptRegister(
     // one token, one device: whoever brought it before has lost it
     for (const other of known)
       if (other.id !== id && samePushResource(device, deviceOfBinding(other))) set.delete(other.id);
-    set.set(id, { ...candidate, id });
+    const accepted = {
+      ...candidate,
+      id,
+      ...(candidate.push && { push: afterRegister(matched?.push, candidate.push) }),
+    };
+    set.set(id, accepted);
+    giveNewestToken(set, accepted);
   }
-  if (!makeRoom(set, before, touched, limits.maxBindings)) return { is: 'full' };
+  if (!makeRoom(set, before, touched, limits)) return { is: 'full' };
   const added = [...set.keys()].filter((id) => !before.has(id));
-  const refreshed = [...set.keys()].filter((id) => before.has(id) && before.get(id) !== set.get(id));
+  const refreshed = [...touched].filter((id) => before.has(id) && set.has(id) && before.get(id) !== set.get(id));
   const removed = [...before.keys()].filter((id) => !set.has(id));
   if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
   return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
@@ -258,7 +271,7 @@ function makeRoom(
   set: Map<string, Binding>,
   before: ReadonlyMap<string, Binding>,
   touched: ReadonlySet<string>,
-  maxBindings: number,
+  { maxBindings, whenFull }: BindingLimits,
 ): boolean {
   if (set.size <= maxBindings) return true;
   const added = [...set.values()].filter(({ id }) => !before.has(id));
@@ -268,7 +281,26 @@ function makeRoom(
     const oldest = others.sort((a, b) => a.registeredAt - b.registeredAt)[0];
     if (oldest !== undefined) set.delete(oldest.id);
   }
+  if (whenFull === 'replace_oldest' && added.length > 0) {
+    const others = [...set.values()].filter(({ id }) => !touched.has(id));
+    others.sort((a, b) => a.registeredAt - b.registeredAt);
+    for (const { id } of others.slice(0, Math.max(0, set.size - maxBindings))) set.delete(id);
+  }
   return set.size <= maxBindings || added.length === 0;
+}
+
+/** Flows of one phone (RFC 5626) are one app, and of two tokens of one app the older one is gone. */
+function giveNewestToken(set: Map<string, Binding>, { id, instanceId, push }: Binding): void {
+  if (instanceId === undefined || push === undefined) return;
+  for (const other of set.values()) {
+    if (other.id === id || other.instanceId !== instanceId || other.push?.app !== push.app) continue;
+    if (sameTokens(other.push, push)) continue;
+    set.set(other.id, { ...other, push: { ...push, wakesItself: other.push.wakesItself } });
+  }
+}
+
+function sameTokens(one: PushRecord, other: PushRecord): boolean {
+  return one.deadSince === undefined && JSON.stringify(one.tokens) === JSON.stringify(other.tokens);
 }
 
 /**
@@ -291,27 +323,4 @@ export function bindingId(secret: string, aor: Aor, contact: Contact, ask: PushA
     .update(JSON.stringify([aor, ...identity]))
     .digest('hex')
     .slice(0, 20);
-}
-
-/**
- * The push service said that this token is gone. Nothing changes (the same array comes back) when the binding has another token by
- * now or has registered since. `since`: the service's own time of death, ms; `pushedAt`: when the push was sent, ms.
- */
-export function markTokenDead(
-  bindings: readonly Binding[],
-  id: string,
-  token: string,
-  since: number | undefined,
-  pushedAt: number,
-): readonly Binding[] {
-  const diedAt = since ?? pushedAt;
-  const at = bindings.findIndex((binding) => binding.id === id);
-  const binding = bindings[at];
-  if (binding?.push === undefined || binding.push.deadSince !== undefined || binding.registeredAt >= diedAt)
-    return bindings;
-  const left = binding.push.tokens.filter((other) => other.token !== token);
-  if (left.length === binding.push.tokens.length) return bindings;
-  // the last token stays for recognition: a REGISTER that brings it again is still this device
-  const push = left.length > 0 ? { ...binding.push, tokens: left } : { ...binding.push, deadSince: diedAt };
-  return bindings.with(at, { ...binding, push });
 }

@@ -52,6 +52,16 @@ const histogram = <const L extends Labels>(
 
 const none = {} as const;
 const provider = ['apns', 'fcm', 'webpush', 'webhook', 'other'] as const;
+const pushOutcome = [
+  'accepted',
+  'token-dead',
+  'token-suspect',
+  'throttled',
+  'not-applicable',
+  'config-error',
+  'unreachable',
+  'cancelled',
+] as const;
 const method = [
   'REGISTER',
   'INVITE',
@@ -126,15 +136,28 @@ export const metrics = {
   }),
   pushes: counter('reveille_pushes_total', 'Pushes asked of a push service.', {
     provider,
-    outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+    outcome: pushOutcome,
   }),
   refreshPushes: counter(
     'reveille_refresh_pushes_total',
     'Pushes that ask a sleeping phone to register again before its binding ends.',
     {
       provider,
-      outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+      outcome: pushOutcome,
     },
+  ),
+  pushTokens: counter(
+    'reveille_push_tokens_total',
+    'What became of push tokens: given up, suspected (dead after three suspects in a row), cleared of suspicion, found in the other environment, taken over by another address of record or device, or out of budget for VoIP or high-priority pushes.',
+    {
+      provider,
+      event: ['dead', 'suspect', 'cleared', 'environment', 'moved', 'voip-budget', 'high-priority-budget'],
+    },
+  ),
+  unansweredPushes: counter(
+    'reveille_unanswered_pushes_total',
+    'Pushes of a call that a push service accepted and no REGISTER followed while the call waited.',
+    { provider },
   ),
   refreshImpossible: counter(
     'reveille_refresh_impossible_total',

@@ -5,7 +5,7 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import { answersTo, liveBindings, phoneOf } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
-import { canPush, type PushClass } from '../core/push-class.ts';
+import { canPush, type PushClass, tokenFor } from '../core/push-class.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
@@ -15,6 +15,7 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { SipRequest } from '../sip/message.ts';
 import { flowUri, type Flow } from '../sip/flow.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
+import type { TokenKeeper } from '../tokens/keeper.ts';
 import type { AwakeFlows } from './awake-flows.ts';
 import { pushDevice } from './push-device.ts';
 import { isWorthTrying, type ReachPolicy } from './reach.ts';
@@ -23,6 +24,7 @@ export interface DevicesDeps {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly push: PushService;
+  readonly tokens: TokenKeeper;
   readonly awake: AwakeFlows;
   readonly clock: Clock;
   readonly log: Log;
@@ -145,12 +147,18 @@ export class Devices {
   async push(device: string, signal: AbortSignal): Promise<boolean> {
     const { pushClass, request, holdMs } = this.#wanted;
     const binding = this.#find(device, ({ push }) => canPush(push, pushClass));
-    if (binding?.push === undefined || pushClass === undefined) return this.#cannotPush(device);
+    const token = tokenFor(binding?.push, pushClass);
+    if (binding?.push === undefined || token === undefined || pushClass === undefined) return this.#cannotPush(device);
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#startedAt) / 1000);
     this.#watch(device);
-    return pushDevice({ binding, push: binding.push, pushClass, request, holdMs }, this.#deps, signal);
+    const { is } = await pushDevice(
+      { binding, push: binding.push, token, pushClass, request, holdMs },
+      this.#deps,
+      signal,
+    );
+    return is === 'accepted' || is === 'cancelled';
   }
 
   /** A request from the phone is as good as a refresh where it was registered already (AMB-14). */
@@ -172,11 +180,12 @@ export class Devices {
   /** Tells a phone that was pushed that its call is over, if it has a token for that. Nobody waits for the outcome. */
   pushEnd(device: string, reason: EndReason, keptMs: number): void {
     const binding = this.#find(device, ({ push }) => canPush(push, 'cancel'));
-    if (binding?.push === undefined) return;
+    const token = tokenFor(binding?.push, 'cancel');
+    if (binding?.push === undefined || token === undefined) return;
     const { push } = binding;
     const { request } = this.#wanted;
     void pushDevice(
-      { binding, push, pushClass: 'cancel', request, holdMs: keptMs, reason },
+      { binding, push, token, pushClass: 'cancel', request, holdMs: keptMs, reason },
       this.#deps,
       new AbortController().signal,
     );

@@ -12,7 +12,6 @@ import { topicOf } from '../../sip/push-params.ts';
 import { encodeNotification, notificationFor, type PayloadPolicy, planPush } from './payload.ts';
 import { judge } from './outcome.ts';
 import { ProviderTokenSource } from './provider-token.ts';
-import { Suspects } from './suspects.ts';
 
 export interface ApnsApp extends PayloadPolicy {
   readonly name: string;
@@ -20,6 +19,8 @@ export interface ApnsApp extends PayloadPolicy {
   readonly keyId: string;
   /** PEM text of the .p8 file */
   readonly privateKey: string;
+  /** a token that one environment does not know is tried once in the other one */
+  readonly findsEnvironment?: boolean;
   /** Apple's hosts when absent */
   readonly endpoint?: { readonly production?: string; readonly sandbox?: string };
   /** PEM text, for stand-ins; the public CAs when absent */
@@ -102,7 +103,6 @@ class ApnsPushService implements PushService {
   readonly #timers: ApnsTimers;
   readonly #clock: Clock;
   readonly #events: ApnsEvents;
-  readonly #suspects = new Suspects();
 
   constructor(config: ApnsConfig, clock: Clock, events: ApnsEvents) {
     this.#timers = { ...defaultTimers, ...config.timers };
@@ -184,48 +184,47 @@ class ApnsPushService implements PushService {
     const priority = String(notification.priority);
     const expiration = String(notification.options.expiration);
     const isCall = request.class === 'call';
-    return deliver(
-      open.poolOf(request.environment ?? 'production'),
-      tokens,
-      this.#clock,
-      {
-        id,
-        token: plan.token,
-        body,
-        smaller,
-        urgency: urgencies[request.class],
-        // in one piece: this is the hot path
-        headers: (providerToken) => {
-          const headers: OutgoingHttpHeaders = {
-            ':method': 'POST',
-            ':path': path,
-            authorization: `bearer ${providerToken}`,
-            'apns-topic': topic,
-            'apns-push-type': pushType,
-            'apns-priority': priority,
-            'apns-expiration': expiration,
-            'apns-id': id,
-          };
-          if (collapseId !== undefined) headers['apns-collapse-id'] = collapseId;
-          return headers;
+    const said = request.environment ?? 'production';
+    const send = (environment: 'production' | 'sandbox'): Promise<PushOutcome> =>
+      deliver(
+        open.poolOf(environment),
+        tokens,
+        this.#clock,
+        {
+          id,
+          token: plan.token,
+          body,
+          smaller,
+          urgency: urgencies[request.class],
+          // in one piece: this is the hot path
+          headers: (providerToken) => {
+            const headers: OutgoingHttpHeaders = {
+              ':method': 'POST',
+              ':path': path,
+              authorization: `bearer ${providerToken}`,
+              'apns-topic': topic,
+              'apns-push-type': pushType,
+              'apns-priority': priority,
+              'apns-expiration': expiration,
+              'apns-id': id,
+            };
+            if (collapseId !== undefined) headers['apns-collapse-id'] = collapseId;
+            return headers;
+          },
         },
-      },
-      {
-        attemptMs: isCall ? this.#timers.callAttemptMs : this.#timers.attemptMs,
-        probeMs: this.#timers.probeMs,
-        deadline: request.deadline,
-      },
-      signal,
-      {
-        clockAlarm: () => this.#events.clockAlarm?.(app.keyId),
-        suspect: () => this.#suspects.report(plan.token, request.callId),
-        judge,
-        accepted: (answer) => {
-          this.#suspects.clear(plan.token);
-          return { id: answer.headers['apns-id'] ?? id };
+        {
+          attemptMs: isCall ? this.#timers.callAttemptMs : this.#timers.attemptMs,
+          probeMs: this.#timers.probeMs,
+          deadline: request.deadline,
         },
-      },
-    );
+        signal,
+        {
+          clockAlarm: () => this.#events.clockAlarm?.(app.keyId),
+          judge,
+          accepted: (answer) => ({ id: answer.headers['apns-id'] ?? id }),
+        },
+      );
+    return app.findsEnvironment === true ? findEnvironment(said, send) : send(said);
   }
 
   #pool(signer: string, endpoint: string, ca: string | undefined, limits: ApnsLimits): SessionPool {
@@ -241,6 +240,20 @@ class ApnsPushService implements PushService {
     this.#pools.set(key, pool);
     return pool;
   }
+}
+
+/** A token of the other environment is called bad: asked there once, the answer there tells (push-providers 3.7). */
+async function findEnvironment(
+  said: 'production' | 'sandbox',
+  send: (environment: 'production' | 'sandbox') => Promise<PushOutcome>,
+): Promise<PushOutcome> {
+  const outcome = await send(said);
+  if (outcome.is !== 'token-suspect') return outcome;
+  const environment = said === 'production' ? 'sandbox' : 'production';
+  const other = await send(environment);
+  if (other.is === 'accepted') return { ...other, environment };
+  // only what is said of the token there is news; trouble with that host says nothing about this one
+  return other.is === 'token-dead' || other.is === 'throttled' || other.is === 'cancelled' ? other : outcome;
 }
 
 function checkEndpoint(app: string, endpoint: string): void {

@@ -139,7 +139,6 @@ class FcmPushService implements PushService {
         // the name is in a body nobody waits for
         accepted: () => ({ id: '' }),
         clockAlarm: () => this.#events.tokenTrouble?.(app.name, tokens.trouble),
-        suspect: () => false,
       },
     );
   }

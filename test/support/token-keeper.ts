@@ -1,0 +1,11 @@
+/** The keeper of push tokens over any store, as the edge opens it. */
+import type { TokenBudget } from '../../lib/core/token-life.ts';
+import type { KeeperDeps } from '../../lib/tokens/keeper.ts';
+import { TokenKeeper } from '../../lib/tokens/keeper.ts';
+
+export function aTokenKeeper(
+  deps: Pick<KeeperDeps, 'store' | 'clock' | 'log' | 'telemetry'>,
+  budget: TokenBudget = { voip: 0, highPriority: 0 },
+): TokenKeeper {
+  return new TokenKeeper({ ...deps, tokenKey: Buffer.alloc(32, 7), budgetOf: () => budget });
+}
