@@ -41,7 +41,9 @@ import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
+import { holdWithin } from './push-rules.ts';
 import { openPushServices } from './push-services.ts';
+import { openRuleBook } from './rule-book.ts';
 import { openTokens } from './tokens.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
@@ -153,7 +155,7 @@ async function assemble(
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
   const times = {
-    holdMs: config.wake.holdSeconds * 1000,
+    holdMs: holdWithin(config.wake.holdSeconds, config.wake.giveUpBeforeSeconds),
     silentMs: config.wake.silentFlowMs,
     ringMs: config.wake.ringSeconds * 1000,
   };
@@ -168,9 +170,12 @@ async function assemble(
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
-  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, keyFor('push token'));
+  const rules = await openRuleBook(config, log, telemetry);
+  closers.push(async () => rules.close());
+  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, keyFor('push token'), rules);
   const shared = {
     tokens,
+    rules,
     dialogs,
     heartbeat,
     store,
@@ -209,6 +214,7 @@ async function assemble(
         defaultExpires: config.registration.defaultExpires,
         maxExpires: config.registration.maxExpires,
         maxBindings: config.registration.maxBindings,
+        whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
         upstreamTimeoutMs: 20_000,
       },

@@ -111,7 +111,7 @@ function assemble(raw: Raw, folder: string, files: Files): Config {
     sip: assembleSip(raw.sip, files.tls),
     engine: assembleEngine(raw.engine, files.engineCa),
     store: assembleStore(raw.store, folder),
-    push: assemblePush(raw.push, files.push),
+    push: assemblePush(raw.push, files.push, folder),
   };
 }
 

@@ -45,8 +45,17 @@ export interface PushConfig {
   readonly apps: readonly (ApnsAppConfig | FcmAppConfig)[];
   readonly webpush?: WebPushConfig;
   readonly webhooks: readonly WebhookConfig[];
+  readonly ladder: LadderConfig;
+  readonly ladders: readonly (LadderConfig & { readonly for: readonly string[] })[];
+  /** absolute */
+  readonly policyFile?: string;
+  readonly policyTimeoutMs: number;
+  readonly allowSharedToken: boolean;
   readonly deadlineMs: number;
 }
+
+/** What is left out is as in the ladder above it, or the default. */
+export type LadderConfig = Raw['push']['ladder'];
 
 /** What one app, one webhook or Web Push named in the file. */
 interface FilesOfOne {
@@ -95,12 +104,17 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
   return found;
 };
 
-export function assemblePush({ apps, webpush, webhooks, deadlineMs }: Raw['push'], files: PushFiles): PushConfig {
+export function assemblePush(
+  { apps, webpush, webhooks, policyFile, ...rest }: Raw['push'],
+  files: PushFiles,
+  folder: string,
+): PushConfig {
   const filesOf = (place: string): FilesOfOne => files.get(place) ?? {};
   const trusting = ({ ca }: FilesOfOne): { readonly ca?: string } => (ca === undefined ? {} : { ca });
   const vapid = filesOf('webpush');
   return {
-    deadlineMs,
+    ...rest,
+    ...(policyFile === undefined ? {} : { policyFile: resolve(folder, policyFile) }),
     apps: apps.map((app, index) => assembleApp(app, filesOf(`apps.${index}`))),
     webhooks: webhooks.map(({ caFile: _, ...hook }, index) => ({ ...hook, ...trusting(filesOf(`webhooks.${index}`)) })),
     ...(webpush === undefined || vapid.key === undefined

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fallback, optional, required } from './keys.ts';
 import { filePath, httpsUrl, integer, isHost, listOf, oneOf, parsed, secretText, text, yesOrNo } from './kinds.ts';
+import { ladderKeys, ownLadder } from './ladder-schema.ts';
 import { mistake } from './mistake.ts';
 
 const expiration = {
@@ -132,6 +133,17 @@ export const pushSection = z.strictObject({
   apps: z.array(app).prefault([]),
   webpush: webpush.optional(),
   webhooks: z.array(webhook).prefault([]),
+  ladder: z.strictObject(ladderKeys('')).prefault({}),
+  ladders: z.array(ownLadder).prefault([]),
+  policy_file: optional(filePath, {
+    doc: 'Your own rules for single pushes: a module (.mjs, .js, or .ts where TypeScript is installed) whose default export is a PushPolicy (push-policy.md).',
+  }),
+  policy_timeout_ms: fallback(integer(1, 200, 'milliseconds'), 20, {
+    doc: 'An answer of the policy that takes longer is not waited for: the rules of the config hold.',
+  }),
+  allow_shared_token: fallback(yesOrNo, false, {
+    doc: 'One token under several addresses of record wakes the phone for all of them, as an app with several accounts needs it; else it moves to the one that registered it last.',
+  }),
   deadline_ms: fallback(integer(500, 30_000, 'milliseconds'), 5000, {
     doc: 'A push without an answer for so long counts as failed.',
   }),

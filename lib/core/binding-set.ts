@@ -8,7 +8,7 @@ import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
 import { parseUri, type SipUri } from '../sip/uri.ts';
 import { sameUri } from '../sip/uri-compare.ts';
-import type { Aor, Binding, PushRecord, PushToken } from './binding.ts';
+import type { Aor, Binding, PushToken } from './binding.ts';
 import { afterRegister } from './token-life.ts';
 
 export interface AcceptedContact {
@@ -227,11 +227,10 @@ export function acceptRegister(
       ...(candidate.push && { push: afterRegister(matched?.push, candidate.push) }),
     };
     set.set(id, accepted);
-    giveNewestToken(set, accepted);
   }
   if (!makeRoom(set, before, touched, limits)) return { is: 'full' };
   const added = [...set.keys()].filter((id) => !before.has(id));
-  const refreshed = [...touched].filter((id) => before.has(id) && set.has(id) && before.get(id) !== set.get(id));
+  const refreshed = [...set.keys()].filter((id) => before.has(id) && before.get(id) !== set.get(id));
   const removed = [...before.keys()].filter((id) => !set.has(id));
   if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
   return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
@@ -287,20 +286,6 @@ function makeRoom(
     for (const { id } of others.slice(0, Math.max(0, set.size - maxBindings))) set.delete(id);
   }
   return set.size <= maxBindings || added.length === 0;
-}
-
-/** Flows of one phone (RFC 5626) are one app, and of two tokens of one app the older one is gone. */
-function giveNewestToken(set: Map<string, Binding>, { id, instanceId, push }: Binding): void {
-  if (instanceId === undefined || push === undefined) return;
-  for (const other of set.values()) {
-    if (other.id === id || other.instanceId !== instanceId || other.push?.app !== push.app) continue;
-    if (sameTokens(other.push, push)) continue;
-    set.set(other.id, { ...other, push: { ...push, wakesItself: other.push.wakesItself } });
-  }
-}
-
-function sameTokens(one: PushRecord, other: PushRecord): boolean {
-  return one.deadSince === undefined && JSON.stringify(one.tokens) === JSON.stringify(other.tokens);
 }
 
 /**

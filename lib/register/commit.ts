@@ -38,6 +38,7 @@ export async function commit(
     const { version, bindings } = attempt === 0 ? asked.read : await deps.store.read(asked.aor);
     const change = acceptRegister(bindings, { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts }, now, {
       maxBindings: deps.policy.maxBindings,
+      ...(deps.policy.whenFull === undefined ? {} : { whenFull: deps.policy.whenFull }),
     });
     if (change.is !== 'changed') {
       // no swap proves this one: look once more

@@ -55,6 +55,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly defaultExpires: number;
   readonly maxExpires: number;
   readonly maxBindings: number;
+  /** one more is refused, or takes the place of the oldest; refuse when left out */
+  readonly whenFull?: 'refuse' | 'replace_oldest';
   /** when sleeping phones are pushed to refresh; undefined: never */
   readonly refresh: RefreshPolicy | undefined;
   /** VAPID public key by provider, for sip.vapid (PN-REG-11) */

@@ -21,7 +21,7 @@ export interface KeeperDeps {
   /** for the names of tokens in memory */
   readonly tokenKey: Buffer;
   /** of the app of a binding */
-  readonly budgetOf: (app: string) => TokenBudget;
+  readonly budgetOf: (app: string, provider: string) => TokenBudget;
 }
 
 /** One push and what came of it. */
@@ -81,7 +81,7 @@ export class TokenKeeper {
     try {
       for (let attempt = 0; attempt < attempts; attempt++) {
         const { version, bindings } = await store.read(binding.aor);
-        const budget = this.#deps.budgetOf(push.app);
+        const budget = this.#deps.budgetOf(push.app, push.provider);
         const change = hearOfToken(bindings, binding.id, token, news, at, budget);
         if (change.bindings === bindings) return;
         const keepUntil = change.bindings.reduce((latest, { expiresAt }) => Math.max(latest, expiresAt), 0);

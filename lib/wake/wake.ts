@@ -117,6 +117,7 @@ function ringOf(
       answers: { from: 'phone', towards: called.from },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
       push: (device, signal) => devices.push(device, signal),
+      silentMs: (leg) => devices.silentMs(leg),
       refuseWith: (status) => ({ status }),
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
@@ -136,6 +137,7 @@ function ringOf(
         });
       },
       onLate: (owed, because, reason) => {
+        devices.noteUnanswered(owed);
         const { latePhone } = deps.policy;
         if (latePhone === 'end_push')
           for (const device of owed) devices.pushEnd(device, endReason(because), deps.policy.holdMs);

@@ -261,7 +261,8 @@ describe('faults', () => {
   });
 
   it('asks the other environment once about a token that one does not know, and says where it belongs', async () => {
-    const [production, sandbox] = [await aLab(), await aLab()];
+    const production = await aLab();
+    const sandbox = await aLab({ credentials: production.credentials });
     const app = anApp(production, {
       findsEnvironment: true,
       endpoint: { production: production.endpoint, sandbox: sandbox.endpoint },

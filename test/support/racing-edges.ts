@@ -34,7 +34,7 @@ import { RacingInvite, type RacingLeg, RacingLegs, RacingPushService, RacingRequ
 import { TelemetryRecorder } from './telemetry-recorder.ts';
 import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
 import { LatePhones } from '../../lib/wake/late-phones.ts';
-import { aTokenKeeper } from './token-keeper.ts';
+import { aRuleBook, aTokenKeeper } from './token-keeper.ts';
 
 const expires = 600;
 const password = 'secret';
@@ -441,6 +441,7 @@ export class RacingEdges {
       log,
       telemetry,
       tokens: aTokenKeeper({ store, clock, log, telemetry }),
+      rules: aRuleBook(),
       clock,
       calls,
       ids: { hex, uuid: () => hex(16) },

@@ -19,7 +19,7 @@ import { QuietLog } from '../../support/quiet-log.ts';
 import { FakeInvite, FakeLegs } from '../../support/fake-call.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
-import { aTokenKeeper } from '../../support/token-keeper.ts';
+import { aRuleBook, aTokenKeeper } from '../../support/token-keeper.ts';
 
 const aor = 'alice@example.com';
 
@@ -71,6 +71,7 @@ function anEdge(
     heartbeat: undefined,
     telemetry,
     tokens: aTokenKeeper({ store, clock, log, telemetry }),
+    rules: aRuleBook(),
     dialogs: new BridgedDialogs(),
     precise: () => clock.now(),
     awake: new AwakeFlows(),
