@@ -4,6 +4,7 @@ import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
+import { memoryTokenOwners } from '../../lib/adapters/memory/token-owners.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
@@ -26,6 +27,8 @@ import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import type { TokenOwners } from '../../lib/ports/token-owners.ts';
+import { TokenMover } from '../../lib/tokens/owners.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
 import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
@@ -84,7 +87,7 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail } = await openStore(config);
+  const { store: opened, bus: news, agenda, mail, owners } = await openStore(config);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -172,7 +175,9 @@ async function assemble(
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
   const rules = await openRuleBook(config, log, telemetry);
   closers.push(async () => rules.close());
-  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, keyFor('push token'), rules);
+  const tokenKey = keyFor('push token');
+  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, tokenKey, rules);
+  const mover = config.push.allowSharedToken ? undefined : new TokenMover({ store, owners, log, telemetry, tokenKey });
   const shared = {
     tokens,
     rules,
@@ -196,6 +201,7 @@ async function assemble(
     register: {
       ...shared,
       agenda,
+      mover,
       contactKey,
       flowKey,
       gruuKey,
@@ -308,6 +314,7 @@ interface OpenStore {
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly owners: TokenOwners;
 }
 
 async function openStore(config: Config): Promise<OpenStore> {
@@ -317,14 +324,17 @@ async function openStore(config: Config): Promise<OpenStore> {
     case 'lmdb':
       return withBus(await openLmdbStore({ path: config.store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
+      return {
+        ...{ store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda() },
+        ...{ mail: memoryMail(), owners: memoryTokenOwners() },
+      };
     default:
       return config.store satisfies never;
   }
 }
 
-function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
+function withBus(store: LocationStore & Pick<OpenStore, 'agenda' | 'mail' | 'owners'>): OpenStore {
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail, owners: store.owners };
 }
 
 interface OpenEngine {

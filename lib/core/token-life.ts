@@ -196,6 +196,20 @@ export function afterRegister(before: PushRecord | undefined, now: PushRecord): 
   return Object.keys(life).length === 0 ? now : { ...now, life };
 }
 
+/** Takes a token from whoever registered it before `registeredAt`, ms; the same array when nobody did. */
+export function takeToken(
+  bindings: readonly Binding[],
+  provider: string,
+  token: string,
+  registeredAt: number,
+): readonly Binding[] {
+  let left = bindings;
+  for (const { id, push, registeredAt: before } of bindings)
+    if (push?.provider === provider && before <= registeredAt)
+      left = markTokenDead(left, id, token, registeredAt + 1, registeredAt + 1);
+  return left;
+}
+
 /** The environment to push a token in: where it was found, else what the phone said. */
 export function environmentOf(push: PushRecord, kind: PushToken['kind']): PushRecord['environment'] {
   return push.life?.[kind]?.environment ?? push.environment;

@@ -49,6 +49,8 @@ export async function commit(
     const [stored] = await Promise.all([
       deps.store.swap(asked.aor, version, change.bindings, keepUntil),
       schedule(asked, change, now, deps),
+      // after the swap on the same way to the store: whoever takes a token from us later finds it there
+      deps.mover?.registered(freshOf(change)),
     ]);
     if (stored === 'stored') return change;
   }
@@ -56,6 +58,11 @@ export async function commit(
     'EDGE_STORE_CONTENDED',
     `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`,
   );
+}
+
+function freshOf(change: Extract<BindingChange, { is: 'changed' }>): readonly Binding[] {
+  const fresh = new Set([...change.added, ...change.refreshed]);
+  return change.bindings.filter(({ id }) => fresh.has(id));
 }
 
 /** Beside the swap and not after it, so that no crash comes between; a task too many finds nothing to do. */

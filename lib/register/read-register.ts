@@ -28,6 +28,7 @@ import { Headers } from '../sip/headers.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
+import type { TokenMover } from '../tokens/owners.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
@@ -47,6 +48,8 @@ export interface RegisterDeps {
   readonly edgeSecret: string;
   /** the newest pn-purr of a binding (RFC 8599 6.2.1); when left out none are given */
   readonly purr?: ((name: DeviceName) => string) | undefined;
+  /** takes tokens from whoever had them before; undefined: a token may be shared */
+  readonly mover?: TokenMover | undefined;
   readonly policy: RegisterPolicy;
 }
 

@@ -8,11 +8,13 @@ import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Agenda } from '../../ports/agenda.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
+import type { TokenOwners } from '../../ports/token-owners.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
 import { lmdbAgenda } from './agenda.ts';
 import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
 import { GroupCommit } from './group-commit.ts';
 import { lmdbMail } from './mail-store.ts';
+import { lmdbTokenOwners } from './token-owners.ts';
 
 export interface LmdbStoreOptions {
   /** the folder of the store; made when absent, readable by this user only */
@@ -44,7 +46,7 @@ const sliceEveryMs = 20;
 /** Rejects with EDGE_STORE_UNAVAILABLE when the folder cannot be used. */
 export async function openLmdbStore(
   options: LmdbStoreOptions,
-): Promise<LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }> {
+): Promise<LocationStore & { readonly agenda: Agenda; readonly mail: MailStore; readonly owners: TokenOwners }> {
   let root: RootDatabase<string, string> | undefined;
   try {
     makeFolder(resolve(options.path));
@@ -83,6 +85,7 @@ function makeFolder(path: string): void {
 class LmdbStore implements LocationStore {
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly owners: TokenOwners;
   readonly #path: string;
   readonly #root: RootDatabase<string, string>;
   readonly #sets: Database<string, string>;
@@ -128,6 +131,11 @@ class LmdbStore implements LocationStore {
     );
     this.mail = lmdbMail(root.openDB({ name: 'mail', encoding: 'string' }), this.#writes, (what, task) =>
       this.#attempt(what, task),
+    );
+    this.owners = lmdbTokenOwners(
+      root.openDB({ name: 'token owners', encoding: 'string' }),
+      this.#writes,
+      (what, task) => this.#attempt(what, task),
     );
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {

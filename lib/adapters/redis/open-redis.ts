@@ -6,6 +6,8 @@ import type { NodeBus } from '../../ports/node-bus.ts';
 import { redisAgenda } from './agenda.ts';
 import { connectTo, endConnection } from './connection.ts';
 import { keysWith } from './keys.ts';
+import type { TokenOwners } from '../../ports/token-owners.ts';
+import { redisTokenOwners } from './token-owners.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
@@ -26,6 +28,7 @@ export async function openRedis(address: RedisAddress): Promise<{
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly owners: TokenOwners;
 }> {
   const keys = keysWith(address.keyPrefix);
   const commands = await connectTo(address.url, { enableAutoPipelining: true });
@@ -34,7 +37,10 @@ export async function openRedis(address: RedisAddress): Promise<{
     const store = new RedisLocationStore(commands, keys);
     const bus = new RedisNodeBus(subscriber.redis, commands.redis, keys);
     const { redis, server } = commands;
-    return { store, bus, agenda: redisAgenda(redis, server, keys), mail: redisMail(redis, server, keys) };
+    return {
+      ...{ store, bus, agenda: redisAgenda(redis, server, keys) },
+      ...{ mail: redisMail(redis, server, keys), owners: redisTokenOwners(redis, server, keys) },
+    };
   } catch (error) {
     await endConnection(commands.redis);
     throw error;
