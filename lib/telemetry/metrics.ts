@@ -51,7 +51,7 @@ const histogram = <const L extends Labels>(
 });
 
 const none = {} as const;
-const provider = ['apns', 'fcm', 'webpush', 'webhook', 'other'] as const;
+const provider = ['apns', 'fcm', 'webpush', 'unifiedpush', 'webhook', 'log', 'other'] as const;
 const pushOutcome = [
   'accepted',
   'token-dead',
@@ -158,6 +158,11 @@ export const metrics = {
     'reveille_unanswered_pushes_total',
     'Pushes of a call that a push service accepted and no REGISTER followed while the call waited.',
     { provider },
+  ),
+  policyDecisions: counter(
+    'reveille_push_policy_decisions_total',
+    'Questions to the push policy of the operator: decided, or answered by the config because it was late, threw, decided what cannot be, or its thread was not running or had too much to do.',
+    { outcome: ['decided', 'timeout', 'failed', 'invalid', 'stopped', 'busy'] },
   ),
   refreshImpossible: counter(
     'reveille_refresh_impossible_total',

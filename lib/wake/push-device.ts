@@ -8,6 +8,7 @@ import type { EndReason, PushOutcome, PushService } from '../ports/push-service.
 import type { SipRequest } from '../sip/message.ts';
 import { unquote } from '../sip/auth.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
+import { pushHints } from '../sip/push-hints.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import type { TokenKeeper } from '../tokens/keeper.ts';
 
@@ -56,6 +57,7 @@ export async function pushDevice(
       param: push.param,
       tokens: [token],
       instanceId: binding.instanceId,
+      hints: pushHints(binding.contact),
       callId: headers.get('Call-ID') ?? '',
       from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
       to: `sip:${binding.aor}`,

@@ -1,8 +1,7 @@
 /** TokenOwners in Redis: one key for each token, read and written by one command. */
-import type { Redis } from 'ioredis';
 import type { TokenOwners } from '../../ports/token-owners.ts';
 import { run, script } from './commands/script.ts';
-import { inTime } from './connection.ts';
+import { type Commands, inTime } from './connection.ts';
 import type { Keys } from './keys.ts';
 
 /** A script, because SET with GET came with Redis 6.2 only. */
@@ -18,7 +17,7 @@ return before
 
 const longestMs = 100 * 366 * 86_400_000;
 
-export function redisTokenOwners(redis: Redis, server: string, keys: Keys): TokenOwners {
+export function redisTokenOwners(redis: Commands, server: string, keys: Keys): TokenOwners {
   return {
     async claim(name, aor, until) {
       // a span, not a point in time: the clocks of this node and of Redis may differ
