@@ -4,6 +4,7 @@ import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
 import { memoryTokenOwners } from '../../lib/adapters/memory/token-owners.ts';
+import { noOtherNodes } from '../../lib/adapters/memory/node-directory.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import type { RedisAddress } from '../../lib/adapters/redis/connection.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
@@ -14,6 +15,7 @@ import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { TokenOwners } from '../../lib/ports/token-owners.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import type { NodeDirectory } from '../../lib/ports/node-directory.ts';
 
 interface OpenStore {
   readonly store: LocationStore;
@@ -21,6 +23,9 @@ interface OpenStore {
   readonly agenda: Agenda;
   readonly mail: MailStore;
   readonly owners: TokenOwners;
+  readonly nodes: NodeDirectory;
+  /** our address towards the store; undefined when it is in this process */
+  readonly localAddress: () => string | undefined;
 }
 
 /** Rejects with EDGE_STORE_UNAVAILABLE or EDGE_CONFIG_INVALID when the store cannot be used. */
@@ -35,8 +40,12 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
       return withBus(await openLmdbStore({ path: store.path }));
     case 'memory':
       return {
-        ...{ store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda() },
-        ...{ mail: memoryMail(), owners: memoryTokenOwners() },
+        store: openMemoryStore(),
+        bus: memoryBus(),
+        agenda: memoryAgenda(),
+        mail: memoryMail(),
+        owners: memoryTokenOwners(),
+        ...alone(),
       };
     default:
       return store satisfies never;
@@ -44,7 +53,11 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
 }
 
 function withBus(store: LocationStore & Pick<OpenStore, 'agenda' | 'mail' | 'owners'>): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail, owners: store.owners };
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail, owners: store.owners, ...alone() };
+}
+
+function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {
+  return { nodes: noOtherNodes(), localAddress: () => undefined };
 }
 
 function redisAddress(store: Extract<StoreConfig, { readonly kind: 'redis' }>): RedisAddress {

@@ -56,6 +56,7 @@ export async function pushDevice(
       environment: environmentOf(push, token.kind),
       param: push.param,
       tokens: [token],
+      bindingId: binding.id,
       instanceId: binding.instanceId,
       hints: pushHints(binding.contact),
       callId: headers.get('Call-ID') ?? '',

@@ -179,7 +179,7 @@ function legRequest(
   deps: WakeDeps,
 ): LegRequest | undefined {
   if (known === undefined) return undefined;
-  const { uri, nextHop, ...to } = wayTo(known, request);
+  const { uri, nextHop, engine, ...to } = wayTo(known, request);
   const headers = passInvite(request.headers, {
     ...to,
     from,
@@ -187,5 +187,5 @@ function legRequest(
     translate: (names) => deps.dialogs.translate(names),
   });
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
-  return { uri, nextHop, headers, body: request.body };
+  return { uri, nextHop, engine, headers, body: request.body };
 }
