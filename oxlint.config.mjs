@@ -12,6 +12,7 @@ const rooms = {
     /^(\.\.\/)+(register|wake|relay|refresh|upstream|reg-event|behalf)\//,
     'use-cases are called by apps only and do not know each other; they meet in the core and on the node bus',
   ],
+  tokens: [/^(\.\.\/)+tokens\//, 'what becomes of a token is for those who push and those who register'],
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
   adapters: [/^(\.\.\/)+adapters\//, 'only apps/edge/wiring.ts knows which adapter stands behind a port'],
   engine: [/^(\.\.\/)+engine\//, 'the engine is reached over the control protocol alone, so that it can be swapped'],
@@ -107,8 +108,10 @@ export default {
     room(['lib/core/**'], ['sip', 'core'], ['node:crypto'], 'the core may hash and seal; no I/O and no library'),
     { files: ['lib/core/**'], rules: pure },
     room(['lib/ports/**'], ['sip', 'core', 'ports', 'telemetry'], [], 'a port is types only'),
-    room(['lib/register/**', 'lib/call/**', 'lib/refresh/**', 'lib/behalf/**'], useCase, [], throughPorts),
-    room(['lib/wake/**', 'lib/relay/**', 'lib/upstream/**', 'lib/reg-event/**'], [...useCase, 'call'], [], throughPorts),
+    room(['lib/call/**', 'lib/tokens/**', 'lib/behalf/**'], useCase, [], throughPorts),
+    room(['lib/register/**', 'lib/refresh/**'], [...useCase, 'tokens'], [], throughPorts),
+    room(['lib/relay/**', 'lib/upstream/**', 'lib/reg-event/**'], [...useCase, 'call'], [], throughPorts),
+    room(['lib/wake/**'], [...useCase, 'call', 'tokens'], [], throughPorts),
     room(
       ['lib/engine/**'],
       ['sip', 'engine', 'errors', 'telemetry'],
@@ -158,6 +161,7 @@ export default {
     ...adapter('pino', ['pino']),
     ...adapter('http', []),
     ...adapter('push', []),
+    ...adapter('policy', []),
     ...['edge', 'engine', 'cli', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],
       rules: {

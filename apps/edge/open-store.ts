@@ -3,6 +3,7 @@ import { type LmdbParts, openLmdbStore } from '../../lib/adapters/lmdb/location-
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
+import { memoryTokenOwners } from '../../lib/adapters/memory/token-owners.ts';
 import { noOtherNodes } from '../../lib/adapters/memory/node-directory.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { memoryRecords } from '../../lib/adapters/memory/records.ts';
@@ -13,6 +14,7 @@ import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
+import type { TokenOwners } from '../../lib/ports/token-owners.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Records } from '../../lib/ports/records.ts';
 import type { NodeDirectory } from '../../lib/ports/node-directory.ts';
@@ -25,6 +27,7 @@ interface OpenStore {
   readonly records: Records;
   /** of registrations at PBXs */
   readonly registrations: Agenda;
+  readonly owners: TokenOwners;
   readonly nodes: NodeDirectory;
   /** our address towards the store; undefined when it is in this process */
   readonly localAddress: () => string | undefined;
@@ -48,6 +51,7 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
         mail: memoryMail(),
         records: memoryRecords(),
         registrations: memoryAgenda(),
+        owners: memoryTokenOwners(),
         ...alone(),
       };
     default:
@@ -56,8 +60,8 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
 }
 
 function withBus(store: LmdbParts): OpenStore {
-  const { agenda, mail, records, registrations } = store;
-  return { store, bus: memoryBus(), agenda, mail, records, registrations, ...alone() };
+  const { agenda, mail, records, registrations, owners } = store;
+  return { store, bus: memoryBus(), agenda, mail, records, registrations, owners, ...alone() };
 }
 
 function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {

@@ -21,6 +21,7 @@ import { EdgeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { EngineAddress } from '../../lib/ports/node-directory.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import { TokenMover } from '../../lib/tokens/owners.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { TokenUsers } from '../../lib/register/token-users.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
@@ -39,6 +40,9 @@ import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
+import { holdWithin } from './push-rules.ts';
+import { openRuleBook } from './rule-book.ts';
+import { openTokens } from './tokens.ts';
 import { engineAddress, joinNodes, remoteControl, type RemoteControl } from './nodes.ts';
 import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
@@ -89,7 +93,8 @@ async function assemble(
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
   const opening = await openStore(config, log);
-  const { store: opened, bus: news, agenda, mail, records, registrations, nodes: directory, localAddress } = opening;
+  const { store: opened, bus: news, agenda, mail, records, registrations, owners } = opening;
+  const { nodes: directory, localAddress } = opening;
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -191,7 +196,7 @@ async function assemble(
   });
   closers.push(behalf.close);
   const times = {
-    holdMs: config.wake.holdSeconds * 1000,
+    holdMs: holdWithin(config.wake.holdSeconds, config.wake.giveUpBeforeSeconds),
     silentMs: config.wake.silentFlowMs,
     ringMs: config.wake.ringSeconds * 1000,
     ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
@@ -207,7 +212,14 @@ async function assemble(
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
+  const rules = await openRuleBook(config, log, telemetry);
+  closers.push(async () => rules.close());
+  const tokenKey = keyFor('push token');
+  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, tokenKey, rules);
+  const mover = config.push.allowSharedToken ? undefined : new TokenMover({ store, owners, log, telemetry, tokenKey });
   const shared = {
+    tokens,
+    rules,
     dialogs,
     heartbeat,
     store,
@@ -241,6 +253,7 @@ async function assemble(
     register: {
       ...shared,
       agenda,
+      mover,
       contactKey,
       flowKey,
       gruuKey,
@@ -262,6 +275,7 @@ async function assemble(
         maxBindings: config.registration.maxBindings,
         pushOverClear: config.registration.pushOverClear,
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
+        whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
         upstreamTimeoutMs: 20_000,
       },

@@ -18,7 +18,7 @@ import { tagOf } from '../sip/name-addr.ts';
 import { withDescription } from './description.ts';
 import { EarlyDialogs } from './early-dialogs.ts';
 import { hangUp } from './hang-up.ts';
-import { type HoldTimes, HoldRunner, type LegEffect, type StoryLine } from './hold-runner.ts';
+import { type HoldTimes, HoldRunner, type PushEnd, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
 export interface RingPlan {
@@ -31,7 +31,9 @@ export interface RingPlan {
   /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
   legRequest(device: string, flow: string): LegRequest | undefined;
   /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
-  push(device: string, signal: AbortSignal): Promise<boolean>;
+  push(device: string, signal: AbortSignal): Promise<PushEnd>;
+  /** as HoldPlan has it */
+  silentMs?(leg: string): number | undefined;
   /** our own final answer `status` may be another one here (a PBX that is down is no sleeping phone) */
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** what the caller is told when no phone rings after so many ms; nothing when left out */
@@ -101,6 +103,7 @@ export class Ring {
       {
         times: plan.times,
         push: (device, signal) => plan.push(device, signal),
+        silentMs: (leg) => plan.silentMs?.(leg),
         perform: (effect) => this.#perform(effect),
       },
       deps.clock,

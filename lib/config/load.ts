@@ -141,7 +141,7 @@ function assemble(raw: Raw, folder: string, files: Files): Omit<Config, 'file'> 
       file: raw.store.secretKeyFile === undefined ? undefined : resolve(folder, raw.store.secretKeyFile),
       old: raw.store.oldSecretKeys,
     },
-    push: assemblePush(raw.push, files.push),
+    push: assemblePush(raw.push, files.push, folder),
   };
 }
 

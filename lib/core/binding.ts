@@ -11,6 +11,20 @@ export interface PushToken {
   readonly token: string;
 }
 
+/** What pushes have taught about one token. A REGISTER clears what says that the phone does not come. */
+export interface TokenLife {
+  /** the environment it was found to belong to (push-providers 3.7) */
+  readonly environment?: 'production' | 'sandbox';
+  /** digests of the occasions in a row at which the service did not know it */
+  readonly suspects?: readonly string[];
+  /** VoIP pushes in a row that no REGISTER followed */
+  readonly unanswered?: number;
+  /** when the last of them was sent, ms */
+  readonly unansweredAt?: number;
+  /** high-priority pushes that no REGISTER followed, by day since the epoch, oldest first */
+  readonly wasted?: readonly (readonly [day: number, count: number])[];
+}
+
 /** The push parameters of a Contact, normalised over all client dialects (RFC 8599 8.7). */
 export interface PushRecord {
   /** canonical: `apns`, `fcm`, `webpush` or a private type */
@@ -27,6 +41,8 @@ export interface PushRecord {
   readonly wakesItself: boolean;
   /** the push service said that the token is gone, at this time (ms); cleared by the next accepted REGISTER that brings a token */
   readonly deadSince?: number;
+  /** by kind of token; absent where nothing is known */
+  readonly life?: Readonly<Partial<Record<PushToken['kind'], TokenLife>>>;
 }
 
 export interface Binding {

@@ -16,6 +16,7 @@ import type {
   LegId,
   Target,
 } from './hold-words.ts';
+import { mergeTargets } from './merge-targets.ts';
 
 interface Leg {
   readonly device: DeviceId;
@@ -81,25 +82,12 @@ export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
   const merged = mergeTargets(targets);
   for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
   for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
-  for (const { device, flow, next } of merged) if (flow !== undefined) call.ring(device, flow, next);
-  return call.settle();
-}
-
-/** Several flows of one phone (RFC 5626 7) are one target: the first one worth trying is tried, and `next` when that one is dead. */
-function mergeTargets(targets: readonly Target[]): readonly (Target & { readonly next: string | undefined })[] {
-  const merged = new Map<DeviceId, Target & { readonly next: string | undefined }>();
-  for (const target of targets) {
-    const known = merged.get(target.device);
-    const flow = known?.flow ?? target.flow;
-    const next = known?.next ?? (target.flow === flow ? undefined : target.flow);
-    merged.set(target.device, {
-      device: target.device,
-      flow,
-      next,
-      canPush: known?.canPush === true || target.canPush,
-    });
+  for (const { device, flow, next, pushBeside } of merged) {
+    if (flow === undefined) continue;
+    call.ring(device, flow, next);
+    if (pushBeside === true) call.pushBeside(device);
   }
-  return [...merged.values()];
+  return call.settle();
 }
 
 export function step(held: HeldInvite, event: HoldEvent): Step {
@@ -138,7 +126,7 @@ function whileOpen(held: Open, event: HoldEvent): Step {
       call.lost(event.device);
       return call.settle();
     case 'push-ended':
-      call.pushEnded(event.device, event.accepted);
+      call.pushEnded(event.device, event.accepted, event.gaveUp === true);
       return call.settle();
     case 'progress':
       call.progress(event.leg, event.status);
@@ -207,6 +195,11 @@ class Draft {
     this.#change(id, { state: 'waiting', awaited: true });
   }
 
+  /** Pushes a device whose leg has just begun, because the flow is in doubt. */
+  pushBeside(id: DeviceId): void {
+    if (this.#push(id)) this.#change(id, { awaited: true });
+  }
+
   /** Starts a leg to a device that has none which is not cancelled. `next`: another flow of it, for when this one is dead. */
   ring(id: DeviceId, flow: string, next?: string): void {
     const device = this.devices.get(id);
@@ -262,11 +255,12 @@ class Draft {
     if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
   }
 
-  pushEnded(id: DeviceId, accepted: boolean): void {
+  pushEnded(id: DeviceId, accepted: boolean, gaveUp: boolean): void {
     const device = this.devices.get(id);
     if (device?.push !== 'running') return;
-    this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false, owed: false });
-    if (accepted) return;
+    if (gaveUp) this.#change(id, { push: 'accepted', canPush: false });
+    else this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false, owed: false });
+    if (accepted && !gaveUp) return;
     if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
     // its flow is silent and nothing will wake it: that is both of the ways there are
     const [legId, leg] = this.#legOf(id);
@@ -335,7 +329,7 @@ class Draft {
     const device = this.devices.get(leg.device) as Device;
     if (device.newerFlow !== undefined && !this.#draining) this.#move(leg.device, legId, silent, device.newerFlow);
     // once pushed, it has just registered: then another push would only ring twice
-    else if (device.pushes === 0 && this.#push(leg.device)) this.#change(leg.device, { awaited: true });
+    else if (device.pushes === 0) this.pushBeside(leg.device);
   }
 
   /** Whoever has given no sign of life by now is given up (PN-PROXY-12); it may still come while others ring. */

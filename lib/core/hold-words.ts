@@ -9,6 +9,8 @@ export interface Target {
   /** opaque key of a flow worth trying now; undefined: none known */
   readonly flow: string | undefined;
   readonly canPush: boolean;
+  /** pushed at once, beside the request on its flow */
+  readonly pushBeside?: boolean;
 }
 
 export interface HoldPolicy {
@@ -36,8 +38,8 @@ export type HoldEvent =
   /** a REGISTER was refused for good; 401, 407, 423 and 494 are not reported (PN-PROXY-10) */
   | { readonly is: 'refresh-rejected'; readonly device: DeviceId; readonly status: number }
   | { readonly is: 'binding-removed'; readonly device: DeviceId }
-  /** accepted false: refused for good for this call */
-  | { readonly is: 'push-ended'; readonly device: DeviceId; readonly accepted: boolean }
+  /** accepted false: refused for good for this call, or, when `gaveUp`, accepted and not waited for any longer */
+  | { readonly is: 'push-ended'; readonly device: DeviceId; readonly accepted: boolean; readonly gaveUp?: boolean }
   /** 100 counts as a sign of life and is never passed on */
   | { readonly is: 'progress'; readonly leg: LegId; readonly status: number }
   | { readonly is: 'answered'; readonly leg: LegId }

@@ -43,10 +43,11 @@ export async function commit(
     // what was read before the registrar was asked is nearly always still true, and the swap fails where it is not
     const { version, bindings } = attempt === 0 ? asked.read : await deps.store.read(asked.aor);
     const register = { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts };
-    const change = keepProvisioned(
-      bindings,
-      acceptRegister(bindings, register, now, { maxBindings: deps.policy.maxBindings }),
-    );
+    const limits = {
+      maxBindings: deps.policy.maxBindings,
+      ...(deps.policy.whenFull === undefined ? {} : { whenFull: deps.policy.whenFull }),
+    };
+    const change = keepProvisioned(bindings, acceptRegister(bindings, register, now, limits));
     if (change.is !== 'changed') {
       // no swap proves this one: look once more
       if (attempt === 0) continue;
@@ -55,6 +56,8 @@ export async function commit(
     const [stored] = await Promise.all([
       deps.store.swap(asked.aor, version, change.bindings, Math.max(now, keptUntil(change.bindings))),
       schedule(asked, change, now, deps),
+      // after the swap on the same way to the store: whoever takes a token from us later finds it there
+      deps.mover?.registered(freshOf(change)),
     ]);
     if (stored === 'stored') return change;
   }
@@ -62,6 +65,11 @@ export async function commit(
     'EDGE_STORE_CONTENDED',
     `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`,
   );
+}
+
+function freshOf(change: Extract<BindingChange, { is: 'changed' }>): readonly Binding[] {
+  const fresh = new Set([...change.added, ...change.refreshed]);
+  return change.bindings.filter(({ id }) => fresh.has(id));
 }
 
 /** Beside the swap and not after it, so that no crash comes between; a task too many finds nothing to do. */

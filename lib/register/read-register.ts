@@ -30,6 +30,7 @@ import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import type { TokenUsers } from './token-users.ts';
+import type { TokenMover } from '../tokens/owners.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
@@ -50,6 +51,8 @@ export interface RegisterDeps {
   readonly tokenUsers: TokenUsers;
   /** the newest pn-purr of a binding (RFC 8599 6.2.1); when left out none are given */
   readonly purr?: ((name: DeviceName) => string) | undefined;
+  /** takes tokens from whoever had them before; undefined: a token may be shared */
+  readonly mover?: TokenMover | undefined;
   readonly policy: RegisterPolicy;
 }
 
@@ -62,6 +65,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly pushOverClear: 'accept' | 'ignore' | 'refuse';
   /** how long after its registration a phone can still be woken, ms; 0: not at all */
   readonly wakeLapsedMs: number;
+  /** one more is refused, or takes the place of the oldest; refuse when left out */
+  readonly whenFull?: 'refuse' | 'replace_oldest';
   /** when sleeping phones are pushed to refresh; undefined: never */
   readonly refresh: RefreshPolicy | undefined;
   /** VAPID public key by provider, for sip.vapid (PN-REG-11) */

@@ -211,9 +211,11 @@ export async function holdFor<Got extends ClientAnswer>(
         return known && released.send(known, Math.max(0, Math.min(holdMs, longestHoldMs - devices.elapsed)));
       },
       push: (device, signal) => devices.push(device, signal),
+      silentMs: (leg) => devices.silentMs(leg),
       answer: (answer) => void ('is' in answer ? refuse(answer.status) : released.answered(answer)),
       late: (answer) => released.late?.(answer),
       onOver: ({ ending, fault }, story) => {
+        if (ending === 'unreachable') devices.noteUnanswered();
         devices.close();
         release();
         deps.telemetry.count('heldRequests', { method: methodLabel(method), ending });

@@ -136,6 +136,7 @@ function ringOf(
       answers: { from: 'phone', towards: called.from },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
       push: (device, signal) => devices.push(device, signal),
+      silentMs: (leg) => devices.silentMs(leg),
       refuseWith: (status) => ({ status }),
       onBudgetUsed: () =>
         deps.log.warn(
@@ -160,6 +161,7 @@ function ringOf(
         });
       },
       onLate: (owed, because, reason) => {
+        devices.noteUnanswered(owed);
         const { latePhone } = deps.policy;
         if (latePhone === 'end_push')
           for (const device of owed) devices.pushEnd(device, endReason(because), deps.policy.holdMs);

@@ -35,6 +35,7 @@ import { RacingInvite, type RacingLeg, RacingLegs, RacingPushService, RacingRequ
 import { TelemetryRecorder } from './telemetry-recorder.ts';
 import { AwakeFlows } from '../../lib/wake/awake-flows.ts';
 import { LatePhones } from '../../lib/wake/late-phones.ts';
+import { aRuleBook, aTokenKeeper } from './token-keeper.ts';
 
 const expires = 600;
 const password = 'secret';
@@ -440,6 +441,8 @@ export class RacingEdges {
       bus,
       log,
       telemetry,
+      tokens: aTokenKeeper({ store, clock, log, telemetry }),
+      rules: aRuleBook(),
       clock,
       calls,
       ids: { hex, uuid: () => hex(16) },

@@ -8,6 +8,7 @@ import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Agenda } from '../../ports/agenda.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
+import type { TokenOwners } from '../../ports/token-owners.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
 import type { Records } from '../../ports/records.ts';
 import { lmdbAgenda } from './agenda.ts';
@@ -15,6 +16,7 @@ import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './enc
 import { GroupCommit } from './group-commit.ts';
 import { lmdbMail } from './mail-store.ts';
 import { lmdbRecords } from './records.ts';
+import { lmdbTokenOwners } from './token-owners.ts';
 
 export interface LmdbStoreOptions {
   /** the folder of the store; made when absent, readable by this user only */
@@ -50,6 +52,7 @@ export interface LmdbParts extends LocationStore {
   readonly records: Records;
   /** of registrations at PBXs */
   readonly registrations: Agenda;
+  readonly owners: TokenOwners;
 }
 
 /** Rejects with EDGE_STORE_UNAVAILABLE when the folder cannot be used. */
@@ -94,6 +97,7 @@ class LmdbStore implements LmdbParts {
   readonly mail: MailStore;
   readonly records: Records;
   readonly registrations: Agenda;
+  readonly owners: TokenOwners;
   readonly #path: string;
   readonly #root: RootDatabase<string, string>;
   readonly #sets: Database<string, string>;
@@ -147,6 +151,11 @@ class LmdbStore implements LmdbParts {
     );
     this.mail = lmdbMail(root.openDB({ name: 'mail', encoding: 'string' }), this.#writes, (what, task) =>
       this.#attempt(what, task),
+    );
+    this.owners = lmdbTokenOwners(
+      root.openDB({ name: 'token owners', encoding: 'string' }),
+      this.#writes,
+      (what, task) => this.#attempt(what, task),
     );
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {

@@ -18,6 +18,8 @@ export interface Keys {
   readonly nodes: string;
   /** messages that wait for one AOR */
   mail(aor: Aor): string;
+  /** the owner of one push token */
+  token(name: string): string;
   aorOfMail(key: string): Aor | undefined;
   readonly everyMail: string;
   /** the channel with the news of one AOR */
@@ -34,6 +36,7 @@ export function keysWith(prefix: string): Keys {
     aorOfSet: (key) => aorIn(key, set),
     everySet: every(set),
     mail: (aor) => `${mail}{${escape(aor)}}`,
+    token: (name) => `${prefix}token:{${escape(name)}}`,
     aorOfMail: (key) => aorIn(key, mail),
     everyMail: every(mail),
     shared: (name) => `${prefix}shared:{${escape(name)}}`,

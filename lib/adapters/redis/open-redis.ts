@@ -11,6 +11,8 @@ import { checkServer } from './check-server.ts';
 import { connectTo, connectToOne, endConnection, type Commands, type RedisAddress } from './connection.ts';
 import { earsOfCluster, earsOfOne, type Ears, type Heard } from './ears.ts';
 import { keysWith, type Keys } from './keys.ts';
+import type { TokenOwners } from '../../ports/token-owners.ts';
+import { redisTokenOwners } from './token-owners.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
@@ -25,6 +27,7 @@ export interface OpenRedis {
   readonly records: Records;
   /** of registrations at PBXs */
   readonly registrations: Agenda;
+  readonly owners: TokenOwners;
   readonly nodes: NodeDirectory;
   /** our address towards Redis; undefined when it is not known now */
   readonly localAddress: () => string | undefined;
@@ -52,6 +55,7 @@ export async function openRedis(address: RedisAddress): Promise<OpenRedis> {
       mail: redisMail(redis, server, keys),
       records: redisRecords(redis, server, keys),
       registrations: redisAgenda(redis, server, keys, 'registrations'),
+      owners: redisTokenOwners(redis, server, keys),
       nodes: redisNodes(redis, server, keys),
       localAddress: () => localAddressOf(redis),
       unseen,
