@@ -124,6 +124,7 @@ async function assemble(
     ...engine.control,
     engineId: engine.id,
     remembersConnections: config.engine.kind === 'drachtio',
+    movesFlows: config.engine.kind === 'embedded',
     clock: systemClock,
     ...frameLimits(config),
     onRequest: (transaction) => {

@@ -4,6 +4,7 @@
  */
 import { createHash, createHmac } from 'node:crypto';
 import type { Contact } from '../sip/contact.ts';
+import { flowUri } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
 import { parseUri, type SipUri } from '../sip/uri.ts';
@@ -206,7 +207,8 @@ export function acceptRegister(
       continue;
     }
     if (expires <= 0) {
-      if (matched !== undefined && !touched.has(matched.id)) set.delete(matched.id);
+      if (matched !== undefined && !touched.has(matched.id) && !isFormerAddress(matched, candidate))
+        set.delete(matched.id);
       continue;
     }
     const id = matched?.id ?? candidate.id;
@@ -214,7 +216,7 @@ export function acceptRegister(
     // one token, one device: whoever brought it before has lost it
     for (const other of known)
       if (other.id !== id && samePushResource(device, deviceOfBinding(other))) set.delete(other.id);
-    set.set(id, { ...candidate, id });
+    set.set(id, { ...candidate, id, ...formerOf(matched, candidate) });
   }
   if (!makeRoom(set, before, touched, limits.maxBindings)) return { is: 'full' };
   const added = [...set.keys()].filter((id) => !before.has(id));
@@ -222,6 +224,32 @@ export function acceptRegister(
   const removed = [...before.keys()].filter((id) => !set.has(id));
   if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
   return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
+}
+
+/**
+ * Whether taking back `gone` means an address that the phone has left: it has registered from another one since, and by instance-id or
+ * token both are one device (pjsip takes the old Contact back in a REGISTER of its own, before or after the new one).
+ */
+export function isFormerAddress(known: Binding, gone: Pick<Binding, 'target' | 'flow'>): boolean {
+  if (sameAddress(known.target, gone.target)) return false;
+  return (
+    flowUri(known.flow) === flowUri(gone.flow) ||
+    (known.formerTarget !== undefined && sameAddress(known.formerTarget, gone.target))
+  );
+}
+
+function formerOf(before: Binding | undefined, { target }: Binding): Pick<Binding, 'formerTarget'> {
+  if (before === undefined) return {};
+  if (!sameAddress(before.target, target)) return { formerTarget: before.target };
+  return before.formerTarget === undefined ? {} : { formerTarget: before.formerTarget };
+}
+
+/** Host and port are where a phone is; parameters are not. */
+function sameAddress(one: string, other: string): boolean {
+  const a = parseUri(one);
+  const b = parseUri(other);
+  if (a === undefined || b === undefined) return one === other;
+  return a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port;
 }
 
 function stays({ expires }: AcceptedContact): boolean {

@@ -37,6 +37,8 @@ export interface Binding {
   readonly contact: string;
   /** its URI with every push parameter taken out: request-URI of legs, and what others may see */
   readonly target: string;
+  /** the target before it, of a phone that has moved: it may be taken back after the new one is known, and nothing is meant by that */
+  readonly formerTarget?: string;
   /** +sip.instance without the angle brackets */
   readonly instanceId?: string;
   readonly regId?: number;

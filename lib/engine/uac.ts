@@ -107,9 +107,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
   }
 
-  onInDialog(app: AppLink, msgId: string, id: string, message: string): void {
+  onInDialog(app: AppLink, msgId: string, id: string, message: string, nextHop = ''): void {
     const request = parseMessage(message);
     const dialog = this.#core.dialogs.get(id);
+    const moved = nextHop === '' ? undefined : this.#flowAt(nextHop);
+    if (moved !== undefined) dialog?.moveTo(moved);
     if (request.kind !== 'request') {
       app.notOk(msgId, 'invalid request-uri: ');
       return;
@@ -182,6 +184,26 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     sent.cancel = printRequest({ ...sent.parts, method: 'CANCEL', contact: '', maxForwards: '70' }, lines);
     app.requestSent(msgId, sent.cancel, sent.cancel.length, sentPeer(flow), uuid());
     transaction.cancel();
+  }
+
+  onMove(app: AppLink, msgId: string, txn: string, nextHop: string): void {
+    const transaction = this.#invites.get(txn);
+    const flow = this.#flowAt(nextHop);
+    if (transaction === undefined || flow === undefined || !transaction.moveTo(flow)) {
+      app.notOk(msgId, `unable to move unknown transaction id: ${txn}`);
+      return;
+    }
+    // to the old place it may have gone in vain
+    if (transaction.sent.cancel !== '' && transaction.state === 'proceeding') this.onCancelDue(transaction);
+    app.ok(msgId);
+  }
+
+  #flowAt(nextHop: string): Flow | undefined {
+    const uri = parseUri(nextHop);
+    const { transports } = this.#core;
+    const hop = uri === undefined ? undefined : hopOf(uri, transports);
+    if (hop?.is !== 'address' || transports.isOwn(hop.target.address, hop.target.port)) return undefined;
+    return transports.flowTo(hop.target);
   }
 
   /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */

@@ -9,7 +9,8 @@ export interface DialogRequest {
   readonly body: string;
   /**
    * `sip:address:port;transport=t`: sends it there instead of the way the dialog has gone so far, because the peer is known to have
-   * moved; later requests follow until another one is named. Without effect on INVITE and SUBSCRIBE, whose way is the engine's.
+   * moved; later requests follow until another one is named. Without effect on INVITE and SUBSCRIBE where the engine cannot be told
+   * (drachtio-server).
    */
   readonly nextHop?: string;
   /** INVITE only: when it is aborted while no final answer has come, a CANCEL is sent, as soon as the protocol allows */

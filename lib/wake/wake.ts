@@ -12,6 +12,7 @@ import type { HoldTimes } from '../call/hold-runner.ts';
 import { Ring, type RingDeps } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
+import { flowUri } from '../sip/flow.ts';
 import type { Called } from './called.ts';
 import { Devices, type KnownFlow } from './devices.ts';
 import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts';
@@ -116,6 +117,10 @@ function ringOf(
       times: deps.policy,
       answers: { from: 'phone', towards: called.from },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
+      nextHop: (flow) => {
+        const known = devices.known(flow);
+        return known && flowUri(known.flow);
+      },
       push: (device, signal) => devices.push(device, signal),
       refuseWith: (status) => ({ status }),
       onAnswered: (caller, callee, { flow }) => {

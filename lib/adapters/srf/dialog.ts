@@ -29,6 +29,8 @@ export class SrfDialog implements Dialog {
   #newTarget: string | undefined;
   /** our requests go there by our own count: the engine cannot be told another way for a dialog */
   #moved: { nextHop: string; parts: DialogParts } | undefined;
+  /** a BYE of ours is out: it may have been lost with the way it went, but the engine has forgotten the dialog */
+  #byeSent = false;
   #over = false;
 
   constructor(
@@ -94,6 +96,10 @@ export class SrfDialog implements Dialog {
   }
 
   #wayOfItsOwn({ method, nextHop }: DialogRequest): { nextHop: string; parts: DialogParts } | undefined {
+    if (this.#exchange.surroundings.movesFlows && !this.#byeSent) {
+      this.#byeSent = method === 'BYE';
+      return undefined;
+    }
     if (method === 'INVITE' || method === 'SUBSCRIBE') return undefined;
     if (nextHop === undefined || !fitsMetaLine(nextHop)) return this.#moved;
     if (this.#moved !== undefined) this.#moved.nextHop = nextHop;
@@ -169,7 +175,9 @@ function send(
     request.cancel?.removeEventListener('abort', cancel);
     resolve(answer);
   };
-  exchange.request(`|${dialogId}`, text, {
+  const { nextHop } = request;
+  const directed = exchange.surroundings.movesFlows && nextHop !== undefined && fitsMetaLine(nextHop);
+  exchange.request(directed ? `|${dialogId}|${nextHop}` : `|${dialogId}`, text, {
     sent: (id, reply) => {
       txn = id;
       onSent(reply);

@@ -34,6 +34,8 @@ export interface Surroundings {
   readonly maxHead: number;
   /** see SrfOptions */
   readonly remembersConnections: boolean;
+  /** see SrfOptions */
+  readonly movesFlows: boolean;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;
