@@ -74,6 +74,11 @@ export class Dialog {
     return true;
   }
 
+  /** Contact of the other side. */
+  get target(): string {
+    return this.#target;
+  }
+
   /** We are somewhere else now: target refreshes say so. */
   moved(contact: string): void {
     this.#contact = contact;

@@ -18,6 +18,7 @@ import { Calls } from '../../lib/call/ledger.ts';
 import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
+import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -157,8 +158,9 @@ async function assemble(
     silentMs: config.wake.silentFlowMs,
     ringMs: config.wake.ringSeconds * 1000,
   };
-  const dialogs = new BridgedDialogs();
+  const dialogs = new BridgedDialogs((user) => openContact(contactKey, user)?.aor);
   const { heartbeatSeconds } = config.calls;
+  const keepsIdentities = config.calls.identityToPhones === 'strip';
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
   const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
@@ -227,9 +229,10 @@ async function assemble(
         callUuid: config.wake.callUuid,
         busy: config.calls.busy,
         decline: config.calls.decline,
+        keepsIdentities,
       },
     },
-    placeCall: { ...shared, times },
+    placeCall: { ...shared, times, keepsIdentities },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
     store,

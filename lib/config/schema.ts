@@ -123,6 +123,9 @@ export const configSchema = z
         decline: fallback(oneOf('device', 'all'), 'all', {
           doc: 'The same for 603. RFC 3261 ends the call for all.',
         }),
+        identity_to_phones: fallback(oneOf('pass', 'strip'), 'pass', {
+          doc: 'What the PBX asserts of callers and of the way a call took (P-Asserted-Identity, Remote-Party-ID, Diversion, History-Info): phones of calls are told, unless Privacy forbids it, or not. From phones none of it is believed.',
+        }),
         max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
           doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
         }),

@@ -47,6 +47,10 @@ export interface Dialog {
   readonly callId: string;
   readonly localTag: string;
   readonly remoteTag: string;
+  /** Contact of the peer as it was heard last */
+  readonly remoteTarget?: string | undefined;
+  /** the user whose phone the peer is known to be */
+  readonly aor?: string | undefined;
   /** Sends a request inside the dialog. 481 with local=true when the dialog is unknown to the engine. Never rejects. */
   request(request: DialogRequest): Promise<DialogAnswer>;
   /** Every request from the peer inside this dialog but ACK; a re-INVITE is an InviteTransaction. One listener. */

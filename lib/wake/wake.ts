@@ -37,6 +37,8 @@ export interface WakePolicy extends HoldTimes, ReachPolicy {
   readonly latePhone: LatePhonePolicy;
   readonly busy: EndsCall;
   readonly decline: EndsCall;
+  /** phones are not told who calls beyond From, nor by whom the call came */
+  readonly keepsIdentities: boolean;
   /** INVITEs for phones carry X-Call-UUID */
   readonly callUuid: boolean;
 }
@@ -115,7 +117,7 @@ function ringOf(
       targets,
       policy,
       times: deps.policy,
-      answers: { from: 'phone', towards: called.from },
+      answers: { from: 'phone', towards: called.from, keepsIdentities: deps.policy.keepsIdentities },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
       nextHop: (flow) => {
         const known = devices.known(flow);
@@ -135,6 +137,7 @@ function ringOf(
           callId,
           caller: called.from,
           callee: 'phone',
+          keepsIdentities: deps.policy.keepsIdentities,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
           onOver: done,
@@ -187,7 +190,9 @@ function legRequest(
     ...to,
     from,
     towards: 'phone',
+    keepsIdentities: deps.policy.keepsIdentities,
     translate: (names) => deps.dialogs.translate(names),
+    across: (named) => deps.dialogs.towardsPhone(named),
   });
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
   return { uri, nextHop, headers, body: request.body };

@@ -97,6 +97,14 @@ export class WakefulDialog implements Dialog {
     this.#way = way;
   }
 
+  get remoteTarget(): string | undefined {
+    return this.#inner.remoteTarget;
+  }
+
+  get aor(): Aor {
+    return this.#phone.aor;
+  }
+
   async request(asked: DialogRequest): Promise<DialogAnswer> {
     const request = aRequest(asked.method, 'sip:phone', asked.headers, asked.body);
     const pushClass = pushClassOf(request);

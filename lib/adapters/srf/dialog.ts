@@ -48,6 +48,10 @@ export class SrfDialog implements Dialog {
     exchange.dialogs.set(id, this);
   }
 
+  get remoteTarget(): string | undefined {
+    return this.#newTarget ?? this.#begun().target;
+  }
+
   request(request: DialogRequest): Promise<DialogAnswer> {
     if (this.#over) return Promise.resolve({ response: localResponse(481), local: true });
     if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
