@@ -16,6 +16,7 @@ const rooms = {
   adapters: [/^(\.\.\/)+adapters\//, 'only apps/edge/wiring.ts knows which adapter stands behind a port'],
   engine: [/^(\.\.\/)+engine\//, 'the engine is reached over the control protocol alone, so that it can be swapped'],
   delivery: [/^(\.\.\/)+delivery\//, 'only adapters of push services send over it'],
+  payload: [/^(\.\.\/)+payload\//, 'what a push tells the app is written by adapters of push services, and checked by the config'],
   config: [/^(\.\.\/)+config\//, 'a room is told what it needs; only apps read the config, and adapters its types'],
   telemetry: [/^(\.\.\/)+telemetry\//, 'this room has nothing to count or to log; whoever calls it does'],
   errors: [/^(\.\.\/)+errors\.ts$/, 'this room reports by values; whoever calls it knows whether one is a surprise'],
@@ -34,7 +35,7 @@ function room(files, may, outside, because, also = []) {
 
 /** An adapter has its own driver, and no other adapter. */
 function adapter(name, drivers) {
-  const may = ['sip', 'core', 'ports', 'delivery', 'config', 'telemetry', 'errors'];
+  const may = ['sip', 'core', 'ports', 'delivery', 'payload', 'config', 'telemetry', 'errors'];
   const because = `adapters/${name} may use ${['node', ...drivers].join(' and ')}; each other driver has its own adapter`;
   const stranger = (regex) => [
     { regex, message: 'adapters do not know each other; what two share belongs in a port or the core' },
@@ -113,7 +114,7 @@ export default {
     ),
     room(
       ['lib/config/**'],
-      ['config', 'telemetry', 'errors'],
+      ['config', 'telemetry', 'errors', 'payload'],
       ['node:*', 'yaml', 'zod', '@xmldom/xmldom'],
       'the config is text and rules',
     ),
@@ -132,6 +133,8 @@ export default {
         ],
       },
     },
+    room(['lib/payload/**'], ['core', 'ports', 'payload'], [], 'payloads are values made of values'),
+    { files: ['lib/payload/**'], rules: pure },
     room(
       ['lib/delivery/**'],
       ['core', 'ports', 'delivery'],
@@ -141,23 +144,24 @@ export default {
     ...adapter('memory', []),
     ...adapter('system', []),
     ...adapter('lmdb', ['lmdb']),
-    ...adapter('redis', ['ioredis']),
+    ...adapter('redis', ['ioredis', 'cluster-key-slot']),
     ...adapter('apns', ['apns2']),
     ...adapter('fcm', ['google-auth-library', 'gaxios', 'undici']),
     ...adapter('webpush', ['undici']),
     ...adapter('webhook', ['undici']),
+    ...adapter('pushlog', []),
     ...adapter('srf', ['drachtio-srf']),
     ...adapter('prometheus', ['prom-client']),
     ...adapter('pino', ['pino']),
     ...adapter('http', []),
     ...adapter('push', []),
-    ...['edge', 'engine', 'doctor', 'push-lab'].map((name) => ({
+    ...['edge', 'engine', 'cli', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],
       rules: {
         'eslint/no-restricted-imports': [
           'error',
           {
-            patterns: ['edge', 'engine', 'doctor', 'push-lab', 'demo']
+            patterns: ['edge', 'engine', 'cli', 'push-lab', 'demo']
               .filter((other) => other !== name)
               .map((other) => ({
                 regex: `^(\\.\\./)+${other}/[a-z-]+\\.ts$`,

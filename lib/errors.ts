@@ -28,6 +28,12 @@ export const errorTable = {
     log: 'warn',
     means: 'One AOR was changed by others again and again.',
   },
+  EDGE_NOT_REACHED: {
+    sip: null,
+    retry: 'later',
+    log: 'error',
+    means: 'A command found no running edge to ask.',
+  },
   EDGE_INTERNAL: { sip: 500, retry: 'never', log: 'error', means: 'A branch nobody thought of; please report it.' },
 } as const satisfies Record<`EDGE_${string}`, Row>;
 

@@ -1,5 +1,6 @@
 /** Opens the push services of the config behind one port, and says which phone each of them is for. */
 import { routePushes, type PushRoute } from '../../lib/adapters/push/router.ts';
+import { openLogPushes } from '../../lib/adapters/pushlog/log-push-service.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type {
   ApnsAppConfig,
@@ -9,6 +10,7 @@ import type {
   WebPushConfig,
 } from '../../lib/config/push-config.ts';
 import type { RegisterPolicy } from '../../lib/core/register-decision.ts';
+import type { PayloadPolicy } from '../../lib/payload/profile.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
@@ -27,7 +29,13 @@ export interface PushServices {
 /** Libraries of services nobody has configured are not loaded: some cost tens of megabytes. */
 export async function openPushServices(config: PushConfig, log: Log, telemetry: Telemetry): Promise<PushServices> {
   const routes = new Map<string, PushRoute>();
-  const matchable: MatchableApp[] = [...config.apps, ...config.webhooks];
+  const matchable: MatchableApp[] = [
+    // the project of the account is as good a name as any alias
+    ...config.apps.map((app) =>
+      app.provider === 'fcm' ? { ...app, match: [...app.match, app.account.projectId] } : app,
+    ),
+    ...config.webhooks,
+  ];
   const vapid = new Map<string, string>();
   const add = (provider: string, names: readonly string[], service: PushService): void => {
     for (const name of names) routes.set(name, { provider, service });
@@ -37,11 +45,19 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
   const fcm = config.apps.filter((app) => app.provider === 'fcm');
   if (fcm.length > 0) add('fcm', namesOf(fcm), await openFcmApps(fcm, log));
   if (config.webhooks.length > 0) add('webhook', namesOf(config.webhooks), await openHooks(config.webhooks));
-  if (config.webpush !== undefined) {
-    const service = await openBrowsers(config.webpush);
-    add('webpush', ['webpush'], service);
-    matchable.push({ name: 'webpush', provider: 'webpush', match: [], refuses: (token) => service.refuses(token) });
-    vapid.set('webpush', service.publicKey);
+  for (const provider of ['webpush', 'unifiedpush'] as const) {
+    const of = config[provider];
+    if (of === undefined) continue;
+    const service = await openWebPushOf(of, provider === 'unifiedpush');
+    add(provider, [provider], service);
+    matchable.push({ name: provider, provider, match: [], refuses: (token) => service.refuses(token) });
+    vapid.set(provider, service.publicKey);
+  }
+  if (config.logged.length > 0) {
+    log.warn({ kind: config.logged.join(' ') }, 'push.log is set: phones of these push services are not woken');
+    add('log', config.logged.map(loggedName), openLogPushes(log));
+    // behind all others: an app that can really push goes first
+    for (const provider of config.logged) matchable.push({ name: loggedName(provider), provider, match: [] });
   }
   return {
     push: routePushes(routes, systemClock, (_app, provider, _class, outcome) =>
@@ -51,6 +67,10 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
     providers: [...new Set(matchable.map(({ provider }) => provider))],
     vapid,
   };
+}
+
+function loggedName(provider: string): string {
+  return `log-${provider}`;
 }
 
 function namesOf(apps: readonly { readonly name: string }[]): readonly string[] {
@@ -66,14 +86,16 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log): Promise<P
         teamId: app.teamId,
         keyId: app.keyId,
         privateKey: app.key.reveal(),
+        ...(app.sandboxKey === undefined
+          ? {}
+          : { sandboxKey: { keyId: app.sandboxKey.keyId, privateKey: app.sandboxKey.key.reveal() } }),
         // an app bound to one environment has one endpoint, whatever the phone says
         endpoint: {
           production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
           sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,
         },
         ...(app.ca === undefined ? {} : { ca: app.ca }),
-        profile: app.profile,
-        privacy: app.privacy,
+        ...payloadOf(app),
         callExpiration: app.callExpiration,
       })),
     },
@@ -90,10 +112,12 @@ async function openApnsApps(apps: readonly ApnsAppConfig[], log: Log): Promise<P
 async function openFcmApps(apps: readonly FcmAppConfig[], log: Log): Promise<PushService> {
   const { openFcm } = await import('../../lib/adapters/fcm/fcm-push-service.ts');
   return openFcm(
-    apps.map(({ account, name, profile, privacy, endpoint, ca }) => ({
-      ...{ name, profile, privacy, endpoint },
-      account: { ...account, privateKey: account.privateKey.reveal() },
-      ...(ca === undefined ? {} : { ca }),
+    apps.map((app) => ({
+      name: app.name,
+      endpoint: app.endpoint,
+      ...payloadOf(app),
+      account: { ...app.account, privateKey: app.account.privateKey.reveal() },
+      ...(app.ca === undefined ? {} : { ca: app.ca }),
     })),
     systemClock,
     {
@@ -104,10 +128,14 @@ async function openFcmApps(apps: readonly FcmAppConfig[], log: Log): Promise<Pus
   );
 }
 
-async function openBrowsers({ key, ca, ...policy }: WebPushConfig) {
+function payloadOf({ profile, privacy, template }: ApnsAppConfig | FcmAppConfig): PayloadPolicy {
+  return { profile, privacy, ...(template === undefined ? {} : { template }) };
+}
+
+async function openWebPushOf({ key, ca, ...policy }: WebPushConfig, mayBeSilent: boolean) {
   const { openWebPush } = await import('../../lib/adapters/webpush/webpush-push-service.ts');
   const trust = ca === undefined ? {} : { ca };
-  return openWebPush({ ...policy, privateKey: key.reveal(), ...trust }, systemClock);
+  return openWebPush({ ...policy, privateKey: key.reveal(), mayBeSilent, ...trust }, systemClock);
 }
 
 async function openHooks(hooks: readonly WebhookConfig[]): Promise<PushService> {

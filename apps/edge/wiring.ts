@@ -1,14 +1,8 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { hkdfSync } from 'node:crypto';
-import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
-import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
-import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
-import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
-import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
-import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import { connectSrf, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
 import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
@@ -16,16 +10,14 @@ import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import { Subscriptions } from '../../lib/call/subscriptions.ts';
+import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
-import type { Agenda } from '../../lib/ports/agenda.ts';
-import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
@@ -35,6 +27,7 @@ import { Mailbox, type MailboxDeps } from '../../lib/wake/mailbox.ts';
 import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
+import { statusRoutes } from './api.ts';
 import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
@@ -43,6 +36,7 @@ import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
 import { openPushServices } from './push-services.ts';
+import { openStore } from './open-store.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -82,7 +76,7 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail } = await openStore(config);
+  const { store: opened, bus: news, agenda, mail } = await openStore(config, log);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -272,7 +266,15 @@ async function assemble(
     telemetry.gauge('calls', calls.talking);
     telemetry.gauge('subscriptions', subscriptions.size);
   });
-  const admin = await startAdmin({ listen: config.http.listen, registry: prometheus, ready });
+  const admin = await startAdmin({
+    listen: config.http.listen,
+    registry: prometheus,
+    ready,
+    api: {
+      token: ensureApiToken(config)?.reveal(),
+      routes: statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+    },
+  });
   closers.push(() => admin.close());
 
   log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');
@@ -296,30 +298,6 @@ async function assemble(
       log.info({}, 'stopped');
     },
   };
-}
-
-interface OpenStore {
-  readonly store: LocationStore;
-  readonly bus: NodeBus;
-  readonly agenda: Agenda;
-  readonly mail: MailStore;
-}
-
-async function openStore(config: Config): Promise<OpenStore> {
-  switch (config.store.kind) {
-    case 'redis':
-      return openRedis({ url: config.store.url.reveal(), keyPrefix: config.store.keyPrefix });
-    case 'lmdb':
-      return withBus(await openLmdbStore({ path: config.store.path }));
-    case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
-    default:
-      return config.store satisfies never;
-  }
-}
-
-function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
 }
 
 interface OpenEngine {

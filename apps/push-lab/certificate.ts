@@ -138,7 +138,7 @@ export function makeServerIdentity(names: CertificateNames, days = 30): ServerId
       // digitalSignature
       extension('2.5.29.15', true, bits(Buffer.of(0x80), 7)),
       // serverAuth
-      extension('2.5.29.37', false, sequence(objectId('1.3.6.1.5.5.7.3.1'))),
+      extension('2.5.29.37', false, sequence(objectId('1.3.6.1.5.5.7.3.1'), objectId('1.3.6.1.5.5.7.3.2'))),
       extension(
         '2.5.29.17',
         false,

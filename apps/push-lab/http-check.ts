@@ -1,6 +1,7 @@
 /** What FCM, its token endpoint, a Web Push service and a webhook demand of a request; each check gives the push or a refusal. */
 import { createHmac, createPublicKey, timingSafeEqual, verify } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { decryptPush, type PhoneKeys } from './webpush-decrypt.ts';
 
 /** A push one of the stand-ins has taken over. */
 export interface HttpPush {
@@ -75,13 +76,14 @@ export function checkFcm(body: string): HttpChecked {
   return { token, content: message };
 }
 
-/** RFC 8030 5 and RFC 8292. `publicKey` undefined: any VAPID key. */
+/** RFC 8030 5 and RFC 8292. RFC 8291 for a payload. `publicKey` undefined: any VAPID key. */
 export function checkWebPush(
   origin: string,
   path: string,
   headers: IncomingHttpHeaders,
-  body: string,
+  body: Buffer,
   publicKey: string | undefined,
+  phone: PhoneKeys,
   now: number,
 ): HttpChecked {
   const { ttl, urgency, topic, authorization = '' } = headers;
@@ -89,7 +91,8 @@ export function checkWebPush(
   if (urgency !== undefined && !['very-low', 'low', 'normal', 'high'].includes(String(urgency)))
     return { status: 400, reason: 'urgency' };
   if (topic !== undefined && !/^[\w-]{1,32}$/.test(String(topic))) return { status: 400, reason: 'topic' };
-  if (body !== '' || headers['content-encoding'] !== undefined) return { status: 400, reason: 'payload without keys' };
+  const content = contentOf(body, headers['content-encoding'], phone);
+  if (content === undefined) return { status: 400, reason: 'payload that this phone cannot read' };
   const [, jwt = '', key = ''] = /^vapid t=([^,\s]+), ?k=([\w-]+)$/.exec(authorization) ?? [];
   if (jwt === '') return { status: 401, reason: 'vapid missing' };
   if (publicKey !== undefined && key !== publicKey) return { status: 403, reason: 'another VAPID key' };
@@ -102,7 +105,14 @@ export function checkWebPush(
     return { status: 403, reason: 'BadJwtToken' };
   if (!/^(?:mailto:[^@\s]+@|https:\/\/(?!localhost))/.test(String(claims['sub'])))
     return { status: 403, reason: 'BadJwtToken' };
-  return { token: path, content: {} };
+  return { token: path, content };
+}
+
+/** What a phone reads of an encrypted push (RFC 8291); nothing for an empty one. */
+function contentOf(body: Buffer, encoding: string | string[] | undefined, phone: PhoneKeys): Json | undefined {
+  if (body.length === 0) return encoding === undefined ? {} : undefined;
+  const text = encoding === 'aes128gcm' ? decryptPush(body, phone) : undefined;
+  return text === undefined ? undefined : readJson(text.toString());
 }
 
 /** The webhook of docs/webhook.md. */

@@ -3,7 +3,7 @@
  * is checked strictly, remembered, and answered as the fault script says. Its rules name the service as `topic`: `fcm`,
  * `fcm-token`, `webpush` or `webhook`.
  */
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { createECDH, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
@@ -52,6 +52,8 @@ export interface HttpLab {
   expireAccessTokens(): void;
   /** A subscription URL of the Web Push service. */
   subscription(): string;
+  /** What its phones send as pn-p256dh and pn-auth; the lab reads what is encrypted for them. */
+  readonly subscriptionKeys: { readonly p256dh: string; readonly auth: string };
   close(): Promise<void>;
 }
 
@@ -73,6 +75,9 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
   const rules = new RuleBook();
   const listeners = new Set<(push: HttpPush) => void>();
   const sockets = new Set<Socket>();
+  const ecdh = createECDH('prime256v1');
+  const p256dh = ecdh.generateKeys().toString('base64url');
+  const phone = { privateKey: ecdh.getPrivateKey(), auth: randomBytes(16) };
   let pushes: HttpPush[] = [];
   const good = new Map<string, number>();
   let accessTokens = 0;
@@ -84,14 +89,16 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
   });
   server.on('sessionError', () => undefined);
 
-  const check = (service: Service, request: Http2ServerRequest, path: string, body: string): HttpChecked => {
+  const check = (service: Service, request: Http2ServerRequest, path: string, octets: Buffer): HttpChecked => {
+    const body = octets.toString();
     const { authorization = '' } = request.headers;
     if (service === 'fcm') {
       const until = good.get(authorization.replace(/^Bearer /, ''));
       if (until === undefined || until <= now()) return { status: 401, reason: 'UNAUTHENTICATED' };
       return path === `/v1/projects/${projectId}/messages:send` ? checkFcm(body) : { status: 404, reason: 'NOT_FOUND' };
     }
-    if (service === 'webpush') return checkWebPush(endpoint(), path, request.headers, body, options.vapidKey, now());
+    if (service === 'webpush')
+      return checkWebPush(endpoint(), path, request.headers, octets, options.vapidKey, phone, now());
     return checkWebhook(request.headers, body, webhookSecret, now());
   };
 
@@ -110,10 +117,10 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
     service: Service,
     request: Http2ServerRequest,
     response: Http2ServerResponse,
-    body: string,
+    body: Buffer,
     silent = false,
   ): void => {
-    if (service === 'fcm-token') return giveToken(response, body);
+    if (service === 'fcm-token') return giveToken(response, body.toString());
     const path = request.url;
     const checked = check(service, request, path, body);
     if (isRefusal(checked)) return refuse(service, response, checked);
@@ -144,10 +151,10 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     request.on('end', () => {
-      const body = Buffer.concat(chunks).toString();
+      const body = Buffer.concat(chunks);
       const service = serviceOf(request.url);
       if (service === undefined) return reply(response, 404, { error: 'no such path' });
-      const fault = rules.take(tokenOf(service, request.url, body), service);
+      const fault = rules.take(tokenOf(service, request.url, body.toString()), service);
       if (fault === undefined) return accept(service, request, response, body);
       return misbehave(fault, service, request, response, (silent) => accept(service, request, response, body, silent));
     });
@@ -162,6 +169,7 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
     ca: identity.ca,
     rules,
     webhookSecret,
+    subscriptionKeys: { p256dh, auth: phone.auth.toString('base64url') },
     serviceAccount: JSON.stringify({
       type: 'service_account',
       project_id: projectId,

@@ -1,6 +1,6 @@
 /** Files a config names: read at the start, so that a wrong one stops it and not the first call. */
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { Secret } from './secret.ts';
 
 /** Says what was expected and what was found instead. */
@@ -96,6 +96,11 @@ export function readText(path: string, tell: Tell): string | undefined {
     tell('a readable file', fileFault(error));
     return undefined;
   }
+}
+
+/** When a file was last written, ms since the epoch; undefined when it is not there. */
+export function writtenAtMs(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 }
 
 /** Why a file could not be read, in words. */

@@ -117,6 +117,14 @@ function splitHostPort(value: string): { readonly host: string; readonly port: n
   return { host, port };
 }
 
+export const hostAndPort = parsed<{ readonly host: string; readonly port: number }>(
+  'host:port such as redis-1.example.com:6379 or [::1]:6379',
+  (value) => {
+    const found = splitHostPort(value);
+    return found !== undefined && (isIP(found.host) !== 0 || isHost(found.host)) ? found : undefined;
+  },
+);
+
 export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [::1]:9090', (value) => {
   const found = splitHostPort(value);
   return found !== undefined && isIP(found.host) !== 0 ? { address: found.host, port: found.port } : undefined;

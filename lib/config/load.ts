@@ -4,10 +4,12 @@
  */
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import type { TlsTexts } from './certificates.ts';
 import { assembleSip, readTlsFiles, type SipConfig, type TlsFiles } from './engine-options.ts';
 import type { EngineSections } from './engine-sections.ts';
 import { readCertificates } from './files.ts';
 import { assemblePush, type PushConfig, type PushFiles, readPushFiles } from './push-config.ts';
+import { readRedisFiles } from './redis-schema.ts';
 import { configKeys, configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
 import {
@@ -43,8 +45,14 @@ export type EngineConfig =
 export type StoreConfig =
   /** `path` is absolute */
   | { readonly kind: 'lmdb'; readonly path: string }
-  | { readonly kind: 'redis'; readonly url: Secret; readonly keyPrefix: string }
+  | ({ readonly kind: 'redis'; readonly url: Secret; readonly keyPrefix: string } & RedisWay)
   | { readonly kind: 'memory' };
+
+/** How Redis is reached; `files` are PEM texts. */
+type RedisWay = Pick<
+  Raw['store']['redis'],
+  'sentinels' | 'primaryName' | 'sentinelPassword' | 'cluster' | 'serverName'
+> & { readonly files: TlsTexts };
 
 export interface Config {
   readonly sip: SipConfig;
@@ -78,6 +86,7 @@ export function load({ file, env = process.env }: LoadOptions = {}): Config {
 interface Files {
   readonly push: PushFiles;
   readonly tls: TlsFiles;
+  readonly redis: TlsTexts;
   /** certificates to trust at the control port of a drachtio-server */
   readonly engineCa: string | undefined;
 }
@@ -85,6 +94,7 @@ interface Files {
 const readFiles: Reading<typeof configSchema, Files>['files'] = (tree, folder, tellAt) => ({
   push: readPushFiles(tree, folder, tellAt),
   tls: readTlsFiles(['sip', 'tls'], tree, folder, tellAt),
+  redis: readRedisFiles(tree, folder, tellAt),
   engineCa: readEngineCa(tree, folder, tellAt),
 });
 
@@ -110,13 +120,15 @@ function assemble(raw: Raw, folder: string, files: Files): Config {
     ...raw,
     sip: assembleSip(raw.sip, files.tls),
     engine: assembleEngine(raw.engine, files.engineCa),
-    store: assembleStore(raw.store, folder),
+    store: assembleStore(raw.store, folder, files.redis),
     push: assemblePush(raw.push, files.push),
   };
 }
 
-function assembleStore(store: Raw['store'], folder: string): StoreConfig {
-  if (store.kind === 'redis' && store.redisUrl !== undefined)
-    return { kind: 'redis', url: store.redisUrl, keyPrefix: store.keyPrefix };
+function assembleStore(store: Raw['store'], folder: string, files: TlsTexts): StoreConfig {
+  if (store.kind === 'redis' && store.redisUrl !== undefined) {
+    const { caFile: _ca, certFile: _cert, keyFile: _key, ...way } = store.redis;
+    return { kind: 'redis', url: store.redisUrl, keyPrefix: store.keyPrefix, ...way, files };
+  }
   return store.kind === 'memory' ? { kind: 'memory' } : { kind: 'lmdb', path: resolve(folder, store.path) };
 }

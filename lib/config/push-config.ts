@@ -2,7 +2,10 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
-import { readCertificates, readServiceAccount, readSigningKey, type ServiceAccountFile } from './files.ts';
+import type { PayloadTemplate } from '../payload/template.ts';
+import { environmentsOf, keyFor } from './apns-keys.ts';
+import { readCertificates, readServiceAccount, readSigningKey, type ServiceAccountFile, writtenAtMs } from './files.ts';
+import { readTemplate } from './payload-template.ts';
 import type { configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
 import { type Camel, isMapping, type Reading, valueAt } from './tree.ts';
@@ -10,28 +13,38 @@ import { type Camel, isMapping, type Reading, valueAt } from './tree.ts';
 type Raw = Camel<z.output<typeof configSchema>>;
 type RawApp = Raw['push']['apps'][number];
 
-/** An app on APNs, its files already read. */
-export type ApnsAppConfig = Pick<
-  RawApp,
-  'name' | 'match' | 'sandboxEndpoint' | 'environment' | 'profile' | 'privacy' | 'callExpiration'
-> & {
-  readonly provider: 'apns';
-  readonly teamId: string;
+/** Profile `template` has its template; the others have none. */
+type Payload = Pick<RawApp, 'profile' | 'privacy'> & { readonly template?: PayloadTemplate };
+
+export interface ApnsKeyConfig {
   readonly keyId: string;
-  readonly endpoint: string;
   /** EC P-256 private key in PEM */
   readonly key: Secret;
-  /** PEM certificates to trust instead of Node's own list */
-  readonly ca?: string;
-};
+}
+
+/** An app on APNs, its files already read. */
+export type ApnsAppConfig = Payload &
+  ApnsKeyConfig &
+  Pick<RawApp, 'name' | 'match' | 'sandboxEndpoint' | 'environment' | 'callExpiration'> & {
+    readonly provider: 'apns';
+    readonly teamId: string;
+    /** when it is another one than in production */
+    readonly sandboxKey?: ApnsKeyConfig;
+    readonly endpoint: string;
+    /** PEM certificates to trust instead of Node's own list */
+    readonly ca?: string;
+  };
 
 /** An app on FCM, its files already read. */
-export type FcmAppConfig = Pick<RawApp, 'name' | 'match' | 'profile' | 'privacy'> & {
-  readonly provider: 'fcm';
-  readonly account: ServiceAccountFile;
-  readonly endpoint: string;
-  readonly ca?: string;
-};
+export type FcmAppConfig = Payload &
+  Pick<RawApp, 'name' | 'match'> & {
+    readonly provider: 'fcm';
+    readonly account: ServiceAccountFile;
+    /** when the file of the account was written, ms since the epoch */
+    readonly accountWrittenAt?: number;
+    readonly endpoint: string;
+    readonly ca?: string;
+  };
 
 export type WebPushConfig = Omit<NonNullable<Raw['push']['webpush']>, 'vapidKeyFile' | 'caFile'> & {
   /** EC P-256 private key in PEM */
@@ -39,18 +52,31 @@ export type WebPushConfig = Omit<NonNullable<Raw['push']['webpush']>, 'vapidKeyF
   readonly ca?: string;
 };
 
-export type WebhookConfig = Omit<Raw['push']['webhooks'][number], 'caFile'> & { readonly ca?: string };
+export type WebhookConfig = Omit<Raw['push']['webhooks'][number], 'caFile' | 'template'> & {
+  readonly template?: PayloadTemplate;
+  readonly ca?: string;
+};
 
 export interface PushConfig {
   readonly apps: readonly (ApnsAppConfig | FcmAppConfig)[];
   readonly webpush?: WebPushConfig;
+  readonly unifiedpush?: WebPushConfig;
   readonly webhooks: readonly WebhookConfig[];
+  /** pn-providers that are only written to the log; empty: none */
+  readonly logged: readonly string[];
   readonly deadlineMs: number;
+  readonly selfTest: Raw['push']['selfTest'];
+  readonly expiryWarningDays: number;
+  readonly keyAgeWarningDays: number;
+  /** absolute paths of everything that was read: a change of one of them is a reason to read again */
+  readonly files: readonly string[];
 }
 
 /** What one app, one webhook or Web Push named in the file. */
 interface FilesOfOne {
+  readonly paths: string[];
   key?: Secret;
+  accountWrittenAt?: number;
   account?: ServiceAccountFile;
   ca?: string;
 }
@@ -69,63 +95,117 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
       return typeof value === 'string' && value !== '' ? value : undefined;
     };
     const tell = (name: string) => (expected: string, what: string) => tellAt(['push', ...path, name], expected, what);
-    const files: FilesOfOne = {};
+    const files: FilesOfOne = { paths: [] };
+    const pathOf = (value: string): string => {
+      const path = resolve(folder, value);
+      files.paths.push(path);
+      return path;
+    };
     for (const name of ['key_file', 'vapid_key_file', 'key']) {
       const value = named(name);
       if (value === undefined || files.key !== undefined) continue;
-      const secret = readSigningKey(name === 'key' ? { text: value } : { path: resolve(folder, value) }, tell(name));
+      const secret = readSigningKey(name === 'key' ? { text: value } : { path: pathOf(value) }, tell(name));
       if (secret !== undefined) files.key = secret;
     }
     const accountFile = named('service_account_file');
-    const account =
-      accountFile === undefined
-        ? undefined
-        : readServiceAccount(resolve(folder, accountFile), tell('service_account_file'));
-    if (account !== undefined) files.account = account;
+    if (accountFile !== undefined) {
+      const path = pathOf(accountFile);
+      const account = readServiceAccount(path, tell('service_account_file'));
+      const writtenAt = writtenAtMs(path);
+      if (account !== undefined) files.account = account;
+      if (writtenAt !== undefined) files.accountWrittenAt = writtenAt;
+    }
     const caFile = named('ca_file');
-    const ca = caFile === undefined ? undefined : readCertificates(resolve(folder, caFile), tell('ca_file'));
+    const ca = caFile === undefined ? undefined : readCertificates(pathOf(caFile), tell('ca_file'));
     if (ca !== undefined) files.ca = ca;
     found.set(path.join('.'), files);
   };
-  for (const list of ['apps', 'webhooks']) {
+  for (const list of ['apps', 'webhooks', 'apns_keys']) {
     const entries = valueAt(tree, ['push', list]);
     if (Array.isArray(entries)) entries.forEach((_entry, index) => read([list, index]));
   }
   read(['webpush']);
+  read(['unifiedpush']);
   return found;
 };
 
-export function assemblePush({ apps, webpush, webhooks, deadlineMs }: Raw['push'], files: PushFiles): PushConfig {
-  const filesOf = (place: string): FilesOfOne => files.get(place) ?? {};
-  const trusting = ({ ca }: FilesOfOne): { readonly ca?: string } => (ca === undefined ? {} : { ca });
-  const vapid = filesOf('webpush');
+export function assemblePush(raw: Raw['push'], files: PushFiles): PushConfig {
+  const { apps, webpush, unifiedpush, webhooks, log, deadlineMs, selfTest, expiryWarningDays, keyAgeWarningDays } = raw;
+  const filesOf = (place: string): FilesOfOne => files.get(place) ?? { paths: [] };
+  const browsers = assembleWebPush(webpush, filesOf('webpush'));
+  const distributors = assembleWebPush(unifiedpush, filesOf('unifiedpush'));
+  const teamKeys = raw.apnsKeys.map((one, index) => ({ ...one, read: filesOf(`apns_keys.${index}`).key }));
   return {
     deadlineMs,
-    apps: apps.map((app, index) => assembleApp(app, filesOf(`apps.${index}`))),
-    webhooks: webhooks.map(({ caFile: _, ...hook }, index) => ({ ...hook, ...trusting(filesOf(`webhooks.${index}`)) })),
-    ...(webpush === undefined || vapid.key === undefined
-      ? {}
-      : { webpush: { ...withoutFiles(webpush), key: vapid.key, ...trusting(vapid) } }),
+    selfTest,
+    expiryWarningDays,
+    keyAgeWarningDays,
+    logged: log?.providers ?? [],
+    files: [...new Set([...files.values()].flatMap(({ paths }) => paths))],
+    apps: apps.map((app, index) => assembleApp(app, filesOf(`apps.${index}`), teamKeys)),
+    webhooks: webhooks.map(({ caFile: _, template, ...hook }, index) => ({
+      ...hook,
+      ...templateOf(template),
+      ...trusting(filesOf(`webhooks.${index}`)),
+    })),
+    ...(browsers === undefined ? {} : { webpush: browsers }),
+    ...(distributors === undefined ? {} : { unifiedpush: distributors }),
   };
 }
 
-function withoutFiles({ vapidKeyFile: _key, caFile: _ca, ...rest }: NonNullable<Raw['push']['webpush']>) {
-  return rest;
+function trusting({ ca }: FilesOfOne): { readonly ca?: string } {
+  return ca === undefined ? {} : { ca };
 }
 
-function assembleApp(app: RawApp, { key, account, ca }: FilesOfOne): ApnsAppConfig | FcmAppConfig {
-  const { name, match, profile, privacy, sandboxEndpoint, environment, callExpiration, teamId, keyId } = app;
-  const trust = ca === undefined ? {} : { ca };
-  if (app.provider === 'fcm' && account !== undefined) {
+function templateOf(template: string | undefined): { readonly template?: PayloadTemplate } {
+  return template === undefined ? {} : { template: readTemplate(template) };
+}
+
+function assembleWebPush(raw: Raw['push']['webpush'], files: FilesOfOne): WebPushConfig | undefined {
+  if (raw === undefined || files.key === undefined) return undefined;
+  const { vapidKeyFile: _key, caFile: _ca, ...rest } = raw;
+  return { ...rest, key: files.key, ...trusting(files) };
+}
+
+type TeamKey = Raw['push']['apnsKeys'][number] & { readonly read: Secret | undefined };
+
+function assembleApp(app: RawApp, files: FilesOfOne, teamKeys: readonly TeamKey[]): ApnsAppConfig | FcmAppConfig {
+  const { name, match, profile, privacy } = app;
+  const common = { name, match, profile, privacy, ...templateOf(app.template), ...trusting(files) };
+  if (app.provider === 'fcm' && files.account !== undefined) {
     const endpoint = app.endpoint ?? 'https://fcm.googleapis.com';
-    return { provider: 'fcm', name, match, profile, privacy, account, endpoint, ...trust };
+    const { account, accountWrittenAt } = files;
+    return {
+      ...common,
+      provider: 'fcm',
+      account,
+      endpoint,
+      ...(accountWrittenAt === undefined ? {} : { accountWrittenAt }),
+    };
   }
-  if (key === undefined || teamId === undefined || keyId === undefined)
-    throw new EdgeError('EDGE_INTERNAL', `app ${name} passed the checks without its credentials`);
+  const { sandboxEndpoint, environment, callExpiration } = app;
   const endpoint = app.endpoint ?? 'https://api.push.apple.com';
   return {
-    ...{ provider: 'apns', name, match, profile, privacy, sandboxEndpoint, environment, callExpiration },
-    ...{ teamId, keyId, key, endpoint },
-    ...trust,
+    ...common,
+    ...{ provider: 'apns', endpoint, sandboxEndpoint, environment, callExpiration },
+    ...apnsKeysOf(app, files, teamKeys),
   };
+}
+
+/** Of its own, or of the team. */
+function apnsKeysOf(
+  { name, teamId, keyId, environment, match }: RawApp,
+  { key }: FilesOfOne,
+  teamKeys: readonly TeamKey[],
+): Pick<ApnsAppConfig, 'teamId' | 'keyId' | 'key' | 'sandboxKey'> {
+  if (key !== undefined && teamId !== undefined && keyId !== undefined) return { teamId, keyId, key };
+  const scope = { team: teamId, environment, match };
+  const scopes = teamKeys.map(({ teamId: team, environments, topics }) => ({ team, environments, topics }));
+  const found = environmentsOf(environment).map((one) => teamKeys[keyFor(scopes, scope, one) ?? -1]);
+  const [first, second] = found;
+  if (first?.read === undefined || (found.length > 1 && second?.read === undefined))
+    throw new EdgeError('EDGE_INTERNAL', `app ${name} passed the checks without its credentials`);
+  const other =
+    second?.read === undefined || second === first ? {} : { sandboxKey: { keyId: second.keyId, key: second.read } };
+  return { teamId: first.teamId, keyId: first.keyId, key: first.read, ...other };
 }

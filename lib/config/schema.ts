@@ -6,6 +6,7 @@ import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
 import { pushSection } from './push-schema.ts';
+import { redisSection } from './redis-schema.ts';
 import { repeated } from './repeated.ts';
 import { sip } from './sip-schema.ts';
 import { registrationSection, wakeSection } from './wake-schema.ts';
@@ -51,8 +52,12 @@ const engine = z
 
 const http = z.strictObject({
   listen: fallback(hostPort, '0.0.0.0:9090', {
-    doc: 'Where /metrics, /healthz and /readyz are served; keep it off the public network. Port 0 takes a free one.',
+    doc: 'Where /metrics, /healthz, /readyz and the API are served; keep it off the public network. Port 0 takes a free one.',
     env: 'REVEILLE_HTTP_LISTEN',
+  }),
+  api_token: optional(secretText('16 or more characters without spaces', /^[!-~]{16,1024}$/), {
+    doc: 'Bearer token of the HTTP API (/api/v1) and of the `reveille` commands. Without it an edge with an lmdb store makes one in the file api-token of the store folder, and any other has no API.',
+    env: 'REVEILLE_API_TOKEN',
   }),
 });
 
@@ -77,6 +82,7 @@ const store = z
         env: 'REVEILLE_REDIS_URL',
       },
     ),
+    redis: redisSection.prefault({}),
     key_prefix: fallback(
       text('1 to 64 printable characters without spaces or braces', /^[!-z|~]{1,64}$/),
       'reveille:',
@@ -86,9 +92,13 @@ const store = z
     ),
   })
   .check((context) => {
-    const { kind, redis_url: url } = context.value;
+    const { kind, redis_url: url, redis } = context.value;
     if (kind === 'redis' && url === undefined)
       mistake(context, ['redis_url'], 'an address, because store.kind is redis', 'nothing');
+    if (redis.cluster.length > 0 && redis.sentinels.length > 0)
+      mistake(context, ['redis', 'cluster'], 'either sentinels or cluster', 'both');
+    if ((redis.cert_file === undefined) !== (redis.key_file === undefined))
+      mistake(context, ['redis', 'key_file'], 'cert_file and key_file together', 'one of them');
   });
 
 export const logSection = z.strictObject({

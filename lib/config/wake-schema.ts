@@ -69,7 +69,7 @@ export const wakeSection = z.strictObject({
     doc: 'Longest ringing of a phone that has been reached.',
   }),
   late_phone: fallback(oneOf('nothing', 'cancelled_invite', 'end_push'), 'nothing', {
-    doc: 'A phone that was pushed and registers only after its call has ended: hears nothing, gets the INVITE and its CANCEL at once, or was sent another push at the end (never a VoIP push; apps with profile generic and webhooks only).',
+    doc: 'A phone that was pushed and registers only after its call has ended: hears nothing, gets the INVITE and its CANCEL at once, or was sent another push at the end (never a VoIP push; apps with profile opaque, generic or template, and webhooks).',
   }),
   call_uuid: fallback(yesOrNo, true, {
     doc: 'INVITEs for phones carry X-Call-UUID, the call-uuid of their push; the PBX never sees it.',

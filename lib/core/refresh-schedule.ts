@@ -39,13 +39,13 @@ export function isRefreshDue(binding: Binding, now: number, policy: RefreshPolic
 
 /**
  * A VoIP token is no way: iOS shows a call for each of its pushes (PN-EXP-08, AMB-12). Nor is a browser, which must show
- * something for each of them.
+ * something for each of them; an app of UnifiedPush need not.
  */
 export function canBeRefreshed({ push }: Binding): boolean {
   return (
     push !== undefined &&
     push.deadSince === undefined &&
-    push.tokens.some(({ kind }) => kind !== 'voip' && kind !== 'webpush')
+    push.tokens.some(({ kind }) => kind !== 'voip' && (kind !== 'webpush' || push.provider === 'unifiedpush'))
   );
 }
 

@@ -1,6 +1,7 @@
 /** A push notification service as the use-cases see it: one request, one outcome, no provider words (RFC 8599 5.1). */
 import type { PushToken } from '../core/binding.ts';
 import type { PushClass } from '../core/push-class.ts';
+import type { PushHints } from '../sip/push-hints.ts';
 
 /** Why a call is over for a phone that was pushed for it. */
 export type EndReason = 'caller-cancelled' | 'answered-elsewhere' | 'timeout';
@@ -17,6 +18,8 @@ export interface PushRequest {
   readonly tokens: readonly PushToken[];
   /** +sip.instance of the device, for payload profiles that want it */
   readonly instanceId: string | undefined;
+  /** what else the phone said about its pushes */
+  readonly hints?: PushHints | undefined;
   /** Call-ID as the device will see it, or the caller's when not yet known; never shown to others */
   readonly callId: string;
   readonly from: { readonly uri: string; readonly display: string | undefined };

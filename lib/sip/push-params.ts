@@ -21,7 +21,7 @@ export type PushAsk =
   | { readonly is: 'query'; readonly provider: string | undefined; readonly providerAsSent: string }
   | {
       readonly is: 'push';
-      /** canonical: `apns`, `fcm`, `webpush` or a private type in lower case */
+      /** canonical: `apns`, `fcm`, `webpush`, `unifiedpush` or a private type in lower case */
       readonly provider: string;
       /** to be echoed in sip.pns (DIA-06) */
       readonly providerAsSent: string;
@@ -96,7 +96,7 @@ function readRfc(params: readonly UriParam[], wakesItself: boolean): PushAsk {
     provider,
     providerAsSent,
     environment,
-    param: provider === 'webpush' ? undefined : param,
+    param: provider === 'webpush' || provider === 'unifiedpush' ? undefined : param,
     tokens: found,
     wakesItself,
     legacy: false,
@@ -124,6 +124,7 @@ function readTokens(provider: string, param: string | undefined, prid: string): 
     case 'fcm':
       return param === undefined ? 'pn-param missing' : [{ kind: 'fcm', token: prid }];
     case 'webpush':
+    case 'unifiedpush':
       return /^https:\/\/[^/?#\s@]+(?:[/?#][^\s]*)?$/i.test(prid)
         ? [{ kind: 'webpush', token: prid }]
         : 'pn-prid is no https URL';

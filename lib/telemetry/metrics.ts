@@ -51,7 +51,7 @@ const histogram = <const L extends Labels>(
 });
 
 const none = {} as const;
-const provider = ['apns', 'fcm', 'webpush', 'webhook', 'other'] as const;
+const provider = ['apns', 'fcm', 'webpush', 'unifiedpush', 'webhook', 'log', 'other'] as const;
 const method = [
   'REGISTER',
   'INVITE',

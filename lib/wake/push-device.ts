@@ -9,6 +9,7 @@ import type { EndReason, PushService } from '../ports/push-service.ts';
 import type { SipRequest } from '../sip/message.ts';
 import { unquote } from '../sip/auth.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
+import { pushHints } from '../sip/push-hints.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 
 export interface PushDeps {
@@ -49,6 +50,7 @@ export async function pushDevice(
       param: push.param,
       tokens: push.tokens,
       instanceId: binding.instanceId,
+      hints: pushHints(binding.contact),
       callId: headers.get('Call-ID') ?? '',
       from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
       to: `sip:${binding.aor}`,

@@ -10,6 +10,7 @@ import {
   openApns,
 } from '../../lib/adapters/apns/apns-push-service.ts';
 import type { Clock } from '../../lib/ports/clock.ts';
+import { profiles } from '../../lib/payload/profile.ts';
 import type { PushOutcome } from '../../lib/ports/push-service.ts';
 import { aClock } from '../support/hand-moved-day.ts';
 import { aCall, anApp, aToken, noSignal } from '../support/push-request.ts';
@@ -90,15 +91,15 @@ describe('delivery', () => {
 
   it('delivers every class and profile in a form that the stand-in finds correct', async () => {
     const lab = await aLab();
-    const profiles = ['generic', 'linphone', 'pjsip'] as const;
-    const apns = aService(lab, { apps: profiles.map((profile) => anApp(lab, { name: profile, profile })) });
+    const template = { default: { aps: { 'thread-id': '{call-uuid}' }, who: '{from-name}' } };
+    const apns = aService(lab, { apps: profiles.map((profile) => anApp(lab, { name: profile, profile, template })) });
     const both = [
       { kind: 'voip', token: aToken() },
       { kind: 'alert', token: aToken() },
     ] as const;
     const classes = ['call', 'message', 'notify', 'refresh'] as const;
     for (const app of profiles) {
-      for (const pushClass of classes) {
+      for (const pushClass of app === 'aria' ? (['call', 'refresh'] as const) : classes) {
         const what = { app, class: pushClass, param: 'T.org.example.phone.voip&remote' };
         expect(await apns.push(aCall({ ...what, tokens: both }), noSignal)).toMatchObject({ is: 'accepted' });
         expect(await apns.push(aCall({ ...what, tokens: both.slice(1) }), noSignal)).toMatchObject({ is: 'accepted' });
@@ -107,6 +108,22 @@ describe('delivery', () => {
     const voip = lab.pushes().filter(({ pushType }) => pushType === 'voip');
     expect(voip).toHaveLength(profiles.length);
     expect(voip.every(({ token }) => token === both[0].token)).toBe(true);
+  });
+
+  it('signs for each environment with the key that is for it, on connections of their own', async () => {
+    const [production, sandbox] = [await aLab(), await aLab()];
+    const apns = aService(production, {
+      apps: [
+        anApp(production, {
+          endpoint: { production: production.endpoint, sandbox: sandbox.endpoint },
+          sandboxKey: { keyId: sandbox.credentials.keyId, privateKey: sandbox.credentials.privateKey },
+          ca: `${production.ca}\n${sandbox.ca}`,
+        }),
+      ],
+    });
+    expect(await apns.push(aCall({ environment: 'sandbox' }), noSignal)).toMatchObject({ is: 'accepted' });
+    expect(await apns.push(aCall({ environment: undefined }), noSignal)).toMatchObject({ is: 'accepted' });
+    expect([production.stats().accepted, sandbox.stats().accepted]).toEqual([1, 1]);
   });
 
   it('multiplexes on one connection once the peer allows it', async () => {
@@ -248,7 +265,7 @@ describe('faults', () => {
     lab.rules.add(parseRule({ do: 'answer', status: 413, reason: 'PayloadTooLarge', times: 1 }));
     const call = aCall();
     expect(await apns.push(call, noSignal)).toMatchObject({ is: 'accepted' });
-    expect(lab.pushes()[0]?.payload).toEqual({ aps: { 'call-id': call.callId }, 'call-id': call.callId });
+    expect(lab.pushes()[0]?.payload).toEqual({ aps: {}, 'call-id': call.callId });
   });
 
   it('believes BadDeviceToken at the third call only, as the wrong environment says it too', async () => {

@@ -236,6 +236,37 @@ describe('Web Push', () => {
     });
   });
 
+  it('writes what a phone with keys is told for it alone, as much as is configured, and nothing to one without', async () => {
+    const { lab, webpush, call } = await aBrowser({ payload: 'generic', privacy: 'name' });
+    const hints = { keys: lab.subscriptionKeys };
+    expect(await webpush.push({ ...call(), hints }, noSignal)).toMatchObject({ is: 'accepted' });
+    expect(await webpush.push(call(), noSignal)).toMatchObject({ is: 'accepted' });
+    const [told, empty] = lab.pushes();
+    expect(told?.content).toMatchObject({ type: 'call', 'display-name': 'Bob' });
+    expect(told?.content).not.toHaveProperty('from-uri');
+    expect(told?.headers).toMatchObject({ 'content-encoding': 'aes128gcm' });
+    expect(empty?.content).toEqual({});
+    const other = await aBrowser({ payload: 'opaque' });
+    await other.webpush.push({ ...other.call(), hints: { keys: other.lab.subscriptionKeys } }, noSignal);
+    expect(Object.keys(other.lab.pushes()[0]?.content ?? {}).toSorted()).toEqual([
+      'call-uuid',
+      'expires-at',
+      'sent-at',
+      'type',
+      'v',
+    ]);
+    const off = await aBrowser();
+    await off.webpush.push({ ...off.call(), hints: { keys: off.lab.subscriptionKeys } }, noSignal);
+    expect(off.lab.pushes()[0]?.content).toEqual({});
+  });
+
+  it('pushes an app of UnifiedPush for a refresh and the end of a call too: it need not show anything', async () => {
+    const { lab, webpush, call } = await aBrowser({ mayBeSilent: true });
+    for (const pushClass of ['refresh', 'cancel'] as const)
+      expect(await webpush.push({ ...call(), class: pushClass }, noSignal)).toMatchObject({ is: 'accepted' });
+    expect(lab.pushes().map(({ headers }) => headers['urgency'])).toEqual(['low', 'high']);
+  });
+
   it('never asks a browser to refresh: it would have to show something', async () => {
     const { webpush, call } = await aBrowser();
     for (const pushClass of ['refresh', 'cancel'] as const)

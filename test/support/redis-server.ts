@@ -27,6 +27,8 @@ export interface RedisServerOptions {
   readonly password?: string;
   /** further lines of configuration, as command line arguments */
   readonly settings?: readonly string[];
+  /** paths of PEM files; then it speaks nothing but TLS, and wants a certificate of this CA */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
 }
 
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -41,8 +43,12 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     const settings = [
       '--bind',
       '127.0.0.1',
-      '--port',
-      String(port),
+      ...(options.tls === undefined
+        ? ['--port', String(port)]
+        : [
+            ...['--port', '0', '--tls-port', String(port), '--tls-cert-file', options.tls.cert],
+            ...['--tls-key-file', options.tls.key, '--tls-ca-cert-file', options.tls.ca],
+          ]),
       '--dir',
       folder,
       '--save',

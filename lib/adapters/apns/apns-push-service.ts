@@ -7,19 +7,23 @@ import type { Urgency } from '../../delivery/waiting-line.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushClass } from '../../core/push-class.ts';
+import type { Amount } from '../../payload/caller.ts';
+import { hasWordFor } from '../../payload/profile.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 import { topicOf } from '../../sip/push-params.ts';
-import { encodeNotification, notificationFor, type PayloadPolicy, planPush } from './payload.ts';
+import { type ApnsPolicy, encodeNotification, notificationFor, planPush } from './payload.ts';
 import { judge } from './outcome.ts';
 import { ProviderTokenSource } from './provider-token.ts';
 import { Suspects } from './suspects.ts';
 
-export interface ApnsApp extends PayloadPolicy {
+export interface ApnsApp extends ApnsPolicy {
   readonly name: string;
   readonly teamId: string;
   readonly keyId: string;
   /** PEM text of the .p8 file */
   readonly privateKey: string;
+  /** of the sandbox, when it is another one than in production */
+  readonly sandboxKey?: { readonly keyId: string; readonly privateKey: string };
   /** Apple's hosts when absent */
   readonly endpoint?: { readonly production?: string; readonly sandbox?: string };
   /** PEM text, for stand-ins; the public CAs when absent */
@@ -92,8 +96,16 @@ const systemClock: Clock = {
 
 interface OpenApp {
   readonly app: ApnsApp;
+  /** where its pushes for an environment leave, and who signs for them */
+  readonly wayTo: (environment: Environment) => Way;
+}
+
+type Environment = 'production' | 'sandbox';
+
+interface Way {
+  readonly pool: SessionPool;
   readonly tokens: ProviderTokenSource;
-  readonly poolOf: (environment: 'production' | 'sandbox') => SessionPool;
+  readonly keyId: string;
 }
 
 class ApnsPushService implements PushService {
@@ -113,24 +125,29 @@ class ApnsPushService implements PushService {
     for (const app of config.apps) {
       if (this.#apps.has(app.name))
         throw new EdgeError('EDGE_CONFIG_INVALID', `APNs app ${app.name}: expected a name once, found it twice.`);
-      const signer = createHash('sha256')
-        .update(JSON.stringify([app.teamId, app.keyId, app.privateKey]))
-        .digest('hex');
-      // one signer per key, whoever uses it: APNs counts new tokens by key
-      const tokens = sources.get(signer) ?? new ProviderTokenSource(app.teamId, app.keyId, app.privateKey);
-      sources.set(signer, tokens);
       const endpoints = { ...appleHosts, ...app.endpoint };
       for (const endpoint of Object.values(endpoints)) checkEndpoint(app.name, endpoint);
-      const open: { production: SessionPool | undefined; sandbox: SessionPool | undefined } = {
-        production: undefined,
-        sandbox: undefined,
+      // one signer per key, whoever uses it: APNs counts new tokens by key
+      const signerOf = ({ keyId, privateKey }: { readonly keyId: string; readonly privateKey: string }) => {
+        const name = createHash('sha256')
+          .update(JSON.stringify([app.teamId, keyId, privateKey]))
+          .digest('hex');
+        const tokens = sources.get(name) ?? new ProviderTokenSource(app.teamId, keyId, privateKey);
+        sources.set(name, tokens);
+        return { name, tokens, keyId };
       };
-      const poolOf = (environment: 'production' | 'sandbox'): SessionPool => {
-        open[environment] ??= this.#pool(signer, endpoints[environment], app.ca, limits);
-        return open[environment];
+      const signers = { production: signerOf(app), sandbox: signerOf(app.sandboxKey ?? app) };
+      const ways = new Map<Environment, Way>();
+      const wayTo = (environment: Environment): Way => {
+        const known = ways.get(environment);
+        if (known !== undefined) return known;
+        const { name, tokens, keyId } = signers[environment];
+        const way = { pool: this.#pool(name, endpoints[environment], app.ca, limits), tokens, keyId };
+        ways.set(environment, way);
+        return way;
       };
-      this.#apps.set(app.name, { app, tokens, poolOf });
-      poolOf('production').warm();
+      this.#apps.set(app.name, { app, wayTo });
+      wayTo('production').pool.warm();
     }
   }
 
@@ -164,18 +181,21 @@ class ApnsPushService implements PushService {
     if (open === undefined) return { is: 'config-error', reason: 'no credentials for app' };
     const plan = planPush(request.class, request.tokens);
     if (plan === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
-    if (request.class === 'cancel' && open.app.profile !== 'generic')
-      return { is: 'not-applicable', reason: 'this profile has no word for the end of a call' };
+    if (!hasWordFor(open.app, request.class))
+      return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const topic = request.param === undefined ? undefined : topicOf(request.param, plan.kind);
     if (topic === undefined) return { is: 'config-error', reason: `pn-param has no topic for ${plan.kind}` };
     // before it becomes part of a path
     if (!deviceToken.test(plan.token)) return { is: 'token-dead', token: plan.token, reason: 'not a device token' };
 
     const now = this.#clock.now();
-    const { app, tokens } = open;
-    const smaller = (): Buffer | undefined => encodeNotification(notificationFor(request, plan, topic, app, now, true));
+    const { app } = open;
+    const { pool, tokens, keyId } = open.wayTo(request.environment ?? 'production');
+    const written = (amount: Amount): Buffer | undefined =>
+      encodeNotification(notificationFor(request, plan, topic, app, now, amount));
+    const smaller = (): Buffer | undefined => written('bare');
     const notification = notificationFor(request, plan, topic, app, now);
-    const body = encodeNotification(notification) ?? smaller();
+    const body = encodeNotification(notification) ?? written('cut') ?? smaller();
     if (body === undefined) return { is: 'config-error', reason: 'payload too large' };
     const id = randomUUID();
     const { collapseId } = notification.options;
@@ -185,7 +205,7 @@ class ApnsPushService implements PushService {
     const expiration = String(notification.options.expiration);
     const isCall = request.class === 'call';
     return deliver(
-      open.poolOf(request.environment ?? 'production'),
+      pool,
       tokens,
       this.#clock,
       {
@@ -217,7 +237,7 @@ class ApnsPushService implements PushService {
       },
       signal,
       {
-        clockAlarm: () => this.#events.clockAlarm?.(app.keyId),
+        clockAlarm: () => this.#events.clockAlarm?.(keyId),
         suspect: () => this.#suspects.report(plan.token, request.callId),
         judge,
         accepted: (answer) => {

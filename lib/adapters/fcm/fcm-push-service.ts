@@ -6,12 +6,13 @@ import { type PoolEvents, SessionPool } from '../../delivery/session-pool.ts';
 import type { Urgency } from '../../delivery/waiting-line.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushClass } from '../../core/push-class.ts';
+import { hasWordFor, type PayloadPolicy } from '../../payload/profile.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 import { AccessTokenSource, type ServiceAccount } from './access-token.ts';
-import { fcmMessage, type FcmPolicy } from './message.ts';
+import { fcmMessage } from './message.ts';
 import { judgeFcm } from './outcome.ts';
 
-export interface FcmApp extends FcmPolicy {
+export interface FcmApp extends PayloadPolicy {
   readonly name: string;
   readonly account: ServiceAccount;
   /** `https://host:port`; Google's when absent */
@@ -103,8 +104,8 @@ class FcmPushService implements PushService {
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
     if (!registrationToken.test(token)) return { is: 'token-dead', token, reason: 'not a registration token' };
     const { app, tokens, pool, path } = open;
-    if (request.class === 'cancel' && app.profile !== 'generic')
-      return { is: 'not-applicable', reason: 'this profile has no word for the end of a call' };
+    if (!hasWordFor(app, request.class))
+      return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const got = await this.#inTime(tokens.ready(), request.deadline, signal);
     if (got === 'cancelled') return { is: 'cancelled' };
     if (got !== true) {

@@ -1,11 +1,13 @@
 /**
- * What operators and their machines ask over HTTP: /metrics, /healthz (the process runs), /readyz (it can serve calls).
- * Reads only; there is nothing to change here. A client that is slow or silent is cut off and costs a socket for seconds.
+ * What operators and their machines ask over HTTP: /metrics, /healthz (the process runs), /readyz (it can serve calls), which
+ * anybody may read, and the API below /api/v1, which wants a token. A client that is slow or silent is cut off and costs a
+ * socket for seconds.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { EdgeError } from '../../errors.ts';
 import { redact } from '../../telemetry/redact.ts';
+import { answerApi, isApiPath, type ApiOptions } from './api.ts';
 
 export interface Readiness {
   readonly ok: boolean;
@@ -19,6 +21,8 @@ export interface AdminOptions {
   readonly registry: { expose(): Promise<{ readonly contentType: string; readonly body: string }> };
   /** Asked for each /readyz; no answer within a second counts as no. */
   readonly ready: () => Promise<Readiness>;
+  /** left out: there is no API here */
+  readonly api?: ApiOptions;
 }
 
 export interface Admin {
@@ -36,7 +40,7 @@ const readyWithinMs = 1000;
 const slowMs = 5000;
 
 /** Rejects with EDGE_CONFIG_INVALID when the address cannot be listened on. */
-export async function startAdmin({ listen, registry, ready }: AdminOptions): Promise<Admin> {
+export async function startAdmin({ listen, registry, ready, api }: AdminOptions): Promise<Admin> {
   const readiness = shared(() => within(readyWithinMs, ready()));
   const exposition = shared(() => registry.expose());
 
@@ -53,7 +57,7 @@ export async function startAdmin({ listen, registry, ready }: AdminOptions): Pro
         return ok ? json(200, { ready: true }) : json(503, { ready: false, why: redact(why ?? 'not ready') });
       }
       default:
-        return json(404, { error: 'There are /metrics, /healthz and /readyz.' });
+        return json(404, { error: 'There are /metrics, /healthz, /readyz and, for an edge, /api/v1.' });
     }
   };
 
@@ -65,7 +69,7 @@ export async function startAdmin({ listen, registry, ready }: AdminOptions): Pro
       connectionsCheckingInterval: 1000,
       maxHeaderSize: 8192,
     },
-    (request, response) => void answer(request, response, reply),
+    (request, response) => void answer(request, response, reply, api),
   );
   server.maxConnections = 64;
   // also ends a connection whose client does not read what it asked for
@@ -99,20 +103,26 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   reply: (path: string) => Promise<Reply>,
+  api: ApiOptions | undefined,
 ): Promise<void> {
-  const asked = request.method === 'GET' || request.method === 'HEAD';
   const path = (request.url ?? '').split('?', 1)[0] ?? '';
-  const { status, type, body } = asked
-    ? await reply(path).catch((error: unknown) => json(500, { error: redact(String(error)) }))
-    : json(405, { error: 'Only GET and HEAD.' });
+  const asked = request.method === 'GET' || request.method === 'HEAD';
+  const answered =
+    api !== undefined && isApiPath(path)
+      ? answerApi(request, api).then(({ status, body }) => json(status, body))
+      : asked
+        ? reply(path)
+        : Promise.resolve(json(405, { error: 'Only GET and HEAD.' }));
+  const { status, type, body } = await answered.catch((error: unknown) => json(500, { error: redact(String(error)) }));
   if (response.destroyed) return;
   response.writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
-    ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
-    // whoever sends a body is not waited for
-    ...(asked ? {} : { connection: 'close' }),
+    ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    ...(status === 405 && !isApiPath(path) ? { allow: 'GET, HEAD' } : {}),
+    // whoever sends a body that nobody has read is not waited for
+    ...(request.complete ? {} : { connection: 'close' }),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }

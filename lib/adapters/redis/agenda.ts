@@ -1,9 +1,8 @@
 /** Agenda in sorted sets, one for each of a few hash slots; claimed and settled by scripts, so that each task has one owner. */
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { Agenda, ClaimedTask } from '../../ports/agenda.ts';
 import { run, script } from './commands/script.ts';
-import { inTime } from './connection.ts';
+import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
 
 /** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
@@ -34,7 +33,7 @@ else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
 return 1
 `);
 
-export function redisAgenda(redis: Redis, server: string, keys: Keys): Agenda {
+export function redisAgenda(redis: Commands, server: string, keys: Keys): Agenda {
   let next = 0;
   const shardOf = (task: string): string => keys.agenda((createHash('sha1').update(task).digest()[0] ?? 0) % shards);
   return {

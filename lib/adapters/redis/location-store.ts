@@ -1,18 +1,18 @@
 /** LocationStore in Redis: one key per AOR, changed by one script, so that it is atomic over all nodes. */
-import type { Redis } from 'ioredis';
 import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
 import { runSharedValue } from './commands/shared-value.ts';
 import { runSwapSet, versionDigits } from './commands/swap-set.ts';
 import { endConnection, inTime } from './connection.ts';
-import type { Connection } from './connection.ts';
+import type { Commands, Connection } from './connection.ts';
 import type { Keys } from './keys.ts';
+import { scanPage } from './scan.ts';
 
 const dayMs = 86_400_000;
 
 export class RedisLocationStore implements LocationStore {
-  readonly #redis: Redis;
+  readonly #redis: Commands;
   readonly #server: string;
   readonly #keys: Keys;
   /** values this node has asked for: it keeps them from expiring, and puts them back should Redis have lost them */
@@ -50,13 +50,10 @@ export class RedisLocationStore implements LocationStore {
     );
   }
 
-  /** The cursor is that of SCAN. */
   scan(cursor: string, limit: number): Promise<{ readonly aors: readonly Aor[]; readonly next: string | undefined }> {
     return this.#attempt(async () => {
-      const count = Math.max(1, Math.floor(limit));
-      const [next, found] = await this.#redis.scan(cursorOf(cursor), 'MATCH', this.#keys.everySet, 'COUNT', count);
-      const aors = found.map((key) => this.#keys.aorOfSet(key)).filter((aor) => aor !== undefined);
-      return { aors, next: next === '0' ? undefined : next };
+      const { keys, next } = await scanPage(this.#redis, cursor, this.#keys.everySet, limit);
+      return { aors: keys.map((key) => this.#keys.aorOfSet(key)).filter((aor) => aor !== undefined), next };
     });
   }
 
@@ -118,11 +115,6 @@ function toSet(text: string | null): BindingSet {
   } catch {
     return { version, bindings: [] };
   }
-}
-
-/** SCAN refuses what is not a number of 64 bits. */
-function cursorOf(cursor: string): string {
-  return /^\d{1,20}$/.test(cursor) && BigInt(cursor) < 2n ** 64n ? cursor : '0';
 }
 
 function hexOf(text: string | null | undefined, digits: number): string | undefined {

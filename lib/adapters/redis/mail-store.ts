@@ -1,9 +1,9 @@
 /** MailStore in one list for each AOR; changed by scripts, so that it is atomic over all nodes. */
-import type { Redis } from 'ioredis';
 import type { MailStore, StoredMessage } from '../../ports/mail-store.ts';
 import { run, script } from './commands/script.ts';
-import { inTime } from './connection.ts';
+import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
+import { scanPage } from './scan.ts';
 
 const keepMessage = script(`
 -- KEYS[1]  messages of one AOR, JSON, the oldest first
@@ -32,7 +32,7 @@ end
 return 1
 `);
 
-export function redisMail(redis: Redis, server: string, keys: Keys): MailStore {
+export function redisMail(redis: Commands, server: string, keys: Keys): MailStore {
   return {
     async keep(message, most) {
       const key = keys.mail(message.aor);
@@ -52,10 +52,8 @@ export function redisMail(redis: Redis, server: string, keys: Keys): MailStore {
       await inTime(server, run(redis, dropMessage, keys.mail(aor), id));
     },
     async scan(cursor, limit) {
-      const at = /^\d{1,19}$/.test(cursor) ? cursor : '0';
-      const [next, found] = await inTime(server, redis.scan(at, 'MATCH', keys.everyMail, 'COUNT', limit));
-      const aors = found.map((key) => keys.aorOfMail(key)).filter((aor) => aor !== undefined);
-      return { aors, next: next === '0' ? undefined : next };
+      const { keys: found, next } = await inTime(server, scanPage(redis, cursor, keys.everyMail, limit));
+      return { aors: found.map((key) => keys.aorOfMail(key)).filter((aor) => aor !== undefined), next };
     },
   };
 }

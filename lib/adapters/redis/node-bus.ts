@@ -4,10 +4,9 @@
  * away is lost, and a `gap` says so.
  */
 import { randomBytes } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { Aor } from '../../core/binding.ts';
 import type { BindingChange, BindingNews, NodeBus } from '../../ports/node-bus.ts';
-import { endConnection } from './connection.ts';
+import type { Ears, Heard } from './ears.ts';
 import type { Keys } from './keys.ts';
 
 type Listener = (news: BindingNews) => void;
@@ -19,31 +18,20 @@ interface Channel {
   readonly asked: Promise<void>;
 }
 
-/** A subscriber only listens, so a connection that died without a word is found by asking for something now and then. */
-const lifeSignEveryMs = 5000;
-/** channels asked for in one command after a reconnect */
-const channelsAtOnce = 500;
-
 export class RedisNodeBus implements NodeBus {
-  readonly #subscriber: Redis;
-  readonly #commands: Redis;
+  readonly #ears: Ears;
   readonly #keys: Keys;
   readonly #channels = new Map<string, Channel>();
   /** our mark on what we publish: this process has heard it already */
   readonly #node = randomBytes(8).toString('hex');
-  readonly #lifeSign: NodeJS.Timeout;
   #closing: Promise<void> | undefined;
 
-  /** `subscriber` is ours alone and ready; `commands` is shared with the store. */
-  constructor(subscriber: Redis, commands: Redis, keys: Keys) {
-    this.#subscriber = subscriber;
-    this.#commands = commands;
+  constructor(keys: Keys, ears: (heard: Heard) => Ears) {
     this.#keys = keys;
-    subscriber.on('message', (channel: string, text: string) => this.#hear(channel, text));
-    subscriber.on('ready', () => void this.#resume());
-    const askForLife = (): void => void this.#ask([keys.lifeSign]);
-    this.#lifeSign = setInterval(askForLife, lifeSignEveryMs).unref();
-    askForLife(); // at once, so that the connection listens for good and does not go in and out of that mode with every call
+    this.#ears = ears({
+      hear: (name, text) => this.#hear(name, text),
+      back: (missed) => void this.#resume(missed),
+    });
   }
 
   async publish(change: BindingChange): Promise<void> {
@@ -51,15 +39,14 @@ export class RedisNodeBus implements NodeBus {
     const local = this.#channels.get(name);
     if (local !== undefined) deliver(local, change);
     if (this.#closing !== undefined) return;
-    // Not awaited and not repeated: whoever waits looks into the store as well.
-    this.#commands.publish(name, JSON.stringify([this.#node, change])).catch(() => undefined);
+    this.#ears.publish(name, JSON.stringify([this.#node, change]));
   }
 
   async subscribe(aor: Aor, listener: Listener): Promise<() => void> {
     const name = this.#keys.news(aor);
     let channel = this.#channels.get(name);
     if (channel === undefined) {
-      channel = { aor, subscriptions: new Set(), asked: this.#ask([name]).then(() => undefined) };
+      channel = { aor, subscriptions: new Set(), asked: this.#ears.ask([name]).then(() => undefined) };
       this.#channels.set(name, channel);
     }
     const { subscriptions, asked } = channel;
@@ -70,42 +57,26 @@ export class RedisNodeBus implements NodeBus {
       if (!subscriptions.delete(subscription) || subscriptions.size > 0) return;
       if (this.#channels.get(name)?.subscriptions !== subscriptions) return;
       this.#channels.delete(name);
-      // Commands keep their order, so a subscribe that follows at once is not undone by this.
-      if (this.#subscriber.status === 'ready') this.#subscriber.unsubscribe(name).catch(() => undefined);
+      this.#ears.drop(name);
     };
   }
 
   close(): Promise<void> {
-    clearInterval(this.#lifeSign);
     this.#channels.clear();
-    this.#closing ??= endConnection(this.#subscriber);
+    this.#closing ??= this.#ears.close();
     return this.#closing;
   }
 
-  /** Asks for channels; false when the connection is away or was found dead, and then #resume follows when it is back. */
-  async #ask(names: readonly string[]): Promise<boolean> {
-    if (this.#subscriber.status !== 'ready') return false;
-    try {
-      await this.#subscriber.subscribe(...names);
-      return true;
-    } catch {
-      // No confirmation in time: only a new connection makes it certain again what is heard and what is not.
-      if (this.#subscriber.status === 'ready' && this.#closing === undefined) this.#subscriber.disconnect(true);
-      return false;
-    }
-  }
-
-  /** The connection is back: ask for everything again, then tell everybody that something may have been missed. */
-  async #resume(): Promise<void> {
-    const channels = [...this.#channels];
-    const names = [this.#keys.lifeSign, ...channels.map(([name]) => name)];
-    for (let i = 0; i < names.length; i += channelsAtOnce) {
-      if (!(await this.#ask(names.slice(i, i + channelsAtOnce)))) return; // the next connection begins anew
-    }
+  /** Hearing again: ask for what was missed, then tell everybody who waits for it. */
+  async #resume(missed: (name: string) => boolean): Promise<void> {
+    const channels = [...this.#channels].filter(([name]) => missed(name));
+    if (channels.length === 0) return;
+    // when it fails, the ears come back once more
+    if (!(await this.#ears.ask(channels.map(([name]) => name)))) return;
     for (const [name, channel] of channels) {
       if (this.#channels.get(name) === channel) deliver(channel, { is: 'gap', aor: channel.aor });
       // Ended while we asked for it: take the question back.
-      else if (!this.#channels.has(name)) this.#subscriber.unsubscribe(name).catch(() => undefined);
+      else if (!this.#channels.has(name)) this.#ears.drop(name);
     }
   }
 

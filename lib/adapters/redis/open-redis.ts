@@ -1,42 +1,54 @@
 /** The door of this adapter: a location store and a node bus on one Redis, for edges of several processes. */
+import { Cluster } from 'ioredis';
 import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
 import { redisAgenda } from './agenda.ts';
-import { connectTo, endConnection } from './connection.ts';
-import { keysWith } from './keys.ts';
+import { checkServer } from './check-server.ts';
+import { connectTo, connectToOne, endConnection, type Commands, type RedisAddress } from './connection.ts';
+import { earsOfCluster, earsOfOne, type Ears, type Heard } from './ears.ts';
+import { keysWith, type Keys } from './keys.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
 
-export interface RedisAddress {
-  /** `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS */
-  readonly url: string;
-  /** first part of every key, such as `reveille:` */
-  readonly keyPrefix: string;
-}
-
-/**
- * Two connections: commands, and what is subscribed. Rejects with EDGE_STORE_UNAVAILABLE when Redis cannot be used within
- * 5 s, with EDGE_CONFIG_INVALID when the URL is none. Afterwards connections that end are opened again for ever.
- */
-export async function openRedis(address: RedisAddress): Promise<{
+export interface OpenRedis {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
-}> {
+  /** what could not be checked at the start, for the log */
+  readonly unseen: readonly string[];
+}
+
+/**
+ * Connections for commands and for what is subscribed. Rejects with EDGE_STORE_UNAVAILABLE when Redis cannot be used within
+ * 5 s, with EDGE_CONFIG_INVALID when it must not be used as it is set up. Afterwards connections that end are opened again for ever.
+ */
+export async function openRedis(address: RedisAddress): Promise<OpenRedis> {
   const keys = keysWith(address.keyPrefix);
-  const commands = await connectTo(address.url, { enableAutoPipelining: true });
+  const connection = await connectTo(address);
+  const { redis, server } = connection;
   try {
-    const subscriber = await connectTo(address.url, { autoResubscribe: false });
-    const store = new RedisLocationStore(commands, keys);
-    const bus = new RedisNodeBus(subscriber.redis, commands.redis, keys);
-    const { redis, server } = commands;
-    return { store, bus, agenda: redisAgenda(redis, server, keys), mail: redisMail(redis, server, keys) };
+    const unseen = await checkServer(connection, keys);
+    const ears = await openEars(redis, server, address, keys);
+    const store = new RedisLocationStore(connection, keys);
+    const bus = new RedisNodeBus(keys, ears);
+    return { store, bus, agenda: redisAgenda(redis, server, keys), mail: redisMail(redis, server, keys), unseen };
   } catch (error) {
-    await endConnection(commands.redis);
+    await endConnection(redis);
     throw error;
   }
+}
+
+async function openEars(
+  redis: Commands,
+  server: string,
+  address: RedisAddress,
+  keys: Keys,
+): Promise<(heard: Heard) => Ears> {
+  if (redis instanceof Cluster) return (heard) => earsOfCluster({ redis, server }, address, heard);
+  const subscriber = await connectToOne(address, { autoResubscribe: false });
+  return (heard) => earsOfOne(subscriber.redis, redis, keys, heard);
 }

@@ -5,8 +5,10 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { Agent, request as send } from 'undici';
 import { attempt } from '../../delivery/attempts.ts';
-import { genericKeys, type Privacy } from '../../delivery/content.ts';
 import { type Judged, retryAfterMs, type Verdict } from '../../delivery/verdict.ts';
+import type { Privacy } from '../../payload/caller.ts';
+import { genericKeys } from '../../payload/content.ts';
+import { fillTemplate, type PayloadTemplate, templateFor } from '../../payload/template.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
 
@@ -18,6 +20,8 @@ export interface WebhookApp {
   /** key of the signature */
   readonly secret: string;
   readonly privacy: Privacy;
+  /** what is posted instead of our own keys */
+  readonly template?: PayloadTemplate;
   /** PEM text; the public CAs when absent */
   readonly ca?: string;
 }
@@ -45,6 +49,8 @@ class Webhooks implements PushService {
     const token = request.tokens[0]?.token;
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
     const { app, agent } = open;
+    if (app.template !== undefined && templateFor(app.template, request.class) === undefined)
+      return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
     const id = randomUUID();
     const body = Buffer.from(JSON.stringify(bodyOf(request, token, id, app, this.#clock.now())));
     return attempt(
@@ -102,6 +108,11 @@ export function signature(secret: string, timestamp: string, body: Buffer): stri
 }
 
 function bodyOf(request: PushRequest, token: string, id: string, app: WebhookApp, now: number): unknown {
+  const own = templateFor(app.template, request.class);
+  if (own !== undefined) {
+    const { provider } = app;
+    return fillTemplate(own, request, app.privacy, now, 'whole', { token, provider, id });
+  }
   return {
     id,
     provider: app.provider,

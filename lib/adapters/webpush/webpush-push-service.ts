@@ -1,13 +1,16 @@
 /**
- * PushService for Web Push (RFC 8599 12, RFC 8030, RFC 8292): an empty POST to the subscription the phone named, signed with our
- * VAPID key. No payload: RFC 8599 carries no keys to encrypt one with.
+ * PushService for Web Push (RFC 8599 12, RFC 8030, RFC 8292): a POST to the subscription the phone named, signed with our VAPID
+ * key. Empty, as RFC 8599 carries no keys to encrypt a payload with; a phone that sends them beside it may get one (RFC 8291).
  */
 import { createHash } from 'node:crypto';
 import { Agent, request as send } from 'undici';
 import { attempt } from '../../delivery/attempts.ts';
 import { type Judged, retryAfterMs, type Verdict } from '../../delivery/verdict.ts';
+import type { Privacy } from '../../payload/caller.ts';
+import { browserContent } from '../../payload/profile.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { PushOutcome, PushRequest, PushService } from '../../ports/push-service.ts';
+import { encrypt } from './encrypt.ts';
 import { guardedLookup, type GuardPolicy, refusal } from './guard.ts';
 import { Vapid } from './vapid.ts';
 
@@ -18,6 +21,11 @@ export interface WebPushConfig extends GuardPolicy {
   readonly subject: string;
   /** PEM text, for stand-ins; the public CAs when absent */
   readonly ca?: string;
+  /** what a phone that sent keys is told */
+  readonly payload?: 'none' | 'opaque' | 'generic';
+  readonly privacy?: Privacy;
+  /** false for browsers, which withdraw the subscription of who pushes without showing something */
+  readonly mayBeSilent?: boolean;
 }
 
 export interface WebPushService extends PushService {
@@ -27,6 +35,7 @@ export interface WebPushService extends PushService {
   refuses(url: string): string | undefined;
 }
 
+const urgencies = { call: 'high', cancel: 'high', message: 'high', notify: 'normal', refresh: 'low' } as const;
 /** ms */
 const attemptMs = 4000;
 const longestAnswer = 2048;
@@ -63,19 +72,20 @@ class WebPush implements WebPushService {
   }
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
-    // browsers take the subscription away from who pushes without showing something
-    if (request.class === 'refresh' || request.class === 'cancel')
+    if (this.#config.mayBeSilent !== true && (request.class === 'refresh' || request.class === 'cancel'))
       return { is: 'not-applicable', reason: 'a browser must show something for each push' };
     const token = request.tokens.find(({ kind }) => kind === 'webpush')?.token;
     if (token === undefined) return { is: 'not-applicable', reason: `no token for class ${request.class}` };
     const why = this.refuses(token);
     if (why !== undefined) return { is: 'config-error', reason: why };
+    // one body for all attempts: a second one encrypts nothing new
+    const body = this.#bodyFor(request);
     return attempt(
       {
         token,
         attemptMs,
         deadline: request.deadline,
-        send: (limit) => this.#send(new URL(token), request, limit),
+        send: (limit) => this.#send(new URL(token), request, body, limit),
       },
       this.#clock,
       signal,
@@ -86,7 +96,26 @@ class WebPush implements WebPushService {
     await this.#agent.destroy();
   }
 
-  async #send(url: URL, request: PushRequest, signal: AbortSignal): Promise<Judged & { readonly id?: string }> {
+  #bodyFor(request: PushRequest): Buffer | undefined {
+    const { payload = 'none', privacy = 'full' } = this.#config;
+    const keys = request.hints?.keys;
+    if (payload === 'none' || keys === undefined) return undefined;
+    const now = this.#clock.now();
+    const seen = payload === 'opaque' ? 'none' : privacy;
+    for (const amount of ['whole', 'cut'] as const) {
+      const text = JSON.stringify(browserContent(request, seen, now, amount));
+      const body = encrypt(Buffer.from(text), keys);
+      if (body !== undefined) return body;
+    }
+    return undefined;
+  }
+
+  async #send(
+    url: URL,
+    request: PushRequest,
+    content: Buffer | undefined,
+    signal: AbortSignal,
+  ): Promise<Judged & { readonly id?: string }> {
     const now = this.#clock.now();
     const ttl = Math.min(longestTtl, Math.max(0, Math.ceil((request.wakeUntil - now) / 1000)));
     const { statusCode, headers, body } = await send(url, {
@@ -95,12 +124,15 @@ class WebPush implements WebPushService {
       signal,
       headers: {
         ttl: String(ttl),
-        urgency: request.class === 'notify' ? 'normal' : 'high',
+        urgency: urgencies[request.class],
         // a newer push of the same topic takes the place of one that was not delivered yet (RFC 8030 5.4)
         topic: createHash('sha256').update(request.callId).digest('base64url').slice(0, 32),
         authorization: this.#vapid.authorization(url.origin, now),
-        'content-length': '0',
+        ...(content === undefined
+          ? { 'content-length': '0' }
+          : { 'content-type': 'application/octet-stream', 'content-encoding': 'aes128gcm' }),
       },
+      ...(content === undefined ? {} : { body: content }),
     });
     await body.dump({ limit: longestAnswer });
     const wait = retryAfterMs(single(headers['retry-after']), now);

@@ -20,6 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'reveille-example-'));
 beforeAll(() => {
   mkdirSync(join(folder, 'keys'));
   writeFileSync(join(folder, 'keys/AuthKey_KEY1234567.p8'), aSigningKey());
+  writeFileSync(join(folder, 'keys/AuthKey_KEY2345678.p8'), aSigningKey());
   writeFileSync(join(folder, 'keys/vapid.pem'), aSigningKey());
   writeFileSync(join(folder, 'keys/my-app-1a2b.json'), aServiceAccount());
   writeFileSync(join(folder, 'keys/stand-in-ca.pem'), certificate);
@@ -69,12 +70,30 @@ describe.each(examples)('%s', (name, keys) => {
 
   it('names every key there is, and shows the default of each that has one', () => {
     const tree: unknown = parse(text);
-    // the key as text can only stand there as a comment, beside key_file
-    const named = new Set([...paths(tree), ...(text.includes('# key: |') ? ['push.apps[].key'] : [])]);
+    // only as comments: the key as text, beside key_file; a token, which somebody would use as it stands here; files nobody has
+    const commented: readonly (readonly [string, string])[] = [
+      ['# key: |', 'push.apps[].key'],
+      ['# api_token:', 'http.api_token'],
+      ['# team_key: |', 'push.apns_keys[].key'],
+      // what is below it belongs to the app
+      ['template:', 'push.apps[].template'],
+      ['template:', 'push.webhooks[].template'],
+      ...['cluster', 'sentinel_password', 'ca_file', 'cert_file', 'key_file', 'server_name'].map(
+        (name) => [`    # ${name}:`, `store.redis.${name}`] as const,
+      ),
+    ];
+    const named = new Set([
+      ...paths(tree),
+      ...commented.flatMap(([line, path]) => (text.includes(line) ? [path] : [])),
+    ]);
     expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
     // shown by an example, because their default is an empty list
     const lists = [
+      'store.redis.sentinels',
+      'store.redis.cluster',
       'push.webpush.allow_ports',
+      'push.unifiedpush.allow_ports',
+      'push.apns_keys[].topics',
       'push.webhooks[].match',
       'sip.dns_servers',
       'domains[].trusted',

@@ -112,7 +112,7 @@ domains: [{ name: example.com, upstream: 'sip:10.0.0.1' }, { name: other.example
   it('stops at an unknown key, names those it knows, and does not show its value', () => {
     const message = mistakesOf('store: { redis_pasword: hunter2 }\nwakes: {}');
     expect(message).toContain(
-      'store.redis_pasword: expected one of the keys kind, path, redis_url, key_prefix, found an unknown key',
+      'store.redis_pasword: expected one of the keys kind, path, redis_url, redis, key_prefix, found an unknown key',
     );
     expect(message).toContain('wakes: expected one of the keys sip, engine, http, store, domains,');
     expect(message).not.toContain('hunter2');
@@ -309,7 +309,7 @@ describe('push apps', () => {
     expect(config.push.apps[0]).toMatchObject({
       name: 'ios',
       environment: 'auto',
-      profile: 'generic',
+      profile: 'opaque',
       privacy: 'full',
       callExpiration: 0,
       teamId: 'ABCDE12345',

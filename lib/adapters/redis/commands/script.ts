@@ -1,6 +1,6 @@
 /** A Lua script under its hash: Redis has it after the first use, and is given it again when it has forgotten it. */
+import type { Commands } from '../connection.ts';
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
 
 export interface Script {
   readonly source: string;
@@ -11,7 +11,7 @@ export function script(source: string): Script {
   return { source, hash: createHash('sha1').update(source).digest('hex') };
 }
 
-export async function run(redis: Redis, { source, hash }: Script, key: string, ...args: string[]): Promise<unknown> {
+export async function run(redis: Commands, { source, hash }: Script, key: string, ...args: string[]): Promise<unknown> {
   try {
     return await redis.evalsha(hash, 1, key, ...args);
   } catch (error) {

@@ -1,5 +1,5 @@
 /** Gives a small value that all nodes share, sets it when there is none, and prolongs it in both cases. */
-import type { Redis } from 'ioredis';
+import type { Commands } from '../connection.ts';
 import { run, script } from './script.ts';
 
 /** No key without expiry; every node that uses a value prolongs it once a day and after every reconnect. */
@@ -19,6 +19,6 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 `);
 
-export async function runSharedValue(redis: Redis, key: string, ifAbsent: string): Promise<string> {
+export async function runSharedValue(redis: Commands, key: string, ifAbsent: string): Promise<string> {
   return String(await run(redis, sharedValue, key, ifAbsent, String(keepMs)));
 }

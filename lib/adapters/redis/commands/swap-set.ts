@@ -1,5 +1,5 @@
 /** Replaces the set of one AOR if its version is still the expected one. */
-import type { Redis } from 'ioredis';
+import type { Commands } from '../connection.ts';
 import { run, script } from './script.ts';
 
 /** A stored set is this many digits of version, then the JSON of its bindings. */
@@ -33,7 +33,7 @@ export interface Swap {
   readonly keepMs: number;
 }
 
-export async function runSwapSet(redis: Redis, swap: Swap): Promise<'stored' | 'conflict'> {
+export async function runSwapSet(redis: Commands, swap: Swap): Promise<'stored' | 'conflict'> {
   // Redis takes at most 2^63 ms; a century is long enough for a phone.
   const keepMs = Math.ceil(Math.min(Math.max(swap.keepMs, 1), 100 * 366 * 86_400_000));
   const result = await run(redis, swapSet, swap.key, String(swap.expected), swap.json, String(keepMs));

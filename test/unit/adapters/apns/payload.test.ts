@@ -3,26 +3,29 @@ import { callUuid } from '../../../../lib/core/call-uuid.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  defaultPrivacy,
   encodeNotification,
   expirationOf,
   notificationFor,
-  type PayloadPolicy,
+  type ApnsPolicy,
   planPush,
 } from '../../../../lib/adapters/apns/payload.ts';
+import { profiles } from '../../../../lib/payload/profile.ts';
+import type { PushClass } from '../../../../lib/core/push-class.ts';
 import type { PushRequest } from '../../../../lib/ports/push-service.ts';
 import { aCall, aToken } from '../../../support/push-request.ts';
 
 const now = Date.parse('2026-03-04T05:06:07Z');
+/** every profile that needs nothing more */
+const plain = profiles.filter((one) => one !== 'template');
 const voip = { kind: 'voip', token: aToken() } as const;
 const alert = { kind: 'alert', token: aToken() } as const;
-const generic: PayloadPolicy = { profile: 'generic', privacy: 'full', callExpiration: 'window' };
+const generic: ApnsPolicy = { profile: 'generic', privacy: 'full', callExpiration: 'window' };
 
 function request(what: Partial<PushRequest> = {}): PushRequest {
   return aCall({ tokens: [voip], callId: 'abc@pbx', deadline: now + 5000, wakeUntil: now + 15_000, ...what });
 }
 
-function payload(what: Partial<PushRequest>, policy: Partial<PayloadPolicy> = {}): unknown {
+function payload(what: Partial<PushRequest>, policy: Partial<ApnsPolicy> = {}): unknown {
   const asked = request(what);
   const plan = planPush(asked.class, asked.tokens);
   if (plan === undefined) throw new Error('not applicable');
@@ -31,25 +34,35 @@ function payload(what: Partial<PushRequest>, policy: Partial<PayloadPolicy> = {}
 }
 
 describe('which push', () => {
-  it('is a VoIP push for a call, and an alert only when there is no VoIP token', () => {
-    expect(planPush('call', [alert, voip])).toMatchObject({
-      kind: 'voip',
-      token: voip.token,
-      type: 'voip',
-      priority: 10,
-    });
-    expect(planPush('call', [alert])).toMatchObject({ kind: 'alert', token: alert.token, type: 'alert', priority: 10 });
-    expect(planPush('call', [])).toBeUndefined();
-  });
-
-  it('is never a VoIP push for anything else', () => {
-    for (const pushClass of ['message', 'notify', 'refresh'] as const) {
-      expect(planPush(pushClass, [voip])).toBeUndefined();
-      expect(planPush(pushClass, [voip, alert])).toMatchObject({ token: alert.token });
-    }
-    expect(planPush('message', [alert])).toMatchObject({ type: 'alert', priority: 10 });
-    expect(planPush('refresh', [alert])).toMatchObject({ type: 'background', priority: 5 });
-  });
+  // rows: class, and what it becomes for a phone with a VoIP token, with an alert token, with both
+  const table: readonly (readonly [PushClass, readonly (readonly [string, string, number] | undefined)[]])[] = [
+    [
+      'call',
+      [
+        ['voip', 'voip', 10],
+        ['alert', 'alert', 10],
+        ['voip', 'voip', 10],
+      ],
+    ],
+    ['cancel', [undefined, ['alert', 'alert', 10], ['alert', 'alert', 10]]],
+    ['message', [undefined, ['alert', 'alert', 10], ['alert', 'alert', 10]]],
+    ['notify', [undefined, ['alert', 'background', 5], ['alert', 'background', 5]]],
+    ['refresh', [undefined, ['alert', 'background', 5], ['alert', 'background', 5]]],
+  ];
+  it.each(table)(
+    '[PN-APNS-06] %s: never a VoIP push but for a call, and an alert only without a VoIP token',
+    (pushClass, wanted) => {
+      for (const [at, tokens] of [[voip], [alert], [alert, voip]].entries()) {
+        const found = planPush(pushClass, tokens);
+        const [kind, type, priority] = wanted[at] ?? [];
+        expect(found && [found.kind, found.type, found.priority]).toEqual(
+          kind === undefined ? undefined : [kind, type, priority],
+        );
+        if (found !== undefined) expect(found.token).toBe(found.kind === 'voip' ? voip.token : alert.token);
+      }
+      expect(planPush(pushClass, [])).toBeUndefined();
+    },
+  );
 });
 
 describe('call UUID', () => {
@@ -105,13 +118,12 @@ describe('payload', () => {
 
   it('pjsip: nothing at all', () => {
     expect(payload({}, { profile: 'pjsip' })).toEqual({ aps: {} });
-    expect(defaultPrivacy('pjsip')).toBe('none');
   });
 
   it('tells nothing of the caller when privacy is none, and only the name when it is name', () => {
     const from = { uri: 'sip:secret-uri@example.org', display: 'Secret Name' };
     const to = 'sip:secret-to@example.org';
-    for (const profile of ['generic', 'linphone', 'pjsip'] as const) {
+    for (const profile of plain) {
       for (const tokens of [[voip], [alert]]) {
         const none = JSON.stringify(payload({ from, to, tokens }, { profile, privacy: 'none' }));
         expect(none.toLowerCase()).not.toContain('secret');
@@ -123,7 +135,7 @@ describe('payload', () => {
 
   it('background: wakes without showing anything', () => {
     expect(payload({ class: 'refresh', tokens: [alert] })).toMatchObject({ aps: { 'content-available': 1 } });
-    for (const profile of ['generic', 'linphone', 'pjsip'] as const) {
+    for (const profile of plain) {
       const { aps } = payload({ class: 'refresh', tokens: [alert] }, { profile }) as { aps: object };
       expect(Object.keys(aps)).not.toContain('alert');
       expect(Object.keys(aps)).not.toContain('sound');
@@ -142,14 +154,14 @@ describe('payload', () => {
   it('fits what APNs takes, however long the names are', () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 6000 });
     fc.assert(
-      fc.property(text, text, text, fc.constantFrom('generic', 'linphone', 'pjsip'), (uri, display, to, profile) => {
+      fc.property(text, text, text, fc.constantFrom(...plain), (uri, display, to, profile) => {
         const asked = request({ from: { uri, display }, to });
         const plan = planPush('call', asked.tokens);
         if (plan === undefined) throw new Error('not applicable');
         const policy = { ...generic, profile };
         const body =
           encodeNotification(notificationFor(asked, plan, 't', policy, now)) ??
-          encodeNotification(notificationFor(asked, plan, 't', policy, now, true));
+          encodeNotification(notificationFor(asked, plan, 't', policy, now, 'bare'));
         expect(body?.length).toBeLessThanOrEqual(5120);
       }),
     );

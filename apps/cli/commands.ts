@@ -1,0 +1,5 @@
+/** Every command of `reveille` by its name. */
+import type { Command } from './command.ts';
+import { status } from './commands/status.ts';
+
+export const commands: Readonly<Record<string, Command>> = { status };

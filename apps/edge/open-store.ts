@@ -1,0 +1,67 @@
+/** The store the config names, with the news bus, the agenda and the waiting messages that go with it. */
+import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
+import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
+import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
+import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
+import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
+import type { RedisAddress } from '../../lib/adapters/redis/connection.ts';
+import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
+import type { Config, StoreConfig } from '../../lib/config/load.ts';
+import type { Agenda } from '../../lib/ports/agenda.ts';
+import type { LocationStore } from '../../lib/ports/location-store.ts';
+import type { Log } from '../../lib/ports/log.ts';
+import type { MailStore } from '../../lib/ports/mail-store.ts';
+import type { NodeBus } from '../../lib/ports/node-bus.ts';
+
+interface OpenStore {
+  readonly store: LocationStore;
+  readonly bus: NodeBus;
+  readonly agenda: Agenda;
+  readonly mail: MailStore;
+}
+
+/** Rejects with EDGE_STORE_UNAVAILABLE or EDGE_CONFIG_INVALID when the store cannot be used. */
+export async function openStore({ store }: Config, log: Log): Promise<OpenStore> {
+  switch (store.kind) {
+    case 'redis': {
+      const { unseen, ...opened } = await openRedis(redisAddress(store));
+      for (const reason of unseen) log.warn({ reason }, 'Redis could not be checked');
+      return opened;
+    }
+    case 'lmdb':
+      return withBus(await openLmdbStore({ path: store.path }));
+    case 'memory':
+      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
+    default:
+      return store satisfies never;
+  }
+}
+
+function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
+}
+
+function redisAddress(store: Extract<StoreConfig, { readonly kind: 'redis' }>): RedisAddress {
+  const { url, keyPrefix, sentinels, primaryName, sentinelPassword, cluster, serverName, files } = store;
+  const { ca, cert, key } = files;
+  return {
+    url: url.reveal(),
+    keyPrefix,
+    tls: {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key: key.reveal() }),
+      ...(serverName === undefined ? {} : { serverName }),
+    },
+    ...(cluster.length === 0 ? {} : { cluster }),
+    ...(sentinels.length === 0
+      ? {}
+      : {
+          sentinel: {
+            nodes: sentinels,
+            primary: primaryName,
+            ...(sentinelPassword === undefined ? {} : { password: sentinelPassword.reveal() }),
+          },
+        }),
+  };
+}
