@@ -4,7 +4,6 @@
  */
 import { createHash, createHmac } from 'node:crypto';
 import type { Contact } from '../sip/contact.ts';
-import { flowUri } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
 import { parseUri, type SipUri } from '../sip/uri.ts';
@@ -207,7 +206,7 @@ export function acceptRegister(
       continue;
     }
     if (expires <= 0) {
-      if (matched !== undefined && !touched.has(matched.id) && !isFormerAddress(matched, candidate))
+      if (matched !== undefined && !touched.has(matched.id) && !isFormerAddress(matched, candidate.target))
         set.delete(matched.id);
       continue;
     }
@@ -230,18 +229,18 @@ export function acceptRegister(
  * Whether taking back `gone` means an address that the phone has left: it has registered from another one since, and by instance-id or
  * token both are one device (pjsip takes the old Contact back in a REGISTER of its own, before or after the new one).
  */
-export function isFormerAddress(known: Binding, gone: Pick<Binding, 'target' | 'flow'>): boolean {
-  if (sameAddress(known.target, gone.target)) return false;
-  return (
-    flowUri(known.flow) === flowUri(gone.flow) ||
-    (known.formerTarget !== undefined && sameAddress(known.formerTarget, gone.target))
-  );
+export function isFormerAddress(known: Binding, gone: string): boolean {
+  if (sameAddress(known.target, gone)) return false;
+  return known.formerTargets?.some((former) => sameAddress(former, gone)) === true;
 }
 
-function formerOf(before: Binding | undefined, { target }: Binding): Pick<Binding, 'formerTarget'> {
+/** So many networks a phone may have left before it takes back the first. */
+const rememberedTargets = 3;
+
+function formerOf(before: Binding | undefined, { target }: Binding): Pick<Binding, 'formerTargets'> {
   if (before === undefined) return {};
-  if (!sameAddress(before.target, target)) return { formerTarget: before.target };
-  return before.formerTarget === undefined ? {} : { formerTarget: before.formerTarget };
+  const left = [before.target, ...(before.formerTargets ?? [])].filter((former) => !sameAddress(former, target));
+  return left.length === 0 ? {} : { formerTargets: left.slice(0, rememberedTargets) };
 }
 
 /** Host and port are where a phone is; parameters are not. */

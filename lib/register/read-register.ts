@@ -187,10 +187,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
       expires,
       known,
       id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask),
-      isFormer:
-        expires === 0 &&
-        known !== undefined &&
-        isFormerAddress(known, { target: stripPush(contact.uriText), flow: transaction.flow }),
+      isFormer: expires === 0 && known !== undefined && isFormerAddress(known, stripPush(contact.uriText)),
     });
   }
   return { ...about, outbound: outbound.is === 'used' && outbound.require, contacts, stored, read };
