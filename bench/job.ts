@@ -13,6 +13,8 @@ export type ServerPlan =
       readonly engine: 'embedded' | 'drachtio';
       readonly registration: 'mid-registrar' | 'registrar';
       readonly store: 'lmdb' | 'memory' | 'redis';
+      /** the engine in a thread of its own on the one core too; as the edge decides when absent */
+      readonly thread?: 'own';
     }
   /** alone, with a trivial app on drachtio-srf's objects or on the edge's adapter */
   | {
@@ -107,6 +109,8 @@ export interface RegisterResult extends Measured, Shares, RegisterFigures {
   readonly is: 'register';
   /** CPU of all server processes for one accepted registration, microseconds */
   readonly cpuMicros: number;
+  /** the same in the tenth of all slices of 200 ms that was disturbed least */
+  readonly leastMicros: number;
   /** for each server process the CPU of its busiest threads for one operation, microseconds */
   readonly threadMicros: readonly (readonly number[])[];
   /** of an engine alone: garbage collection pauses at half of the rate that was reached */
@@ -141,6 +145,8 @@ export interface WakeResult extends Measured, Shares, WakeFigures {
   readonly is: 'wake';
   /** CPU of all server processes for one woken call, milliseconds */
   readonly cpuMs: number;
+  /** the same in the tenth of all slices of 500 ms that was disturbed least */
+  readonly leastMs: number;
   readonly threadMicros: readonly (readonly number[])[];
 }
 

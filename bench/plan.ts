@@ -83,6 +83,7 @@ function jobsOf(group: Group, sizes: Sizes): readonly Job[] {
       } as const;
       return [
         { ...wake, name: 'edge, UDP phones', server: edge, transport: 'udp' },
+        { ...wake, name: 'edge in two threads, UDP phones', server: { ...edge, thread: 'own' }, transport: 'udp' },
         { ...wake, name: 'edge, TCP phones', server: edge, transport: 'tcp' },
         { ...wake, name: 'edge + drachtio-server, UDP phones', server: behindDrachtio, transport: 'udp' },
       ];
@@ -150,6 +151,7 @@ function registerJobs(sizes: Sizes, rate: number | undefined): readonly Job[] {
   const register = { is: 'register', phones, inFlight, rate, seconds } as const;
   return [
     { ...register, name: 'edge, UDP', server: edge, transport: 'udp' },
+    { ...register, name: 'edge in two threads, UDP', server: { ...edge, thread: 'own' }, transport: 'udp' },
     { ...register, name: 'edge, TCP', server: edge, transport: 'tcp' },
     { ...register, name: 'edge, UDP, memory store', server: { ...edge, store: 'memory' }, transport: 'udp' },
     { ...register, name: 'edge, UDP, Redis', server: { ...edge, store: 'redis' }, transport: 'udp' },

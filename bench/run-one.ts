@@ -143,7 +143,7 @@ async function registers(
   progress(`${job.phones} phones register for the first time`);
   await load.registerAll();
   progress(job.rate === undefined ? `refreshes, ${job.inFlight} in flight` : `refreshes, ${job.rate} a second`);
-  const window = cpuWindow(pids);
+  const window = cpuWindow(pids, { done: () => load.accepted, everyMs: 200 });
   const figures = await load.run(window.at);
   const measured = measure(pids);
   load.close();
@@ -154,6 +154,7 @@ async function registers(
     ...figures,
     ...measured,
     cpuMicros: round((window.cpuSeconds() * 1e6) / Math.max(1, figures.accepted)),
+    leastMicros: round(window.leastSeconds() * 1e6),
     ...window.shares(),
     threadMicros: window.threads(Math.max(1, figures.accepted)),
     ...(gcAtHalf === undefined ? {} : { gcAtHalf }),
@@ -228,7 +229,8 @@ async function wakes(
   progress(
     `${job.calls + job.warmUp} calls at ${job.rate} a second${job.bursts === undefined ? '' : ', random REGISTER bursts'}`,
   );
-  const window = cpuWindow(pids);
+  let ended = 0;
+  const window = cpuWindow(pids, { done: () => ended, everyMs: 500 });
   const figures = await runWakes(
     {
       transport: job.transport,
@@ -243,12 +245,14 @@ async function wakes(
     pbx,
     standIn,
     window.at,
+    () => ended++,
   );
   return {
     is: 'wake',
     ...figures,
     ...measure(pids),
     cpuMs: round((window.cpuSeconds() * 1000) / job.calls),
+    leastMs: round(window.leastSeconds() * 1000),
     ...window.shares(),
     threadMicros: window.threads(job.calls),
   };
@@ -301,12 +305,35 @@ async function holds(
 interface CpuWindow {
   readonly at: (moment: 'begin' | 'end') => void;
   cpuSeconds(): number;
+  /** CPU for one operation in the tenth of all slices that was disturbed least */
+  leastSeconds(): number;
   shares(): { readonly cpuShare: number; readonly foreignShare: number; readonly loadShare: number };
   /** for each process microseconds of its busiest threads for one operation */
   threads(operations: number): readonly (readonly number[])[];
 }
 
-function cpuWindow(pids: readonly number[]): CpuWindow {
+/** Slices of the window, each with what was done in it: others on the machine do not disturb all of them alike. */
+interface Slices {
+  /** operations since some moment */
+  done(): number;
+  readonly everyMs: number;
+}
+
+function cpuWindow(pids: readonly number[], slices?: Slices): CpuWindow {
+  const perOperation: number[] = [];
+  let slicer: NodeJS.Timeout | undefined;
+  const slice = ({ done, everyMs }: Slices): void => {
+    const read = (): { readonly cpu: number; readonly done: number } => ({
+      cpu: [...cpuByThread(pids).values()].reduce((sum, seconds) => sum + seconds, 0),
+      done: done(),
+    });
+    let last = read();
+    slicer = setInterval(() => {
+      const now = read();
+      if (now.done > last.done) perOperation.push((now.cpu - last.cpu) / (now.done - last.done));
+      last = now;
+    }, everyMs);
+  };
   let threadsBefore = new Map<string, number>();
   let threadsAfter = new Map<string, number>();
   const read = () => {
@@ -326,12 +353,15 @@ function cpuWindow(pids: readonly number[]): CpuWindow {
       if (moment === 'begin') {
         threadsBefore = cpuByThread(pids);
         before = read();
+        if (slices !== undefined) slice(slices);
       } else {
+        clearInterval(slicer);
         after = read();
         threadsAfter = cpuByThread(pids);
       }
     },
     cpuSeconds: () => after.servers - before.servers,
+    leastSeconds: () => perOperation.sort((a, b) => a - b)[Math.floor(perOperation.length / 10)] ?? Number.NaN,
     shares: () => {
       const seconds = after.at - before.at;
       const servers = after.servers - before.servers;

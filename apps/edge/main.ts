@@ -1,4 +1,4 @@
-/** Reads the config, starts the edge, stops it or renews its certificates on a signal; nothing else. */
+/** Reads the config, starts the edge, stops it or renews its certificates and push services on a signal; nothing else. */
 import { parseArguments } from '../../lib/config/arguments.ts';
 import { load } from '../../lib/config/load.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -15,9 +15,10 @@ async function main(): Promise<void> {
     process.stderr.write(`${asked.why}\n\n${usage}`);
     process.exit(2);
   }
-  const config = load(asked.file === undefined ? {} : { file: asked.file });
+  const read = () => load(asked.file === undefined ? {} : { file: asked.file });
+  const config = read();
   if (asked.is === 'check') return void process.stdout.write('The configuration is right.\n');
-  const edge = await startEdge(config);
+  const edge = await startEdge(config, read);
   void edge.broken.then((error) => {
     process.stderr.write(`${error.message}\n`);
     process.exit(1);

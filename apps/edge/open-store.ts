@@ -3,6 +3,7 @@ import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
+import { noOtherNodes } from '../../lib/adapters/memory/node-directory.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import type { RedisAddress } from '../../lib/adapters/redis/connection.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
@@ -12,12 +13,16 @@ import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import type { NodeDirectory } from '../../lib/ports/node-directory.ts';
 
 interface OpenStore {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly nodes: NodeDirectory;
+  /** our address towards the store; undefined when it is in this process */
+  readonly localAddress: () => string | undefined;
 }
 
 /** Rejects with EDGE_STORE_UNAVAILABLE or EDGE_CONFIG_INVALID when the store cannot be used. */
@@ -31,14 +36,18 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
     case 'lmdb':
       return withBus(await openLmdbStore({ path: store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail() };
+      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail(), ...alone() };
     default:
       return store satisfies never;
   }
 }
 
 function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail };
+  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail, ...alone() };
+}
+
+function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {
+  return { nodes: noOtherNodes(), localAddress: () => undefined };
 }
 
 function redisAddress(store: Extract<StoreConfig, { readonly kind: 'redis' }>): RedisAddress {

@@ -1,5 +1,6 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { hkdfSync } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
@@ -15,9 +16,10 @@ import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
-import { spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
+import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/ports/log.ts';
+import type { EngineAddress } from '../../lib/ports/node-directory.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
@@ -35,7 +37,11 @@ import { countStoreErrors } from './count-store-errors.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
+import { engineAddress, joinNodes, remoteControl, type RemoteControl } from './nodes.ts';
+import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
+import { timingWakes } from './push-wakes.ts';
+import { watchPushes } from './push-watch.ts';
 import { openStore } from './open-store.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
@@ -45,13 +51,14 @@ export interface RunningEdge {
   readonly httpPort: number;
   /** resolves when the edge can no longer work */
   readonly broken: Promise<Error>;
-  /** Reads what can be renewed without a restart: the certificates. Never rejects. */
+  /** Reads what can be renewed without a restart: the certificates and the push services. Never rejects. */
   reload(): Promise<void>;
   /** No new calls; held ones are answered; calls go on for at most shutdown.call_seconds; then everything is closed. */
   stop(): Promise<void>;
 }
 
-export async function startEdge(config: Config): Promise<RunningEdge> {
+/** `reread`: reads the config again, for what can be renewed without a restart; throws EDGE_CONFIG_INVALID. */
+export async function startEdge(config: Config, reread?: () => Config): Promise<RunningEdge> {
   const log = calmLog(createLog({ level: config.log.level }), {
     sentences: saidToStrangers,
     intervalMs: 10_000,
@@ -62,7 +69,7 @@ export async function startEdge(config: Config): Promise<RunningEdge> {
   const { telemetry } = prometheus;
   const closers: (() => Promise<void>)[] = [async () => log.close()];
   try {
-    return await assemble(config, log, prometheus, telemetry, closers);
+    return await assemble(config, reread, log, prometheus, telemetry, closers);
   } catch (error) {
     for (const close of closers.reverse()) await close().catch(() => undefined);
     throw error;
@@ -71,12 +78,13 @@ export async function startEdge(config: Config): Promise<RunningEdge> {
 
 async function assemble(
   config: Config,
+  reread: (() => Config) | undefined,
   log: Log,
   prometheus: ReturnType<typeof createPrometheus>,
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail } = await openStore(config, log);
+  const { store: opened, bus: news, agenda, mail, nodes: directory, localAddress } = await openStore(config, log);
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -91,15 +99,21 @@ async function assemble(
   const purrMs = config.registration.purrHours * 3_600_000;
 
   const pushes = await openPushServices(config.push, log, telemetry);
-  const { push } = pushes;
+  const { providerOf } = pushes;
+  const push = timingWakes({ push: pushes.push, bus: news, clock: systemClock, telemetry, providerOf });
   closers.push(() => push.close());
+  const watch = watchPushes(config.push, {
+    ...{ services: pushes, clock: systemClock, log, telemetry, file: config.file },
+    reread: reread && (() => reread().push),
+  });
+  closers.push(async () => watch.stop());
   if (pushes.providers.length === 0)
     log.warn(
       { reason: 'push has no apps, no webpush and no webhooks' },
       'no push credentials: sleeping phones cannot be woken',
     );
 
-  const engine = await openEngine(config);
+  const engine = await openEngine(config, remoteControl(config, localAddress(), systemIds.hex(32)));
   if (engine.handle !== undefined) closers.push(engine.handle.close);
   const certificates =
     engine.handle === undefined
@@ -115,13 +129,16 @@ async function assemble(
   let deps: RouteDeps | undefined;
   let connected = false;
   const counted = requestCounter(telemetry);
-  const srf: SrfEdge = await connectSrf({
-    ...engine.control,
-    engineId: engine.id,
+  const common = {
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
     clock: systemClock,
     ...frameLimits(config),
+  };
+  const srf: SrfEdge = await connectSrf({
+    ...engine.control,
+    ...common,
+    engineId: engine.id,
     onRequest: (transaction) => {
       if (deps === undefined) void transaction.respond({ status: 503 });
       else void route(counted(transaction), deps);
@@ -145,6 +162,18 @@ async function assemble(
   telemetry.gauge('controlUp', 1);
   closers.push(() => srf.close());
 
+  const nodes = await joinNodes({
+    config,
+    directory,
+    id: systemIds.hex(8),
+    engine: { id: engine.id, at: engine.forOthers },
+    srf,
+    common,
+    log,
+    telemetry,
+  });
+  closers.push(nodes.close);
+
   const domains = await openDomains(config, srf.hostports, log);
   closers.push(domains.close);
   const times = {
@@ -156,7 +185,7 @@ async function assemble(
   const { heartbeatSeconds } = config.calls;
   const keepsIdentities = config.calls.identityToPhones === 'strip';
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
-  const mailbox = openMailbox(config, { mail, store, client: srf.client, clock: systemClock, log, telemetry });
+  const mailbox = openMailbox(config, { mail, store, client: nodes.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
   const bus = mailbox === undefined ? news : delivering(news, mailbox);
   const late = new LatePhones(systemClock, config.wake.maxHeld, times.holdMs + longestPushMs(config));
@@ -176,8 +205,8 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: srf.legs,
-    client: srf.client,
+    legs: nodes.legs,
+    client: nodes.client,
   };
   deps = {
     classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey },
@@ -218,7 +247,7 @@ async function assemble(
         requestHoldMs: config.wake.requestHoldSeconds * 1000,
         udpAwakeMs: config.wake.udpFlowAwakeMs,
         pushDeadlineMs: config.push.deadlineMs,
-        engineId: () => engine.id,
+        engineLives: nodes.engineLives,
         latePhone: config.wake.latePhone,
         callUuid: config.wake.callUuid,
         busy: config.calls.busy,
@@ -240,7 +269,8 @@ async function assemble(
     if (calls.draining) return { ok: false, why: 'stopping' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
-    return { ok: true };
+    const why = watch.trouble();
+    return why === undefined ? { ok: true } : { ok: false, why };
   };
   const census = startCensus(
     store,
@@ -261,6 +291,7 @@ async function assemble(
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
+    telemetry.gauge('otherNodes', directory.others);
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);
     telemetry.gauge('calls', calls.talking);
@@ -272,7 +303,10 @@ async function assemble(
     ready,
     api: {
       token: ensureApiToken(config)?.reveal(),
-      routes: statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+      routes: [
+        ...statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+        ...pushRoutes({ ...shared, watch, services: pushes, push, deadlineMs: config.push.deadlineMs }),
+      ],
     },
   });
   closers.push(() => admin.close());
@@ -282,7 +316,7 @@ async function assemble(
     hostports: srf.hostports,
     httpPort: admin.port,
     reload: async () => {
-      await certificates?.reload();
+      await Promise.all([certificates?.reload(), watch.reload()]);
     },
     // undefined: it was closed by us
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
@@ -304,22 +338,31 @@ interface OpenEngine {
   readonly id: string;
   readonly control: EngineAt & { readonly secret: string };
   readonly handle: EngineHandle | undefined;
+  /** how other nodes reach it; undefined: not at all */
+  readonly forOthers: EngineAddress | undefined;
 }
 
-async function openEngine(config: Config): Promise<OpenEngine> {
+async function openEngine(config: Config, remote: RemoteControl | undefined): Promise<OpenEngine> {
   if (config.engine.kind === 'drachtio') {
     const { host, port, secret, tls } = config.engine;
     const control = { host, port, secret: secret.reveal(), ...(tls === undefined ? {} : { tls }) };
     // it outlives us, so its connections are still good after our restart
-    return { id: `${host}:${port}`, control, handle: undefined };
+    return { id: `${host}:${port}`, control, handle: undefined, forOthers: engineAddress(config, undefined) };
   }
   const secret = systemIds.hex(16);
   const host = '127.0.0.1';
   // a quarter less CPU for a round trip than TCP over loopback; without a file nothing is left behind by a crash
   const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
-  const handle = await spawnEngine({
+  const { thread } = config.engine;
+  // a second thread on the only core is paid for and brings nothing (ADR 12)
+  const shared = thread === 'shared' || (thread === 'auto' && availableParallelism() < 2);
+  const handle = await (shared ? engineInThread : spawnEngine)({
     ...engineOptions(config.sip, config.engine),
-    control: { host, port: 0, secret, ...(path === undefined ? {} : { path }) },
+    control: {
+      secret,
+      ...(shared ? {} : { host, port: 0, ...(path === undefined ? {} : { path }) }),
+      ...(remote === undefined ? {} : { remote }),
+    },
     // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
     registrationCache: false,
   }).catch((error: unknown) => {
@@ -329,8 +372,10 @@ async function openEngine(config: Config): Promise<OpenEngine> {
       error,
     );
   });
-  const control = { host, port: handle.controlPort, secret, ...(path === undefined ? {} : { path }) };
-  return { id: systemIds.hex(4), control, handle };
+  const { controlPort: port, connect: inMemory, remotePort: boundPort } = handle;
+  const control = { host, port, secret, ...(path === undefined ? {} : { path }), ...(inMemory && { inMemory }) };
+  const reached = remote === undefined || boundPort === undefined ? undefined : { ...remote, secret, boundPort };
+  return { id: systemIds.hex(4), control, handle, forOthers: engineAddress(config, reached) };
 }
 
 /** The embedded engine takes what UDP can carry. A drachtio-server also cuts off header fields, where it does not go deaf. */

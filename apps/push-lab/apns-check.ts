@@ -113,6 +113,8 @@ export function checkPush(
   if (expiration === undefined || !/^\d{1,10}$/.test(expiration)) return refuse(400, 'BadExpirationDate');
   const collapseId = header(headers, 'apns-collapse-id');
   if (collapseId !== undefined && Buffer.byteLength(collapseId) > 64) return refuse(400, 'BadCollapseId');
+  // no phone has such a token: servers check their credentials with it
+  if (token.startsWith('0'.repeat(16))) return refuse(400, 'BadDeviceToken');
   const read = payloadOf(body, pushType);
   if ('status' in read) return read;
   return {

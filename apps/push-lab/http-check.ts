@@ -123,6 +123,7 @@ export function checkWebhook(headers: IncomingHttpHeaders, body: string, secret:
   if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return { status: 401, reason: 'signature' };
   if (Math.abs(now / 1000 - Number(timestamp)) > 300) return { status: 401, reason: 'timestamp' };
   const content = readJson(body);
+  if (content?.['type'] === 'ping' && content['id'] === headers['reveille-push-id']) return { token: '', content };
   if (content === undefined || typeof content['token'] !== 'string') return { status: 400, reason: 'body' };
   if (content['id'] !== headers['reveille-push-id']) return { status: 400, reason: 'id' };
   return { token: content['token'], content };

@@ -25,7 +25,7 @@ export function httpRoutes(lab: HttpLab): HttpRoutes {
       lab.rules.clear();
       return { rules: 0 };
     },
-    'POST /http/subscription': () => ({ url: lab.subscription() }),
+    'POST /http/subscription': () => ({ url: lab.subscription(), keys: lab.subscriptionKeys }),
     'POST /http/expire-tokens': () => {
       lab.expireAccessTokens();
       return { accessTokens: lab.accessTokens };

@@ -128,6 +128,8 @@ export async function startHttpLab(options: HttpLabOptions = {}): Promise<HttpLa
       Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join() : value]),
     );
     const push: HttpPush = { service, at: now(), headers, ...checked };
+    const isCheck = /^\{"validate_only":true[,}]/.test(body.toString()) || push.content['type'] === 'ping';
+    if (isCheck) return reply(response, 200, service === 'fcm' ? { name: `projects/${projectId}/messages/fake` } : {});
     pushes.push(push);
     if (pushes.length > kept) pushes = pushes.slice(-kept);
     for (const listener of listeners) listener(push);

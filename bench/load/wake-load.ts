@@ -84,6 +84,7 @@ export async function runWakes(
   pbx: Pbx,
   standIn: PushStandIn,
   onWindow: (at: 'begin' | 'end') => void,
+  onOver: () => void,
 ): Promise<WakeFigures> {
   const total = plan.warmUp + plan.calls;
   const team = standIn.access.teamId;
@@ -104,6 +105,7 @@ export async function runWakes(
   };
   const end = (phone: Phone): void => {
     over += 1;
+    onOver();
     awake.delete(phone);
     // a second INVITE that comes late shall be seen
     setTimeout(() => phone.sleep(), 1500);

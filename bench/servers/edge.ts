@@ -19,6 +19,7 @@ export interface EdgePlan {
   readonly engine: 'embedded' | 'drachtio';
   readonly registration: 'mid-registrar' | 'registrar';
   readonly store: 'lmdb' | 'memory' | 'redis';
+  readonly thread?: 'own';
   /** users with a digest secret in registrar mode: u0, u1, ... */
   readonly users: number;
   readonly push: PushAccess | undefined;
@@ -57,7 +58,7 @@ function configOf(plan: EdgePlan, place: Place, drachtioSecret: string | undefin
     sip: { listen: [`udp://${host}:${port}`, `tcp://${host}:${port}`], external_address: host },
     engine:
       plan.engine === 'embedded'
-        ? { kind: 'embedded' }
+        ? { kind: 'embedded', thread: plan.thread ?? 'auto' }
         : {
             kind: 'drachtio',
             drachtio: { host: place.control.host, port: place.control.port, secret: drachtioSecret },

@@ -1,7 +1,7 @@
 /** The certificate of the edge, its key, and the CAs of a PBX: read at the start, and again when they change on disk. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { readCertificates, readText, type Tell } from './files.ts';
+import { statusOf } from './follow-files.ts';
 import { Secret } from './secret.ts';
 
 export const tlsFileKeys = ['certFile', 'chainFile', 'keyFile', 'caFile'] as const;
@@ -119,9 +119,4 @@ export function keyInFile(key: keyof TlsPaths): string {
 
 function printed({ cert, key, ca }: TlsTexts): string {
   return JSON.stringify([cert, key?.reveal(), ca]);
-}
-
-async function statusOf(file: string): Promise<string> {
-  const status = await stat(file).catch(() => undefined);
-  return status === undefined ? 'none' : `${status.ino} ${status.size} ${status.mtimeMs}`;
 }

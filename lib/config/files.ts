@@ -98,6 +98,12 @@ export function readText(path: string, tell: Tell): string | undefined {
   }
 }
 
+/** Whether users of this machine who are neither owner nor of the group may read or change a file. */
+export function isOpenToOthers(path: string): boolean {
+  const mode = process.platform === 'win32' ? undefined : statSync(path, { throwIfNoEntry: false })?.mode;
+  return mode !== undefined && (mode & 0o007) !== 0;
+}
+
 /** When a file was last written, ms since the epoch; undefined when it is not there. */
 export function writtenAtMs(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs;

@@ -125,10 +125,12 @@ export const hostAndPort = parsed<{ readonly host: string; readonly port: number
   },
 );
 
-export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [::1]:9090', (value) => {
+export function readHostPort(value: string): HostPort | undefined {
   const found = splitHostPort(value);
   return found !== undefined && isIP(found.host) !== 0 ? { address: found.host, port: found.port } : undefined;
-});
+}
+
+export const hostPort = parsed<HostPort>('address:port such as 0.0.0.0:9090 or [::1]:9090', readHostPort);
 
 export const sipListener = parsed<SipListener>(
   'transport://address:port[;advertise=host[:port]] such as udp://0.0.0.0:5060, the transport udp, tcp, tls, ws or wss',

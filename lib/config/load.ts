@@ -32,7 +32,7 @@ export type WakeConfig = Raw['wake'];
 export type LogLevel = Raw['log']['level'];
 
 export type EngineConfig =
-  | ({ readonly kind: 'embedded' } & EngineSections)
+  | ({ readonly kind: 'embedded'; readonly thread: Raw['engine']['thread'] } & EngineSections)
   | {
       readonly kind: 'drachtio';
       readonly host: string;
@@ -55,10 +55,13 @@ type RedisWay = Pick<
 > & { readonly files: TlsTexts };
 
 export interface Config {
+  /** absolute path of the YAML file; undefined: there is none */
+  readonly file: string | undefined;
   readonly sip: SipConfig;
   readonly engine: EngineConfig;
   readonly http: Raw['http'];
   readonly store: StoreConfig;
+  readonly nodes: Raw['nodes'];
   /** in the order of the file; at most one of each name, `*` for all others */
   readonly domains: readonly DomainConfig[];
   readonly registration: RegistrationConfig;
@@ -78,9 +81,10 @@ export interface LoadOptions {
 
 /** Throws EdgeError EDGE_CONFIG_INVALID with every mistake in its message. */
 export function load({ file, env = process.env }: LoadOptions = {}): Config {
-  const source = yamlSource(file ?? nonEmpty(env['REVEILLE_CONFIG']));
+  const path = file ?? nonEmpty(env['REVEILLE_CONFIG']);
+  const source = yamlSource(path);
   const { raw, files } = readConfig({ schema: configSchema, keys: configKeys, source, env, files: readFiles });
-  return freeze(assemble(raw, source.folder, files));
+  return freeze({ ...assemble(raw, source.folder, files), file: path === undefined ? undefined : resolve(path) });
 }
 
 interface Files {
@@ -108,14 +112,17 @@ const readEngineCa: ReadSome<string | undefined> = (tree, folder, tellAt) => {
   return readCertificates(resolve(folder, file), (expected, found) => tellAt(at, expected, found));
 };
 
-function assembleEngine({ kind, drachtio, limits, timers }: Raw['engine'], ca: string | undefined): EngineConfig {
+function assembleEngine(
+  { kind, thread, drachtio, limits, timers }: Raw['engine'],
+  ca: string | undefined,
+): EngineConfig {
   const { host, port, secret, transport, serverName, maxFrameOctets } = drachtio;
-  if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', limits, timers };
+  if (kind !== 'drachtio' || secret === undefined) return { kind: 'embedded', thread, limits, timers };
   const tls = { ...(ca === undefined ? {} : { ca }), ...(serverName === undefined ? {} : { serverName }) };
   return { kind, host, port, secret, maxFrameOctets, ...(transport === 'tls' ? { tls } : {}) };
 }
 
-function assemble(raw: Raw, folder: string, files: Files): Config {
+function assemble(raw: Raw, folder: string, files: Files): Omit<Config, 'file'> {
   return {
     ...raw,
     sip: assembleSip(raw.sip, files.tls),

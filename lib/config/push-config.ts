@@ -4,7 +4,14 @@ import type { z } from 'zod';
 import { EdgeError } from '../errors.ts';
 import type { PayloadTemplate } from '../payload/template.ts';
 import { environmentsOf, keyFor } from './apns-keys.ts';
-import { readCertificates, readServiceAccount, readSigningKey, type ServiceAccountFile, writtenAtMs } from './files.ts';
+import {
+  readCertificates,
+  readServiceAccount,
+  readSigningKey,
+  type ServiceAccountFile,
+  writtenAtMs,
+  isOpenToOthers,
+} from './files.ts';
 import { readTemplate } from './payload-template.ts';
 import type { configSchema } from './schema.ts';
 import type { Secret } from './secret.ts';
@@ -70,11 +77,14 @@ export interface PushConfig {
   readonly keyAgeWarningDays: number;
   /** absolute paths of everything that was read: a change of one of them is a reason to read again */
   readonly files: readonly string[];
+  /** of these, keys that others of this machine may read or change */
+  readonly openKeys: readonly string[];
 }
 
 /** What one app, one webhook or Web Push named in the file. */
 interface FilesOfOne {
   readonly paths: string[];
+  readonly openKeys: string[];
   key?: Secret;
   accountWrittenAt?: number;
   account?: ServiceAccountFile;
@@ -95,21 +105,26 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
       return typeof value === 'string' && value !== '' ? value : undefined;
     };
     const tell = (name: string) => (expected: string, what: string) => tellAt(['push', ...path, name], expected, what);
-    const files: FilesOfOne = { paths: [] };
+    const files: FilesOfOne = { paths: [], openKeys: [] };
     const pathOf = (value: string): string => {
       const path = resolve(folder, value);
       files.paths.push(path);
       return path;
     };
+    const secretPathOf = (value: string): string => {
+      const path = pathOf(value);
+      if (isOpenToOthers(path)) files.openKeys.push(path);
+      return path;
+    };
     for (const name of ['key_file', 'vapid_key_file', 'key']) {
       const value = named(name);
       if (value === undefined || files.key !== undefined) continue;
-      const secret = readSigningKey(name === 'key' ? { text: value } : { path: pathOf(value) }, tell(name));
+      const secret = readSigningKey(name === 'key' ? { text: value } : { path: secretPathOf(value) }, tell(name));
       if (secret !== undefined) files.key = secret;
     }
     const accountFile = named('service_account_file');
     if (accountFile !== undefined) {
-      const path = pathOf(accountFile);
+      const path = secretPathOf(accountFile);
       const account = readServiceAccount(path, tell('service_account_file'));
       const writtenAt = writtenAtMs(path);
       if (account !== undefined) files.account = account;
@@ -131,7 +146,7 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
 
 export function assemblePush(raw: Raw['push'], files: PushFiles): PushConfig {
   const { apps, webpush, unifiedpush, webhooks, log, deadlineMs, selfTest, expiryWarningDays, keyAgeWarningDays } = raw;
-  const filesOf = (place: string): FilesOfOne => files.get(place) ?? { paths: [] };
+  const filesOf = (place: string): FilesOfOne => files.get(place) ?? { paths: [], openKeys: [] };
   const browsers = assembleWebPush(webpush, filesOf('webpush'));
   const distributors = assembleWebPush(unifiedpush, filesOf('unifiedpush'));
   const teamKeys = raw.apnsKeys.map((one, index) => ({ ...one, read: filesOf(`apns_keys.${index}`).key }));
@@ -142,6 +157,7 @@ export function assemblePush(raw: Raw['push'], files: PushFiles): PushConfig {
     keyAgeWarningDays,
     logged: log?.providers ?? [],
     files: [...new Set([...files.values()].flatMap(({ paths }) => paths))],
+    openKeys: [...new Set([...files.values()].flatMap(({ openKeys }) => openKeys))],
     apps: apps.map((app, index) => assembleApp(app, filesOf(`apps.${index}`), teamKeys)),
     webhooks: webhooks.map(({ caFile: _, template, ...hook }, index) => ({
       ...hook,

@@ -5,6 +5,7 @@ import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
+import { nodesSection } from './nodes-schema.ts';
 import { pushSection } from './push-schema.ts';
 import { redisSection } from './redis-schema.ts';
 import { repeated } from './repeated.ts';
@@ -16,6 +17,10 @@ const engine = z
     kind: fallback(oneOf('embedded', 'drachtio'), 'embedded', {
       doc: 'SIP engine: the one inside the edge, or a drachtio-server.',
       env: 'REVEILLE_ENGINE',
+    }),
+    thread: fallback(oneOf('auto', 'own', 'shared'), 'auto', {
+      doc: 'Where the embedded engine runs: in a thread of its own, in that of the edge, or as auto, in its own where the process may use two cores or more. On one core sharing costs less; on two, a thread of its own answers while the edge is busy.',
+      env: 'REVEILLE_ENGINE_THREAD',
     }),
     drachtio: z
       .strictObject({
@@ -115,6 +120,7 @@ export const configSchema = z
     engine: engine.prefault({}),
     http: http.prefault({}),
     store: store.prefault({}),
+    nodes: nodesSection.prefault({}),
     domains: z
       .array(domainSection)
       .min(1)

@@ -1,6 +1,7 @@
 /** The shell of the embedded SIP engine: wires transports, transactions, dialogs and the control port, in the caller's thread. */
 import type { AppLink } from './control/app-link.ts';
 import type { SipFrames } from './control/commands.ts';
+import type { MemorySocket } from './control/memory-socket.ts';
 import { Routes } from './control/routes.ts';
 import { ControlServer } from './control/server.ts';
 import { type Counters, zeroCounters } from './counters.ts';
@@ -31,7 +32,11 @@ export interface Engine {
   readonly listeners: readonly ListeningAt[];
   /** undefined when apps cannot connect over TLS */
   readonly controlTlsPort: number | undefined;
+  /** undefined when apps on other machines cannot connect by a pre-shared key */
+  readonly controlRemotePort: number | undefined;
   counters(): Counters;
+  /** A new connection to the control protocol from within this thread. */
+  connect(): MemorySocket;
   /** From now on what would begin a call or a subscription is refused with 503; everything else goes on. */
   drain(): void;
   /** Calls, subscriptions and requests without a final answer that an app still takes care of. */
@@ -167,8 +172,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   return {
     controlPort: control.port,
     controlTlsPort: control.tlsPort,
+    controlRemotePort: control.remotePort,
     listeners: transports.listeners.map(({ transport, address, port }) => ({ transport, address, port })),
     counters: () => ({ ...counters, appBacklog: control.backlog }),
+    connect: () => control.connect(),
     drain: () => serverSide.drain(),
     get busy() {
       return serverSide.waiting + dialogs.owned;

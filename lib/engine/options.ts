@@ -87,12 +87,14 @@ export interface ControlAt {
   readonly secret: string;
   /** 127.0.0.1 when absent */
   readonly host?: string;
-  /** 0 asks the system for a free port */
-  readonly port: number;
+  /** 0 asks the system for a free port; without one only apps of this thread get in (Engine.connect) */
+  readonly port?: number;
   /** A Unix socket instead of host and port. One whose name begins with NUL leaves no file behind (Linux only). */
   readonly path?: string;
   /** a second port on the same host; certificate chain and private key in PEM */
   readonly tls?: { readonly port: number; readonly cert: string; readonly key: string };
+  /** A further port for apps on other machines: TLS with a pre-shared key (RFC 4279), 64 hexadecimal digits. Port 0 takes a free one. */
+  readonly remote?: { readonly host: string; readonly port: number; readonly psk: string };
 }
 
 export interface EngineOptions {

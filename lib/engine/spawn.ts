@@ -1,7 +1,11 @@
-/** Runs the engine in a worker thread, so that SIP and the app share two cores instead of one event loop. */
+/**
+ * Runs the engine for an app in the same process: in a worker thread, so that SIP and the app share two cores instead of one event
+ * loop, or in the thread of the app, which then reaches it without a socket (docs/adr/0012).
+ */
 import { Worker } from 'node:worker_threads';
+import type { MemorySocket } from './control/memory-socket.ts';
 import type { Counters } from './counters.ts';
-import type { ListeningAt } from './engine.ts';
+import { type ListeningAt, startEngine } from './engine.ts';
 import type { EngineOptions, TlsMaterial } from './options.ts';
 
 export type ToWorker =
@@ -10,7 +14,12 @@ export type ToWorker =
   | { readonly ask: 'close' };
 
 export type FromWorker =
-  | { readonly is: 'ready'; readonly controlPort: number; readonly listeners: readonly ListeningAt[] }
+  | {
+      readonly is: 'ready';
+      readonly controlPort: number;
+      readonly remotePort: number | undefined;
+      readonly listeners: readonly ListeningAt[];
+    }
   | { readonly is: 'failed'; readonly why: string }
   | { readonly is: 'counters'; readonly id: number; readonly counters: Counters }
   /** `why` when the certificates could not be used */
@@ -19,12 +28,16 @@ export type FromWorker =
 
 export interface EngineHandle {
   readonly controlPort: number;
+  /** undefined when apps on other machines cannot connect */
+  readonly remotePort: number | undefined;
+  /** A new connection to the control protocol; undefined when the engine has a thread of its own. */
+  readonly connect: (() => MemorySocket) | undefined;
   readonly listeners: readonly ListeningAt[];
   counters(): Promise<Counters>;
   /** New certificates for connections made from now on; rejects, and the old stay, when they cannot be used. */
   useTls(material: TlsMaterial): Promise<void>;
   close(): Promise<void>;
-  /** Resolves when the worker has ended: with undefined after `close`, with the fault otherwise. */
+  /** Resolves when the engine has ended: with undefined after `close`, with the fault of its thread otherwise. */
   readonly ended: Promise<Error | undefined>;
 }
 
@@ -92,6 +105,8 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
 
   return {
     controlPort: ready.controlPort,
+    remotePort: ready.remotePort,
+    connect: undefined,
     listeners: ready.listeners,
     counters: async () => {
       const answer = await ask((id) => ({ ask: 'counters', id }));
@@ -106,6 +121,28 @@ export async function spawnEngine(options: EngineOptions): Promise<EngineHandle>
       closing = true;
       worker.postMessage({ ask: 'close' } satisfies ToWorker);
       await ended;
+    },
+    ended,
+  };
+}
+
+/** Starts the engine in the caller's thread; rejects as `spawnEngine` does. A fault in it is one of the caller's thread. */
+export async function engineInThread(options: EngineOptions): Promise<EngineHandle> {
+  const engine = await startEngine(options);
+  let end: (() => void) | undefined;
+  const ended = new Promise<undefined>((resolve) => {
+    end = () => resolve(undefined);
+  });
+  return {
+    controlPort: engine.controlPort,
+    remotePort: engine.controlRemotePort,
+    connect: () => engine.connect(),
+    listeners: engine.listeners,
+    counters: () => Promise.resolve(engine.counters()),
+    useTls: async (material) => engine.useTls(material),
+    close: async () => {
+      await engine.close();
+      end?.();
     },
     ended,
   };

@@ -38,7 +38,12 @@ try {
         message satisfies never;
     }
   });
-  tell({ is: 'ready', controlPort: engine.controlPort, listeners: engine.listeners });
+  tell({
+    is: 'ready',
+    controlPort: engine.controlPort,
+    remotePort: engine.controlRemotePort,
+    listeners: engine.listeners,
+  });
 } catch (error) {
   tell({ is: 'failed', why: error instanceof Error ? error.message : 'the engine could not be started' });
 }

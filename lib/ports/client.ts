@@ -8,6 +8,8 @@ export interface ClientRequest {
   readonly uri: string;
   /** `sip:address:port;transport=t`; when left out the request-URI is the next hop */
   readonly nextHop?: string;
+  /** the engine it leaves from, see Flow.engine; that of this node when left out */
+  readonly engine?: string;
   /** Call-ID, CSeq, From (with tag) and To go out as given */
   readonly headers: Headers;
   readonly body: string;

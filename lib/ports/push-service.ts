@@ -9,6 +9,8 @@ export type EndReason = 'caller-cancelled' | 'answered-elsewhere' | 'timeout';
 export interface PushRequest {
   /** name of the configured app */
   readonly app: string;
+  /** the binding it is for, when there is one */
+  readonly bindingId?: string;
   readonly class: PushClass;
   /** of class cancel only */
   readonly reason?: EndReason;
@@ -25,6 +27,8 @@ export interface PushRequest {
   readonly from: { readonly uri: string; readonly display: string | undefined };
   readonly to: string;
   readonly hasVideo: boolean;
+  /** the service checks it and delivers nothing (FCM only; others ignore it) */
+  readonly dryRun?: true;
   /** ms since the epoch after which an outcome is worthless */
   readonly deadline: number;
   /** ms since the epoch after which the phone need not be woken any more */

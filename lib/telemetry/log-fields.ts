@@ -28,6 +28,8 @@ export interface LogFields {
   readonly fault?: string | undefined;
   /** why, in one word or a short phrase of ours */
   readonly reason?: string | undefined;
+  /** what an operator can do about it */
+  readonly fix?: string | undefined;
   /** address and port of the other end */
   readonly remote?: string | undefined;
   /** address and port of ours */

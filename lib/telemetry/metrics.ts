@@ -52,6 +52,26 @@ const histogram = <const L extends Labels>(
 
 const none = {} as const;
 const provider = ['apns', 'fcm', 'webpush', 'unifiedpush', 'webhook', 'log', 'other'] as const;
+/** Values that come from the config: as many as it has entries. */
+const configured: readonly string[] = [];
+const pushReasons = [
+  ...['accepted', 'cancelled', 'no-token', 'no-word', 'no-credentials', 'no-access-token', 'not-a-token', 'too-large'],
+  ...['no-answer', 'deadline', 'connection', 'queue', 'breaker', 'guard', 'internal'],
+  ...['4xx', '5xx', '429', '410', '404', '403', '401', '400'],
+  ...['BadDeviceToken', 'Unregistered', 'ExpiredToken', 'DeviceTokenNotForTopic', 'TopicDisallowed', 'BadTopic'],
+  ...[
+    'InvalidProviderToken',
+    'ExpiredProviderToken',
+    'Forbidden',
+    'BadEnvironmentKeyIdInToken',
+    'UnrelatedKeyIdInToken',
+  ],
+  ...['PayloadTooLarge', 'TooManyRequests', 'TooManyProviderTokenUpdates'],
+  ...['InternalServerError', 'ServiceUnavailable', 'Shutdown', 'IdleTimeout'],
+  ...['UNREGISTERED', 'SENDER_ID_MISMATCH', 'INVALID_ARGUMENT', 'PERMISSION_DENIED', 'NOT_FOUND', 'UNAUTHENTICATED'],
+  ...['THIRD_PARTY_AUTH_ERROR', 'QUOTA_EXCEEDED', 'UNAVAILABLE', 'INTERNAL'],
+  'other',
+] as const;
 const method = [
   'REGISTER',
   'INVITE',
@@ -128,6 +148,45 @@ export const metrics = {
     provider,
     outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
   }),
+  pushResults: counter(
+    'reveille_push_results_total',
+    'The same by app and reason. Apps have the names of the config, other is one that is gone; a reason that is not in the list is other.',
+    {
+      provider,
+      app: configured,
+      class: ['call', 'cancel', 'message', 'notify', 'refresh'],
+      outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+      reason: pushReasons,
+    },
+  ),
+  pushSeconds: histogram('reveille_push_seconds', 'From a push asked for to its outcome.', seconds, {
+    provider,
+    app: configured,
+  }),
+  pushSelfTest: gauge(
+    'reveille_push_credentials_good',
+    '1 when the push service accepted the credentials of the app at the last check, 0 when it refused them, -1 when there was no answer (push.self_test).',
+    { provider, app: configured },
+  ),
+  pushReloads: counter(
+    'reveille_push_reloads_total',
+    'Times the push services were read again; refused: something is wrong, and the old ones stay in use.',
+    { result: ['accepted', 'unchanged', 'refused'] },
+  ),
+  pushClockAlarms: counter(
+    'reveille_push_clock_alarms_total',
+    'Times APNs called a fresh provider token expired: the clock of this host is wrong.',
+    none,
+  ),
+  pushCredentialExpires: gauge(
+    'reveille_push_certificate_expires_at_seconds',
+    'When the first certificate of push.*.ca_file ends, in seconds since 1970. Keys of APNs and VAPID have no end.',
+    { provider, app: configured },
+  ),
+  pushKeyAge: gauge('reveille_push_key_age_seconds', 'Age of the file of a service account.', {
+    provider,
+    app: configured,
+  }),
   refreshPushes: counter(
     'reveille_refresh_pushes_total',
     'Pushes that ask a sleeping phone to register again before its binding ends.',
@@ -153,6 +212,12 @@ export const metrics = {
     seconds,
     none,
   ),
+  pushToRegisterByApp: histogram(
+    'reveille_push_accepted_to_register_seconds',
+    'From the push of a call accepted by its service to the REGISTER of the phone, on any node; 0 when the phone was faster.',
+    seconds,
+    { provider, app: configured },
+  ),
   registerToInvite: histogram(
     'reveille_register_to_invite_seconds',
     'From the accepted REGISTER to the INVITE sent to the phone.',
@@ -164,6 +229,12 @@ export const metrics = {
     status: statusClass,
   }),
   calls: gauge('reveille_calls', 'Calls with both sides connected.', none),
+  otherNodes: gauge('reveille_other_nodes', 'Edges that share the store with this one and live.', none),
+  takenOver: counter(
+    'reveille_taken_over_total',
+    'INVITEs a dead edge had held at a SIP engine of ours, answered by this one.',
+    none,
+  ),
   subscriptions: gauge('reveille_subscriptions', 'Subscriptions that pass through this process.', none),
   engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
     event: [
@@ -236,11 +307,40 @@ export type LabelsOf<K extends MetricKey> = { readonly [N in LabelName<K>]: Labe
 export type LabelArguments<K extends MetricKey> = LabelName<K> extends never ? [] : [labels: LabelsOf<K>];
 
 const knownProviders: ReadonlySet<string> = new Set(provider);
+const knownReasons: ReadonlySet<string> = new Set(pushReasons);
 const knownMethods: ReadonlySet<string> = new Set(method);
 
 /** The label for a push provider; private ones share `other`. */
 export function providerLabel(name: string): LabelValue<'pushes', 'provider'> {
   return knownProviders.has(name) ? (name as LabelValue<'pushes', 'provider'>) : 'other';
+}
+
+const ourReasons: readonly (readonly [RegExp, LabelValue<'pushResults', 'reason'>])[] = [
+  [/^no token for class/, 'no-token'],
+  [/has no word for class|must show something/, 'no-word'],
+  [/^no credentials for app|has no topic/, 'no-credentials'],
+  [/^(?:no access token|token endpoint)/, 'no-access-token'],
+  [/^not a (?:device|registration) token/, 'not-a-token'],
+  [/^payload too large/, 'too-large'],
+  [/^deadline passed/, 'deadline'],
+  [/^no answer/, 'no-answer'],
+  [/breaker/, 'breaker'],
+  [/queue|waiting/, 'queue'],
+  [/^(?:not a URL|not https|credentials in the URL|an address instead|a port that|a host that|EACCES)/, 'guard'],
+  [/^(?:connection|socket|E[A-Z]{4,}|UND_ERR|goaway|[A-Z]+_[A-Z_]+$)/i, 'connection'],
+  [/^internal error/, 'internal'],
+];
+
+/** The label for why a push ended as it did; a service cannot make new series by inventing reasons. */
+export function pushReasonLabel(reason: string): LabelValue<'pushResults', 'reason'> {
+  if (knownReasons.has(reason)) return reason as LabelValue<'pushResults', 'reason'>;
+  const status = /^status (\d)(\d\d)$/.exec(reason);
+  if (status !== null) {
+    const whole = `${status[1]}${status[2]}`;
+    if (knownReasons.has(whole)) return whole as LabelValue<'pushResults', 'reason'>;
+    return status[1] === '4' ? '4xx' : status[1] === '5' ? '5xx' : 'other';
+  }
+  return ourReasons.find(([pattern]) => pattern.test(reason))?.[1] ?? 'other';
 }
 
 /** The label for a SIP method; a peer cannot make new series by inventing methods. */

@@ -59,9 +59,9 @@ export async function holdRequest(
           }
         : {}),
       send: (known, timeoutMs) => {
-        const { uri, nextHop, ...to } = wayTo(known, request);
+        const { uri, nextHop, engine, ...to } = wayTo(known, request);
         const passed = passStandalone(headers, { from: called.from, towards: 'phone', ...to });
-        return deps.client.send({ method, uri, nextHop, headers: passed, body, timeoutMs });
+        return deps.client.send({ method, uri, nextHop, engine, headers: passed, body, timeoutMs });
       },
       answered: (answer) => void transaction.respond(passed(answer, { from: 'phone', towards: called.from })),
     },

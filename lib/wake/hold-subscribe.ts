@@ -39,12 +39,13 @@ export async function holdSubscribe(
     called,
     {
       send: async (known, timeoutMs) => {
-        const { uri, nextHop, ...to } = wayTo(known, request);
+        const { uri, nextHop, engine, ...to } = wayTo(known, request);
         const names = { callId: deps.ids.uuid(), tag: deps.ids.hex(8) };
         const answer = await deps.client.send({
           method: 'SUBSCRIBE',
           uri,
           nextHop,
+          engine,
           headers: passSubscribe(headers, { from: called.from, towards: 'phone', ...to }, names),
           body,
           timeoutMs,

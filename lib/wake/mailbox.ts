@@ -169,11 +169,12 @@ export class Mailbox {
   async #send(message: StoredMessage, binding: Binding): Promise<boolean> {
     const { client } = this.#deps;
     const request = aRequest('MESSAGE', message.uri, Headers.of(message.headers), message.body);
-    const { uri, nextHop, ...to } = wayTo({ binding, flow: binding.flow }, request);
+    const { uri, nextHop, engine, ...to } = wayTo({ binding, flow: binding.flow }, request);
     const { response, local } = await client.send({
       method: 'MESSAGE',
       uri,
       nextHop,
+      engine,
       headers: passStandalone(request.headers, { from: message.from, towards: 'phone', ...to }),
       body: message.body,
       timeoutMs: this.#policy.answerMs,

@@ -49,6 +49,7 @@ export async function pushDevice(
       environment: push.environment,
       param: push.param,
       tokens: push.tokens,
+      bindingId: binding.id,
       instanceId: binding.instanceId,
       hints: pushHints(binding.contact),
       callId: headers.get('Call-ID') ?? '',

@@ -4,19 +4,19 @@ import type { Binding } from '../core/binding.ts';
 export interface ReachPolicy {
   /** how long after its REGISTER a UDP flow of a pushable phone is tried before pushing, ms; 0: push at once */
   readonly udpAwakeMs: number;
-  /** the engine run whose connections exist now */
-  readonly engineId: () => string;
+  /** Whether this engine run is ours or that of a node that lives, so that its connections exist now. */
+  readonly engineLives: (engine: string) => boolean;
 }
 
 /**
- * Live flow first (PN-PROXY-30). A connection of this engine run may still stand, and if not the engine says so at once; of
- * another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
+ * Live flow first (PN-PROXY-30). A connection of an engine run that lives may still stand, and if not the engine says so at
+ * once; of another run it cannot. UDP tells nothing about the far end, so a phone that can be pushed is pushed.
  */
 export function isWorthTrying(binding: Binding, arrivedAt: number, policy: ReachPolicy, now: number): boolean {
   if (binding.push === undefined) return true;
   // it has registered between the INVITE's arrival and our look, here or at another node: that is the refresh we would wait for
   if (binding.registeredAt >= arrivedAt) return true;
-  if (binding.flow.engine !== policy.engineId()) return false;
+  if (!policy.engineLives(binding.flow.engine)) return false;
   if (binding.flow.transport !== 'udp') return true;
   return now - binding.registeredAt < policy.udpAwakeMs;
 }

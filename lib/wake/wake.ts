@@ -121,7 +121,8 @@ function ringOf(
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
       nextHop: (flow) => {
         const known = devices.known(flow);
-        return known && flowUri(known.flow);
+        // the leg lives on our engine
+        return known?.flow.engine === transaction.flow.engine ? flowUri(known.flow) : undefined;
       },
       push: (device, signal) => devices.push(device, signal),
       refuseWith: (status) => ({ status }),
@@ -185,7 +186,7 @@ function legRequest(
   deps: WakeDeps,
 ): LegRequest | undefined {
   if (known === undefined) return undefined;
-  const { uri, nextHop, ...to } = wayTo(known, request);
+  const { uri, nextHop, engine, ...to } = wayTo(known, request);
   const headers = passInvite(request.headers, {
     ...to,
     from,
@@ -195,5 +196,5 @@ function legRequest(
     across: (named) => deps.dialogs.towardsPhone(named),
   });
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
-  return { uri, nextHop, headers, body: request.body };
+  return { uri, nextHop, engine, headers, body: request.body };
 }

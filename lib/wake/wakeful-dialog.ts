@@ -81,7 +81,8 @@ export class WakefulDialog implements Dialog {
     try {
       const { bindings } = await this.#deps.store.read(aor);
       const binding = bindings.find(({ id }) => id === bindingId);
-      if (binding === undefined || binding.path.length > 0) return;
+      // the dialog lives on its own engine
+      if (binding === undefined || binding.path.length > 0 || binding.flow.engine !== this.#phone.flow.engine) return;
       this.#heardAt = this.#deps.clock.now();
       this.#isAt(flowUri(binding.flow));
     } catch (error) {

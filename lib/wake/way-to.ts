@@ -11,6 +11,8 @@ export interface Way {
   readonly uri: string;
   /** `sip:address:port;transport=t` */
   readonly nextHop: string;
+  /** see Flow.engine */
+  readonly engine: string;
   /** To; the sender's when left out */
   readonly to?: string;
 }
@@ -20,6 +22,7 @@ export function wayTo({ binding, flow }: KnownFlow, { headers, uri: called }: Si
   return {
     uri: target === undefined ? flowUri(flow) : printUri({ ...target, headers: undefined }),
     nextHop: flowUri(flow),
+    engine: flow.engine,
     ...toOf(headers.get('To'), called, binding),
   };
 }

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpLab, type HttpLabOptions, startHttpLab } from '../../apps/push-lab/http-lab.ts';
 import { parseRule } from '../../apps/push-lab/rules.ts';
 import { type FcmApp, openFcm } from '../../lib/adapters/fcm/fcm-push-service.ts';
-import { openWebhooks } from '../../lib/adapters/webhook/webhook-push-service.ts';
+import { openWebhooks, type WebhookApp } from '../../lib/adapters/webhook/webhook-push-service.ts';
 import {
   openWebPush,
   type WebPushConfig,
@@ -82,6 +82,17 @@ describe('FCM', () => {
     const other = await anFcm({}, { profile: 'linphone' });
     expect(await other.fcm.push(end, noSignal)).toMatchObject({ is: 'not-applicable' });
     expect(other.lab.pushes()).toEqual([]);
+  });
+
+  it('lets FCM check a message that is delivered to nobody', async () => {
+    const { lab, fcm } = await anFcm();
+    expect(await fcm.push(fcmCall({ class: 'refresh', dryRun: true }), noSignal)).toMatchObject({ is: 'accepted' });
+    expect(lab.pushes()).toEqual([]);
+    lab.rules.add(fault('fcm', { do: 'answer', status: 403, reason: 'PERMISSION_DENIED' }));
+    expect(await fcm.push(fcmCall({ class: 'refresh', dryRun: true }), noSignal)).toEqual({
+      is: 'config-error',
+      reason: 'PERMISSION_DENIED',
+    });
   });
 
   it('gets one access token for many pushes at once', async () => {
@@ -273,6 +284,13 @@ describe('Web Push', () => {
       expect(await webpush.push({ ...call(), class: pushClass }, noSignal)).toMatchObject({ is: 'not-applicable' });
   });
 
+  it('finds nothing wrong with its own signature, and does with a subject nobody can write to', async () => {
+    const { webpush } = await aBrowser();
+    expect(webpush.selfCheck()).toBeUndefined();
+    const { webpush: other } = await aBrowser({ subject: 'mailto:root@localhost' });
+    expect(other.selfCheck()).toMatch(/subject/);
+  });
+
   it('[PN-SEC-10] sends nothing to where it is not allowed, whatever the phone names', async () => {
     const { lab, webpush, call } = await aBrowser({ allowPrivate: false, allowHosts: ['localhost', '127.0.0.1'] });
     const { port } = new URL(lab.endpoint);
@@ -292,15 +310,35 @@ describe('Web Push', () => {
 });
 
 describe('webhook', () => {
-  async function aHook() {
+  async function aHook(changes: Partial<WebhookApp> = {}) {
     const lab = await aLab();
     const app = { name: 'acme', provider: 'acme', url: `${lab.endpoint}/hook`, secret: lab.webhookSecret };
-    const hooks = openWebhooks([{ ...app, privacy: 'full', ca: lab.ca }], aClock());
+    const hooks = openWebhooks([{ ...app, privacy: 'full', ca: lab.ca, ...changes }], aClock());
     cleanups.push(() => hooks.close());
     const call = (): PushRequest =>
       aCall({ app: 'acme', param: 'tenant-7', tokens: [{ kind: 'webhook', token: 'device-7' }] });
     return { lab, hooks, call };
   }
+
+  it('pings with no phone in it, and hears that the secret is another one', async () => {
+    const { lab, hooks } = await aHook();
+    expect(await hooks.ping('acme', Date.now() + 5000, noSignal)).toMatchObject({ is: 'accepted' });
+    expect(lab.pushes()).toEqual([]);
+    const wrong = await aHook({ secret: 'another secret, long enough' });
+    expect(await wrong.hooks.ping('acme', Date.now() + 5000, noSignal)).toEqual({
+      is: 'config-error',
+      reason: 'status 401',
+    });
+  });
+
+  it('posts what the operator wrote instead, and nothing for a class without', async () => {
+    const template = { call: { device: '{token}', push: '{id}', who: '{from-name}', to: { user: '{to-user}' } } };
+    const { lab, hooks, call } = await aHook({ template, privacy: 'name' });
+    // the stand-in wants our own form; what was sent is what it refuses
+    expect(await hooks.push(call(), noSignal)).toMatchObject({ is: 'config-error', reason: 'status 400' });
+    expect(await hooks.push({ ...call(), class: 'message' }, noSignal)).toMatchObject({ is: 'not-applicable' });
+    expect(lab.pushes()).toEqual([]);
+  });
 
   it('posts the request as JSON, signed, and again with the same id after a failure', async () => {
     const { lab, hooks, call } = await aHook();

@@ -1,6 +1,7 @@
 /** The SIP ports on drachtio-srf: with the embedded engine always, with a real drachtio-server where DRACHTIO_HOST names one. */
 import { connectSrf } from '../../lib/adapters/srf/connect.ts';
 import { startEngine } from '../../lib/engine/engine.ts';
+import { engineInThread } from '../../lib/engine/spawn.ts';
 import { bridgedCallContract } from './bridged-call.ts';
 import { type Engine, sipPortsContract } from './sip-ports.ts';
 
@@ -20,7 +21,33 @@ const embedded = async (): Promise<Engine> => {
   };
 };
 
+/** As an edge on one core has it: no control port at all. */
+const inThisThread = async (): Promise<Engine> => {
+  const engine = await engineInThread({
+    listen: [
+      { transport: 'udp', address: '127.0.20.1', port: 0 },
+      { transport: 'tcp', address: '127.0.20.1', port: 0 },
+    ],
+    control: { secret: 'x' },
+    registrationCache: false,
+  });
+  return {
+    connect: (onRequest) =>
+      connectSrf({
+        host: '',
+        port: engine.controlPort,
+        ...(engine.connect === undefined ? {} : { inMemory: engine.connect }),
+        secret: 'x',
+        engineId: 'e',
+        onRequest,
+      }),
+    close: () => engine.close(),
+  };
+};
+
 if (process.env['REVEILLE_TEST_ENGINE'] !== 'drachtio') {
+  sipPortsContract('the embedded engine in the same thread', inThisThread, {});
+  bridgedCallContract('the embedded engine in the same thread', inThisThread);
   sipPortsContract('the embedded engine', embedded, {});
   bridgedCallContract('the embedded engine', embedded);
 }

@@ -7,7 +7,7 @@ import { type Deliberate, fixtures } from './drachtio-fixtures.ts';
 
 const folder = new URL('../fixtures/drachtio/', import.meta.url);
 // a loopback network for each conversation, so that all can use port 5060 at once and with other runs on this machine
-const second = randomInt(64, 250);
+const second = randomInt(64, 240);
 
 function linesOf(name: string): Line[] {
   const text = readFileSync(new URL(`${name}.jsonl`, folder), 'utf8');
@@ -22,11 +22,13 @@ const played = Object.entries(fixtures).flatMap(([name, fixture]) =>
 );
 
 describe('recorded conversations', () => {
-  test.concurrent.each(played.map((each, at) => ({ ...each, at })))(
-    '$name',
+  const over = (link: string, inMemory: boolean, from: number) =>
+    played.map((each, at) => ({ ...each, link, inMemory, at: from + at }));
+  test.concurrent.each([...over('a socket', false, 0), ...over('memory', true, played.length)])(
+    '$name, the app over $link',
     { timeout: 60_000 },
-    async ({ name, deliberate, at }) => {
-      const differences = await replay(linesOf(name), `127.${second}.${at}.`);
+    async ({ name, deliberate, at, inMemory }) => {
+      const differences = await replay(linesOf(name), `127.${second + (at >> 8)}.${at & 255}.`, {}, inMemory);
       const isDeliberate = (difference: string): boolean =>
         deliberate.some((each: Deliberate) => each.difference.test(difference));
       expect(differences.filter((difference) => !isDeliberate(difference))).toEqual([]);

@@ -1,8 +1,9 @@
-/** The tables of docs/operations.md and docs/engine.md, made from the code they are about. */
+/** The tables of docs/operations.md, docs/engine.md and docs/push.md, made from the code they are about. */
 import { engineConfigKeys } from '../../lib/config/engine-config.ts';
 import type { KeyRow } from '../../lib/config/keys.ts';
 import { configKeys } from '../../lib/config/schema.ts';
 import { errorTable } from '../../lib/errors.ts';
+import { placeholders } from '../../lib/payload/template.ts';
 import { metrics } from '../../lib/telemetry/metrics.ts';
 import { code, table } from './page-tables.ts';
 
@@ -25,9 +26,14 @@ function keyTable(keys: readonly KeyRow[]): string {
 }
 
 /** By the name in the marker that stands before the table. */
-export const tables: Readonly<Record<'config' | 'engine' | 'metrics' | 'errors', () => string>> = {
+export const tables: Readonly<Record<'config' | 'engine' | 'metrics' | 'errors' | 'placeholders', () => string>> = {
   config: () => keyTable(configKeys),
   engine: () => keyTable(engineConfigKeys),
+  placeholders: () =>
+    table(
+      ['placeholder', 'becomes'],
+      Object.entries(placeholders).map(([name, what]) => [code(`{${name}}`), what]),
+    ),
   metrics: () =>
     table(
       ['metric', 'kind', 'labels', 'what it tells'],
@@ -35,7 +41,9 @@ export const tables: Readonly<Record<'config' | 'engine' | 'metrics' | 'errors',
         code(metric.name),
         metric.type,
         Object.entries<readonly string[]>(metric.labels)
-          .map(([label, values]) => `${code(label)}: ${values.join(', ')}`)
+          .map(
+            ([label, values]) => `${code(label)}: ${values.length === 0 ? 'names in the config' : values.join(', ')}`,
+          )
           .join('; '),
         metric.help,
       ]),

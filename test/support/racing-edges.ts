@@ -486,7 +486,7 @@ export class RacingEdges {
         policy: {
           ...times,
           ...{ latePhone: 'nothing', busy: 'device', decline: 'all', callUuid: true, keepsIdentities: false },
-          ...{ requestHoldMs: 10_000, udpAwakeMs: 0, pushDeadlineMs, engineId: () => engine },
+          ...{ requestHoldMs: 10_000, udpAwakeMs: 0, pushDeadlineMs, engineLives: (one: string) => one === engine },
         },
       },
       placeCall: { ...shared, times, keepsIdentities: false },

@@ -9,6 +9,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { FrameReader } from '../../lib/engine/control/frames.ts';
+import type { MemorySocket } from '../../lib/engine/control/memory-socket.ts';
 import { startEngine } from '../../lib/engine/engine.ts';
 import type { EngineOptions } from '../../lib/engine/options.ts';
 import { makeServerIdentity } from '../../apps/push-lab/certificate.ts';
@@ -29,15 +30,20 @@ const patienceMs = 3000;
 const shortestPauseMs = 45;
 const pauseCopiesMs = 30;
 
-/** `net` is the first three octets of a loopback network of its own, with a dot at the end. */
+/**
+ * `net` is the first three octets of a loopback network of its own, with a dot at the end. `inMemory`: the app connects from
+ * within the engine's thread.
+ */
 export async function replay(
   recorded: readonly Line[],
   net: string,
   options: Partial<EngineOptions> = {},
+  inMemory = false,
 ): Promise<string[]> {
   const stage = new Stage(
     recorded.map((line) => moved(line, net)),
     net,
+    inMemory,
   );
   try {
     await stage.open(options);
@@ -91,13 +97,15 @@ class Stage {
   readonly #channels = new Map<string, Channel>();
   readonly #udp = new Map<string, UdpSocket>();
   readonly #wires = new Map<string, Wire>();
-  readonly #apps = new Map<string, Socket>();
+  readonly #apps = new Map<string, Socket | MemorySocket>();
+  readonly #inMemory: boolean;
   /** recorded name -> the engine's name for the same thing */
   readonly #names = new Map<string, string>();
   readonly #differences: string[] = [];
   #engine: Awaited<ReturnType<typeof startEngine>> | undefined;
 
-  constructor(lines: readonly Line[], net: string) {
+  constructor(lines: readonly Line[], net: string, inMemory: boolean) {
+    this.#inMemory = inMemory;
     this.#lines = lines;
     this.#net = net;
     this.#pace = paceOf(lines);
@@ -166,7 +174,8 @@ class Stage {
         return;
       }
       const payload = this.#translated(payloadOf(line.text), true);
-      this.#apps.get(line.ep)?.write(Buffer.from(`${Buffer.byteLength(payload)}#${payload}`));
+      const octets = Buffer.from(`${Buffer.byteLength(payload)}#${payload}`);
+      this.#apps.get(line.ep)?.write(octets.toString('latin1'), 'latin1');
       return;
     }
     const text = this.#translated(line.text, false);
@@ -209,14 +218,17 @@ class Stage {
   }
 
   async #openApp(ep: string): Promise<void> {
-    const socket = connect({ host: '127.0.0.1', port: this.#engine?.controlPort ?? 0 });
+    const engine = this.#engine!;
+    const socket: Socket | MemorySocket = this.#inMemory
+      ? engine.connect()
+      : connect({ host: '127.0.0.1', port: engine.controlPort });
     this.#apps.set(ep, socket);
     const channel = this.#channel('drachtio', ep);
     const reader = new FrameReader(1_000_000);
     const echoed = new Set<string>();
     socket.on('error', () => {});
     socket.on('close', () => channel.markClosed());
-    socket.on('data', (octets) => {
+    socket.on('data', (octets: Buffer | string) => {
       reader.push(octets);
       for (let payload = reader.next(); payload !== undefined; payload = reader.next()) {
         this.#checkEcho(payload, echoed);

@@ -68,7 +68,8 @@ function name(metric: MetricKey, labels: Values): string {
   const given = labels ?? {};
   const parts = Object.keys(known).map((label) => {
     const value = given[label];
-    if (value === undefined || known[label]?.includes(value) !== true)
+    // an empty list: names in the config
+    if (value === undefined || (known[label]?.length !== 0 && known[label]?.includes(value) !== true))
       throw new Error(`${metric}: ${label} cannot be ${value}`);
     return `${label}=${value}`;
   });

@@ -25,7 +25,7 @@ export function fcmMessage(request: PushRequest, token: string, policy: PayloadP
       ...(request.class === 'refresh' || request.class === 'notify' ? { collapse_key: request.class } : {}),
     },
   };
-  return Buffer.from(JSON.stringify({ message }));
+  return Buffer.from(JSON.stringify({ ...(request.dryRun === true ? { validate_only: true } : {}), message }));
 }
 
 function secondsLeft(request: PushRequest, now: number): number {

@@ -12,6 +12,8 @@ export interface Keys {
   secret(user: string, realm: string): string;
   /** one part of the agenda, each in a hash slot of its own */
   agenda(shard: number): string;
+  /** every node that lives, one key for all */
+  readonly nodes: string;
   /** messages that wait for one AOR */
   mail(aor: Aor): string;
   aorOfMail(key: string): Aor | undefined;
@@ -35,6 +37,7 @@ export function keysWith(prefix: string): Keys {
     shared: (name) => `${prefix}shared:{${escape(name)}}`,
     secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
     agenda: (shard) => `${prefix}agenda:{${shard}}`,
+    nodes: `${prefix}nodes`,
     news: (aor) => `${prefix}news:{${escape(aor)}}`,
     lifeSign: `${prefix}life-sign`,
   };

@@ -4,6 +4,7 @@ import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
+import type { NodeDirectory } from '../../ports/node-directory.ts';
 import { redisAgenda } from './agenda.ts';
 import { checkServer } from './check-server.ts';
 import { connectTo, connectToOne, endConnection, type Commands, type RedisAddress } from './connection.ts';
@@ -12,12 +13,16 @@ import { keysWith, type Keys } from './keys.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
+import { redisNodes } from './node-directory.ts';
 
 export interface OpenRedis {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly nodes: NodeDirectory;
+  /** our address towards Redis; undefined when it is not known now */
+  readonly localAddress: () => string | undefined;
   /** what could not be checked at the start, for the log */
   readonly unseen: readonly string[];
 }
@@ -35,7 +40,15 @@ export async function openRedis(address: RedisAddress): Promise<OpenRedis> {
     const ears = await openEars(redis, server, address, keys);
     const store = new RedisLocationStore(connection, keys);
     const bus = new RedisNodeBus(keys, ears);
-    return { store, bus, agenda: redisAgenda(redis, server, keys), mail: redisMail(redis, server, keys), unseen };
+    return {
+      store,
+      bus,
+      agenda: redisAgenda(redis, server, keys),
+      mail: redisMail(redis, server, keys),
+      nodes: redisNodes(redis, server, keys),
+      localAddress: () => localAddressOf(redis),
+      unseen,
+    };
   } catch (error) {
     await endConnection(redis);
     throw error;
@@ -51,4 +64,11 @@ async function openEars(
   if (redis instanceof Cluster) return (heard) => earsOfCluster({ redis, server }, address, heard);
   const subscriber = await connectToOne(address, { autoResubscribe: false });
   return (heard) => earsOfOne(subscriber.redis, redis, keys, heard);
+}
+
+function localAddressOf(redis: Commands): string | undefined {
+  const one = redis instanceof Cluster ? redis.nodes('master')[0] : redis;
+  const { localAddress } = (one?.stream ?? {}) as { readonly localAddress?: string };
+  // a socket of both families writes IPv4 so
+  return localAddress?.replace(/^::ffff:/, '');
 }

@@ -66,6 +66,10 @@ export interface SrfEdge {
   readonly counts: Readonly<Counts>;
   /** what is open now */
   open(): { readonly invites: number; readonly dialogs: number; readonly requests: number };
+  /** INVITEs without a final answer, by the engine's names for their transactions */
+  unanswered(): readonly string[];
+  /** Answers INVITEs that another app had taken from this engine and died with: 480. */
+  answerFor(txns: readonly string[]): void;
   close(): Promise<void>;
 }
 
@@ -106,6 +110,8 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       dialogs: current?.dialogs.size ?? 0,
       requests: current?.waiting ?? 0,
     }),
+    unanswered: () => [...(current?.invites.keys() ?? [])],
+    answerFor: (txns) => current?.dismiss(txns, 480),
     close: () => {
       closed = true;
       link.close();
@@ -124,7 +130,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       told = '';
       current = new Exchange(line, readListeners(listeners), surroundings);
       exchanges.set(line, current);
-      current.dismiss(unanswered);
+      current.dismiss(unanswered, 503);
       unanswered = [];
       settle?.resolve(edge);
       if (settle === undefined) options.onUp?.(listeners);

@@ -9,6 +9,8 @@ declare module 'drachtio-srf/lib/wire-protocol.js' {
     /** `enablePing` */
     _evalPingOpts(options: { readonly enablePing?: boolean }): void;
     _stopPinging(socket: Socket): void;
+    /** gives the id of the frame */
+    send(socket: Socket, payload: string): string;
     connect(options: object): void;
   }
   export default WireProtocol;

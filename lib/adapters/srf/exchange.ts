@@ -233,9 +233,9 @@ export class Exchange {
     return invites.map(({ txn }) => txn);
   }
 
-  /** Answers callers of a line before this one. */
-  dismiss(txns: readonly string[]): void {
-    for (const txn of txns) this.#refuse(txn, 503, Headers.of([['Retry-After', '1']]));
+  /** Answers callers of another line: one of ours before this one, or that of an app that has died. */
+  dismiss(txns: readonly string[], status: 480 | 503): void {
+    for (const txn of txns) this.#refuse(txn, status, Headers.of([['Retry-After', '1']]));
   }
 
   #response(tokens: readonly string[], text: string): void {

@@ -16,8 +16,19 @@ export class FrameReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** Calls `take` for every payload completed by this chunk; false when the stream cannot be understood any more. */
-  read(chunk: Buffer, take: (payload: string, octets: Buffer) => void): boolean {
+  /**
+   * Calls `take` for every payload completed by this chunk, which is a text where it comes from memory; false when the stream
+   * cannot be understood any more.
+   */
+  read(from: Buffer | string, take: (payload: string) => void): boolean {
+    if (typeof from === 'string' && this.#held === 0) {
+      const payload = payloadOf(from, this.#maxBytes);
+      if (payload !== undefined) {
+        take(payload);
+        return true;
+      }
+    }
+    const chunk = typeof from === 'string' ? Buffer.from(from, 'latin1') : from;
     this.#chunks.push(chunk);
     this.#held += chunk.length;
     if (this.#held < this.#wanted) return true;
@@ -34,10 +45,7 @@ export class FrameReader {
         this.#wanted = hash < 0 ? data.length - at + 1 : hash + 1 + length - at;
         break;
       }
-      if (length > 0) {
-        const octets = data.subarray(hash + 1, hash + 1 + length);
-        take(octets.toString('latin1'), octets);
-      }
+      if (length > 0) take(data.toString('latin1', hash + 1, hash + 1 + length));
       at = hash + 1 + length;
     }
     this.#held = data.length - at;
@@ -55,6 +63,13 @@ function decimal(data: Buffer, from: number, to: number): number {
     value = value * 10 + digit;
   }
   return value;
+}
+
+/** The payload of a text that is one frame and nothing else. */
+function payloadOf(text: string, maxBytes: number): string | undefined {
+  const hash = text.indexOf('#');
+  const length = text.length - hash - 1;
+  return length > 0 && length <= maxBytes && text.slice(0, hash) === String(length) ? text.slice(hash + 1) : undefined;
 }
 
 /** One frame as an octet string. */

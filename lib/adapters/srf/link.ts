@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import DrachtioAgent from 'drachtio-srf/lib/drachtio-agent.js';
+import type { EngineSocket } from './engine-socket.ts';
 import { FrameReader, frame } from './frames.ts';
 import { type EngineAt, Wire } from './wire.ts';
 
@@ -28,7 +29,9 @@ export const lost: Reply = { ok: false, fields: ['NOK', 'control connection lost
 
 /** One connection from its authentication to its end. Objects made on one line die with it. */
 export class Line {
-  readonly socket: Socket;
+  readonly socket: EngineSocket;
+  /** what the library takes for it */
+  readonly known: Socket;
   alive = true;
   /** authenticated */
   up = false;
@@ -37,8 +40,9 @@ export class Line {
   readonly #waiting = new Map<string, (reply: Reply) => void>();
   #out = '';
 
-  constructor(socket: Socket) {
+  constructor(socket: EngineSocket, known: Socket) {
     this.socket = socket;
+    this.known = known;
   }
 
   /** Frames sent and not yet answered. */
@@ -54,9 +58,10 @@ export class Line {
     }
     const id = randomUUID();
     this.#waiting.set(id, reply);
-    // all frames of one turn of the event loop leave in one write
-    if (this.#out === '') setImmediate(this.#flush);
+    // all frames of one turn of the event loop leave in one write, where a write is a system call
+    if (this.#out === '' && this.socket.inMemory === undefined) setImmediate(this.#flush);
     this.#out += frame(`${id}|${payload}`);
+    if (this.socket.inMemory) this.#flush();
   }
 
   readonly #flush = (): void => {
@@ -131,7 +136,8 @@ export class Link extends DrachtioAgent {
     wire.on('close', (socket: Socket) => this._onClose(socket));
     wire.on('ping', ({ socket }: { readonly socket: Socket }) => {
       const line = this.#lines.get(socket);
-      if (line !== undefined && performance.now() - line.heard > silentMs) socket.destroy(new Error('it is silent'));
+      if (line !== undefined && performance.now() - line.heard > silentMs)
+        line.socket.destroy(new Error('it is silent'));
     });
     this.on('connect', (error: Error | null) => {
       if (!error) return;
@@ -150,24 +156,25 @@ export class Link extends DrachtioAgent {
     this.#wire.connect({ enablePing: true });
   }
 
-  override _onConnect(socket: Socket): void {
+  override _onConnect(known: Socket): void {
     this.#failed = false;
-    const line = new Line(socket);
-    this.#lines.set(socket, line);
+    const socket = this.#wire.behind(known);
+    const line = new Line(socket, known);
+    this.#lines.set(known, line);
     // the library's reader turns octets that are not UTF-8 into replacement characters
     const reader = new FrameReader(maxFrame);
-    socket.on('data', (chunk: Buffer) => {
+    socket.on('data', (chunk) => {
       line.heard = performance.now();
-      const understood = reader.read(chunk, (payload, octets) => {
+      const understood = reader.read(chunk, (payload) => {
         try {
-          this.#take(line, payload, octets);
+          this.#take(line, payload);
         } catch (error) {
           this.#events.fault(error);
         }
       });
       if (!understood) socket.destroy(new Error('it says what cannot be understood'));
     });
-    super._onConnect(socket);
+    super._onConnect(known);
   }
 
   override _onClose(socket: Socket): void {
@@ -183,17 +190,19 @@ export class Link extends DrachtioAgent {
   /** Ends for good: no reconnect, and everything that waits hears `lost`. */
   close(): void {
     const socket = this.#wire.stop();
-    for (const [each, line] of this.#lines) {
-      this.#wire._stopPinging(each);
+    let accepted = false;
+    for (const [known, line] of this.#lines) {
+      accepted ||= line.socket === socket && line.up;
+      this.#wire._stopPinging(known);
       line.finish();
     }
     // one that was not accepted has nothing to say; the others end when the engine has read all
-    if (socket !== undefined && this.#lines.get(socket)?.up !== true) socket.destroy();
+    if (!accepted) socket?.destroy();
   }
 
   /** The library has read the answer to `authenticate`: before the first request, not a turn later as its event would be. */
   #ready(line: Line): void {
-    const server = this.mapServer.get(line.socket);
+    const server = this.mapServer.get(line.known);
     if (line.up || server?.ready !== true) return;
     line.up = true;
     this.#wire.accepted();
@@ -201,17 +210,17 @@ export class Link extends DrachtioAgent {
     this.#events.up(line, [...new Set(all.filter((text) => text !== ''))]);
   }
 
-  #take(line: Line, payload: string, octets: Buffer): void {
+  #take(line: Line, payload: string): void {
     const end = payload.indexOf('\r\n');
     const tokens = (end < 0 ? payload : payload.slice(0, end)).split('|');
     switch (tokens[1]) {
       case 'sip':
-        if (end >= 0) this.#events.sip(line, tokens, messageText(payload, octets, end + 2));
+        if (end >= 0) this.#events.sip(line, tokens, messageText(payload, end + 2));
         return;
       case 'response': {
-        const text = (): string => (end < 0 ? '' : messageText(payload, octets, end + 2));
+        const text = (): string => (end < 0 ? '' : messageText(payload, end + 2));
         if (line.answer(tokens[2] ?? '', tokens.slice(3), text)) return;
-        this._onMsg(line.socket, payload);
+        this._onMsg(line.known, payload);
         this.#ready(line);
         return;
       }
@@ -222,12 +231,12 @@ export class Link extends DrachtioAgent {
 }
 
 /** Head as UTF-8, body as octets. Nearly every message is ASCII and costs nothing here. */
-function messageText(payload: string, octets: Buffer, from: number): string {
+function messageText(payload: string, from: number): string {
   const endOfHead = payload.indexOf('\r\n\r\n', from);
-  const to = endOfHead < 0 ? octets.length : endOfHead;
+  const to = endOfHead < 0 ? payload.length : endOfHead;
   const head = payload.slice(from, to);
   if (!hasHighOctet.test(head)) return payload.slice(from);
-  return octets.toString('utf8', from, to) + payload.slice(to);
+  return Buffer.from(head, 'latin1').toString('utf8') + payload.slice(to);
 }
 
 const hasHighOctet = /[\u0080-\u00ff]/;

@@ -30,7 +30,12 @@ export interface WebhookApp {
 const attemptMs = 4000;
 const longestAnswer = 4096;
 
-class Webhooks implements PushService {
+export interface WebhookService extends PushService {
+  /** One signed ping (docs/webhook.md), no phone in it. Settles not later than the deadline, ms since the epoch. */
+  ping(app: string, deadline: number, signal: AbortSignal): Promise<PushOutcome>;
+}
+
+class Webhooks implements WebhookService {
   readonly #apps = new Map<string, { readonly app: WebhookApp; readonly agent: Agent }>();
   readonly #clock: Clock;
 
@@ -63,6 +68,24 @@ class Webhooks implements PushService {
       this.#clock,
       signal,
     );
+  }
+
+  async ping(name: string, deadline: number, signal: AbortSignal): Promise<PushOutcome> {
+    const open = this.#apps.get(name);
+    if (open === undefined) return { is: 'config-error', reason: 'no credentials for app' };
+    const { app, agent } = open;
+    const id = randomUUID();
+    const content = {
+      id,
+      provider: app.provider,
+      app: app.name,
+      v: '1',
+      type: 'ping',
+      'sent-at': String(this.#clock.now()),
+    };
+    const body = Buffer.from(JSON.stringify(content));
+    const send = (limit: AbortSignal) => this.#send(app, agent, id, body, limit);
+    return attempt({ token: '', attemptMs, deadline, send }, this.#clock, signal);
   }
 
   async close(): Promise<void> {
@@ -133,6 +156,6 @@ function verdictOf(status: number): Verdict {
   return status >= 500 || status === 408 ? 'transient' : 'config';
 }
 
-export function openWebhooks(apps: readonly WebhookApp[], clock: Clock): PushService {
+export function openWebhooks(apps: readonly WebhookApp[], clock: Clock): WebhookService {
   return new Webhooks(apps, clock);
 }

@@ -1,5 +1,5 @@
 /** VAPID (RFC 8292): proves to a push service that we are the server the subscription was made for. One ES256 JWT for each origin. */
-import { createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 
 /** A JWT is good for at most a day; it is made anew well before. */
 const lifeMs = 12 * 3_600_000;
@@ -22,6 +22,25 @@ export class Vapid {
     this.publicKey = Buffer.concat([Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]).toString(
       'base64url',
     );
+  }
+
+  /** What is wrong with what we would send; undefined: nothing. Checks the signature by the public key that is announced. */
+  fault(now: number): string | undefined {
+    const [, jwt = '', k = ''] =
+      /^vapid t=(.+), k=(.+)$/.exec(this.authorization('https://push.example.com', now)) ?? [];
+    const point = Buffer.from(k, 'base64url');
+    if (point.length !== 65) return 'the public key is no point of P-256';
+    const [x, y] = [point.subarray(1, 33), point.subarray(33)].map((half) => half.toString('base64url'));
+    const key = createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: x ?? '', y: y ?? '' }, format: 'jwk' });
+    const [head = '', claims = '', signature = ''] = jwt.split('.');
+    const signed = Buffer.from(`${head}.${claims}`);
+    const isGood = verify('sha256', signed, { key, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'));
+    if (!isGood) return 'the signature does not fit the public key';
+    // Apple refuses both
+    return /^(?:mailto:[^@\s]+@[^\s]+|https:\/\/(?!localhost))/.test(this.#subject) &&
+      !this.#subject.endsWith('@localhost')
+      ? undefined
+      : 'subject is no address that push services take';
   }
 
   /** The Authorization of a push to this origin (`https://host[:port]`). */

@@ -33,6 +33,8 @@ export interface WebPushService extends PushService {
   readonly publicKey: string;
   /** why a push resource is not accepted; undefined when it is (PN-SEC-10) */
   refuses(url: string): string | undefined;
+  /** what push services would refuse in our signature; undefined: nothing */
+  selfCheck(): string | undefined;
 }
 
 const urgencies = { call: 'high', cancel: 'high', message: 'high', notify: 'normal', refresh: 'low' } as const;
@@ -69,6 +71,10 @@ class WebPush implements WebPushService {
 
   refuses(url: string): string | undefined {
     return refusal(url, this.#config);
+  }
+
+  selfCheck(): string | undefined {
+    return this.#vapid.fault(this.#clock.now());
   }
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {

@@ -1,11 +1,11 @@
 /**
  * One connected app: writes what the engine has to tell it, with the token positions drachtio-srf reads (drachtio-protocol
- * A.3, A.5). Frames of one turn of the event loop leave in one write.
+ * A.3, A.5). Frames of one turn of the event loop leave in one write where a write is a system call.
  */
-import type { Socket } from 'node:net';
 import type { Counters } from '../counters.ts';
 import type { Limits } from '../options.ts';
 import { timeOfDay, uuid } from '../ids.ts';
+import type { AppSocket } from './app-socket.ts';
 import { frame } from './frames.ts';
 
 /** Where a message came from or went to, as the meta line names it. */
@@ -24,7 +24,7 @@ export interface ReceivedOn {
 type Bounds = Pick<Limits, 'appPauseBytes' | 'appBacklogBytes'>;
 
 export class AppLink {
-  readonly #socket: Socket;
+  readonly #socket: AppSocket;
   readonly #bounds: Bounds;
   readonly #counters: Counters;
   readonly #onLevel: () => void;
@@ -35,7 +35,7 @@ export class AppLink {
   #behindSince = 0;
 
   /** `onLevel` is called when `keepsUp` may have changed. */
-  constructor(socket: Socket, bounds: Bounds, counters: Counters, onLevel: () => void) {
+  constructor(socket: AppSocket, bounds: Bounds, counters: Counters, onLevel: () => void) {
     this.#socket = socket;
     this.#bounds = bounds;
     this.#counters = counters;
@@ -118,6 +118,10 @@ export class AppLink {
   #write(payload: string): void {
     if (!this.#open) return;
     this.#waiting.push(frame(payload));
+    if (this.#socket.inMemory) {
+      this.#flush();
+      return;
+    }
     if (this.#flushing) return;
     this.#flushing = true;
     setImmediate(() => {

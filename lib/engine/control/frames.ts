@@ -19,13 +19,23 @@ export class FrameReader {
   #wanted = 1;
   /** small chunks at the end of the list */
   #crumbs = 0;
+  /** payloads that came in a text of their own, before everything else that waits */
+  #whole: string[] = [];
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
   }
 
-  /** Takes the next octets; ask `next` until it has nothing more. */
-  push(chunk: Buffer): void {
+  /** Takes the next octets, as a text where they come from memory; ask `next` until it has nothing more. */
+  push(octets: Buffer | string): void {
+    if (typeof octets === 'string' && !this.#hasOctets) {
+      const payload = payloadOf(octets, this.maxBytes);
+      if (payload !== undefined) {
+        this.#whole.push(payload);
+        return;
+      }
+    }
+    const chunk = typeof octets === 'string' ? Buffer.from(octets, 'latin1') : octets;
     this.#chunks.push(chunk);
     this.#held += chunk.length;
     this.#crumbs = chunk.length < crumb ? this.#crumbs + 1 : 0;
@@ -38,11 +48,16 @@ export class FrameReader {
 
   /** True when the rest of a frame is missing; to be asked after `next` gave undefined. */
   get partial(): boolean {
+    return this.#hasOctets || this.#whole.length > 0;
+  }
+
+  get #hasOctets(): boolean {
     return this.#octets.length - this.#at + this.#held > 0;
   }
 
   /** The next whole payload, undefined when octets are missing. Throws BadFrame once the stream makes no sense. */
   next(): string | undefined {
+    if (this.#whole.length > 0) return this.#whole.shift();
     const left = this.#octets.length - this.#at;
     if (left + this.#held < this.#wanted) return undefined;
     if (this.#held > 0) this.#join(left);
@@ -95,6 +110,13 @@ const empty = Buffer.alloc(0);
 const longestLength = 9;
 const crumb = 1024;
 const crumbsKept = 64;
+
+/** The payload of a text that is one frame and nothing else. */
+function payloadOf(text: string, maxBytes: number): string | undefined {
+  const hash = text.indexOf('#');
+  const length = text.length - hash - 1;
+  return length > 0 && length <= maxBytes && text.slice(0, hash) === String(length) ? text.slice(hash + 1) : undefined;
+}
 
 /** One frame as octets in a string. */
 export function frame(payload: string): string {

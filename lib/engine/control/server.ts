@@ -1,6 +1,6 @@
 /**
  * The control ports: drachtio-srf connects here (drachtio-protocol A, D), over TCP, TLS or a Unix socket. Lets connections in,
- * few at a time before they have shown the secret, and watches over those that are in.
+ * few at a time before they have shown the secret, and watches over those that are in. Apps of this thread need no port.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
@@ -8,10 +8,21 @@ import type { Counters } from '../counters.ts';
 import type { ControlAt, Limits } from '../options.ts';
 import { Commands, type CommandParts } from './commands.ts';
 import { Door } from './door.ts';
+import type { AppSocket } from './app-socket.ts';
+import { MemorySocket } from './memory-socket.ts';
 import { digest, Session, type SessionParts } from './session.ts';
 
+/** In place of the address of an app, where it has none. */
+const inMemory = 'memory';
 /** Connections that have not shown the secret. */
 const atDoor = { perAddress: 16, inAll: 128 };
+
+/** TLS 1.2, because Node gives a pre-shared key to no other version. */
+const pskOnly = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.2',
+  ciphers: 'ECDHE-PSK-CHACHA20-POLY1305:DHE-PSK-AES256-GCM-SHA384:PSK-AES256-GCM-SHA384',
+} as const;
 
 export interface ControlOptions extends CommandParts {
   readonly at: ControlAt;
@@ -26,8 +37,10 @@ export class ControlServer {
   readonly #door = new Door(atDoor);
   readonly #parts: SessionParts;
   readonly #ports: number[] = [];
+  #remotePort: number | undefined;
   readonly #watch: NodeJS.Timeout;
   #secure: TlsServer | undefined;
+  #closed = false;
 
   private constructor(options: ControlOptions) {
     this.#options = options;
@@ -54,6 +67,8 @@ export class ControlServer {
     const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 45_000 };
     const host = at.host ?? '127.0.0.1';
     try {
+      if (at.remote !== undefined) await control.#listenRemote(at.remote, common);
+      if (at.port === undefined) return control;
       const plain = createServer(common, (socket) => control.#accept(socket, socket.remoteAddress ?? ''));
       await control.#listen(plain, at.path === undefined ? { host, port: at.port } : { path: at.path });
       if (at.tls !== undefined) {
@@ -70,7 +85,15 @@ export class ControlServer {
     return control;
   }
 
-  /** 0 for a Unix socket */
+  /** A connection of an app in this thread; what it says and hears is what others do over a port. */
+  connect(): MemorySocket {
+    if (this.#closed) return MemorySocket.refused();
+    const [app, engine] = MemorySocket.pair();
+    this.#accept(engine, inMemory);
+    return app;
+  }
+
+  /** 0 for a Unix socket, and where nobody listens */
   get port(): number {
     return this.#ports[0] ?? 0;
   }
@@ -78,6 +101,11 @@ export class ControlServer {
   /** undefined when there is none */
   get tlsPort(): number | undefined {
     return this.#ports[1];
+  }
+
+  /** undefined when there is none */
+  get remotePort(): number | undefined {
+    return this.#remotePort;
   }
 
   /** A new certificate for connections made from now on; throws, and the old one stays, when it cannot be used. */
@@ -93,11 +121,29 @@ export class ControlServer {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#watch);
     for (const session of this.#sessions) session.destroy();
     await Promise.all(
       this.#servers.map((server) => new Promise<void>((resolve) => void server.close(() => resolve()))),
     );
+  }
+
+  /** Who has the key may begin, and then needs the secret as everybody else; without the key nothing is read at all. */
+  async #listenRemote(
+    { host, port, psk }: NonNullable<ControlAt['remote']>,
+    common: { readonly noDelay: boolean; readonly keepAlive: boolean; readonly keepAliveInitialDelay: number },
+  ): Promise<void> {
+    const key = Buffer.from(psk, 'hex');
+    const secure = createTlsServer({
+      ...common,
+      ...pskOnly,
+      handshakeTimeout: 5000,
+      pskCallback: () => key,
+    });
+    this.#acceptSecure(secure);
+    await this.#listen(secure, { host, port });
+    this.#remotePort = this.#ports.pop();
   }
 
   #listen(
@@ -125,7 +171,7 @@ export class ControlServer {
     });
   }
 
-  #accept(socket: Socket, address: string): void {
+  #accept(socket: AppSocket, address: string): void {
     if (!this.#door.enter(address)) {
       this.#options.counters.controlRefused++;
       socket.destroy();

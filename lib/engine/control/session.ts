@@ -3,10 +3,10 @@
  * app that writes faster than we work, or does not read what we write, is not read from until it is level again.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Socket } from 'node:net';
 import type { Counters } from '../counters.ts';
 import type { Limits } from '../options.ts';
 import { AppLink } from './app-link.ts';
+import type { AppSocket } from './app-socket.ts';
 import type { Commands } from './commands.ts';
 import type { Door } from './door.ts';
 import { BadFrame, FrameReader, parsePayload } from './frames.ts';
@@ -14,7 +14,7 @@ import { BadFrame, FrameReader, parsePayload } from './frames.ts';
 const authenticateWithinMs = 10_000;
 /** nobody who has not shown the secret may make us hold a large frame */
 const firstFrameBytes = 4096;
-/** So that the sockets of phones get their turn: some 60 ms of work. Fewer, and a crowd of phones would be heard but not answered. */
+/** After so many the sockets of phones get their turn: some 60 ms of work. Fewer, and a crowd of phones would be heard but not answered. */
 const framesPerTurn = 2048;
 
 export interface SessionParts {
@@ -30,7 +30,7 @@ export interface SessionParts {
 
 export class Session {
   readonly app: AppLink;
-  readonly #socket: Socket;
+  readonly #socket: AppSocket;
   readonly #address: string;
   readonly #parts: SessionParts;
   readonly #reader = new FrameReader(firstFrameBytes);
@@ -45,7 +45,7 @@ export class Session {
   #halfSince = 0;
 
   /** The address has entered the door. */
-  constructor(socket: Socket, address: string, parts: SessionParts) {
+  constructor(socket: AppSocket, address: string, parts: SessionParts) {
     this.#socket = socket;
     this.#address = address;
     this.#parts = parts;
@@ -53,7 +53,7 @@ export class Session {
     this.#timer = setTimeout(() => this.#drop(), authenticateWithinMs);
     socket.on('error', () => {});
     socket.once('close', this.#onClose);
-    socket.on('data', (octets: Buffer) => {
+    socket.on('data', (octets) => {
       if (!this.app.open || this.#punished) return;
       this.#reader.push(octets);
       this.#work();
@@ -78,7 +78,7 @@ export class Session {
       while (this.#budget > 0 && this.app.keepsUp) {
         const payload = this.#reader.next();
         if (payload === undefined) break;
-        if (this.#budget-- === framesPerTurn) setImmediate(this.#nextTurn);
+        if (--this.#budget === 0) setImmediate(this.#nextTurn);
         if (this.#known) this.#parts.commands.perform(this.app, payload);
         else this.#authenticate(payload);
         if (!this.app.open || this.#punished) return;
@@ -95,9 +95,8 @@ export class Session {
   }
 
   readonly #nextTurn = (): void => {
-    const wasSpent = this.#budget === 0;
     this.#budget = framesPerTurn;
-    if (wasSpent && this.app.open) this.#work();
+    if (this.app.open) this.#work();
   };
 
   /** Reads on, or not, as the app and we keep up. */

@@ -114,7 +114,7 @@ domains: [{ name: example.com, upstream: 'sip:10.0.0.1' }, { name: other.example
     expect(message).toContain(
       'store.redis_pasword: expected one of the keys kind, path, redis_url, redis, key_prefix, found an unknown key',
     );
-    expect(message).toContain('wakes: expected one of the keys sip, engine, http, store, domains,');
+    expect(message).toContain('wakes: expected one of the keys sip, engine, http, store, nodes, domains,');
     expect(message).not.toContain('hunter2');
   });
 

@@ -63,6 +63,18 @@ describe('keys of Apple', () => {
   });
 });
 
+describe('files', () => {
+  it('knows which to follow, and which of them everybody on the host can read', () => {
+    writeFileSync(join(folder, 'open.p8'), aSigningKey(), { mode: 0o644 });
+    writeFileSync(join(folder, 'closed.p8'), aSigningKey(), { mode: 0o640 });
+    const { key: _, ...named } = own;
+    const apps = ['open', 'closed'].map((name) => app({ ...named, name, match: [name], key_file: `${name}.p8` }));
+    const push = loadPush({ apps });
+    expect(push.files).toEqual([join(folder, 'open.p8'), join(folder, 'closed.p8')]);
+    expect(push.openKeys).toEqual([join(folder, 'open.p8')]);
+  });
+});
+
 describe('payload templates', () => {
   const fcm = (template: unknown) => ({
     apps: [

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { tables } from '../../support/operations-tables.ts';
 import { expectCurrent } from '../../support/page-tables.ts';
 
-const { config, engine, metrics, errors } = tables;
-const pages = { 'operations.md': { config, metrics, errors }, 'engine.md': { engine } };
+const { config, engine, metrics, errors, placeholders } = tables;
+const pages = { 'operations.md': { config, metrics, errors }, 'engine.md': { engine }, 'push.md': { placeholders } };
 
 describe.each(Object.entries(pages))('docs/%s', (name, owned) => {
   it('has its tables, each as the code has it', () => {

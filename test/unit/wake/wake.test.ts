@@ -85,7 +85,7 @@ function anEdge(
       ringMs: 190_000,
       udpAwakeMs: 0,
       pushDeadlineMs: 5000,
-      engineId: () => 'e1',
+      engineLives: (engine) => engine === 'e1',
       latePhone: 'nothing',
       busy: 'device',
       decline: 'all',

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BadFrame, frame, FrameReader, parsePayload } from '../../../../lib/engine/control/frames.ts';
 
-function readAll(reader: FrameReader, chunks: readonly Buffer[]): string[] {
+function readAll(reader: FrameReader, chunks: readonly (Buffer | string)[]): string[] {
   const payloads: string[] = [];
   for (const chunk of chunks) {
     reader.push(chunk);
@@ -27,6 +27,13 @@ describe('control frames', () => {
         );
         const chunks = cuts.slice(1).map((end, at) => stream.subarray(cuts[at], end));
         expect(readAll(new FrameReader(1000), chunks)).toEqual(payloads);
+        const texts = chunks.map((chunk) => chunk.toString('latin1'));
+        expect(readAll(new FrameReader(1000), texts)).toEqual(payloads);
+        const mixed = chunks.map((chunk, at) => (at % 2 === 0 ? chunk : chunk.toString('latin1')));
+        expect(readAll(new FrameReader(1000), mixed)).toEqual(payloads);
+        const late = new FrameReader(1000);
+        for (const payload of payloads) late.push(frame(payload));
+        expect(readAll(late, [Buffer.alloc(0)])).toEqual(payloads);
       }),
     );
   });
@@ -48,6 +55,7 @@ describe('control frames', () => {
 
   test.each(['x#abc', '#abc', '12a#abc', '101#', ' 3#abc'])('`%s` is refused', (text) => {
     expect(() => readAll(new FrameReader(100), [Buffer.from(text)])).toThrow(BadFrame);
+    expect(() => readAll(new FrameReader(100), [text])).toThrow(BadFrame);
   });
 
   test('endless zeros before the length are refused', () => {

@@ -1,0 +1,125 @@
+/**
+ * The other edges on the same Redis (ADR 20): this one tells how its SIP engine is reached, sends over the engine of another what is
+ * for a phone connected there, and answers the INVITEs that an edge on the same engine held when it died.
+ */
+import { connectSrf, type SrfEdge, type SrfOptions } from '../../lib/adapters/srf/connect.ts';
+import { manyEngines } from '../../lib/adapters/srf/engines.ts';
+import type { Config } from '../../lib/config/load.ts';
+import type { EngineOptions } from '../../lib/engine/options.ts';
+import { EdgeError } from '../../lib/errors.ts';
+import type { Client } from '../../lib/ports/client.ts';
+import type { Legs } from '../../lib/ports/leg.ts';
+import type { Log } from '../../lib/ports/log.ts';
+import type { EngineAddress, NodeDirectory } from '../../lib/ports/node-directory.ts';
+import type { Telemetry } from '../../lib/ports/telemetry.ts';
+
+export type RemoteControl = NonNullable<EngineOptions['control']['remote']>;
+
+/** Where the embedded engine takes apps of other nodes; undefined: nowhere. `address`: ours towards the store. */
+export function remoteControl(config: Config, address: string | undefined, psk: string): RemoteControl | undefined {
+  const { listen } = config.nodes;
+  if (config.store.kind !== 'redis' || config.engine.kind !== 'embedded' || listen === 'off') return undefined;
+  if (listen !== 'auto') return { host: listen.address, port: listen.port, psk };
+  return address === undefined ? undefined : { host: address, port: 0, psk };
+}
+
+/** The engine of this node as others reach it. */
+export function engineAddress(
+  config: Config,
+  remote: (RemoteControl & { readonly secret: string; readonly boundPort: number }) | undefined,
+): EngineAddress | undefined {
+  if (config.engine.kind === 'drachtio') {
+    const { host, port, secret } = config.engine;
+    return { host, port, secret: secret.reveal() };
+  }
+  if (remote === undefined) return undefined;
+  const { host, psk, secret, boundPort } = remote;
+  return { host: config.nodes.advertise ?? host, port: boundPort, secret, psk };
+}
+
+export interface NodesDeps {
+  readonly config: Config;
+  readonly directory: NodeDirectory;
+  /** this run of this process */
+  readonly id: string;
+  readonly engine: { readonly id: string; readonly at: EngineAddress | undefined };
+  readonly srf: SrfEdge;
+  /** what every connection to an engine of this kind has in common */
+  readonly common: Pick<SrfOptions, 'clock' | 'maxFrame' | 'maxHead' | 'remembersConnections'>;
+  readonly log: Log;
+  readonly telemetry: Telemetry;
+}
+
+export interface Nodes {
+  readonly legs: Legs;
+  readonly client: Client;
+  /** Whether flows of this engine run can be used now. */
+  engineLives(engine: string): boolean;
+  close(): Promise<void>;
+}
+
+/** A leg that waits for its engine longer than this is better pushed for. */
+const connectWithinMs = 1500;
+const tidyEveryMs = 60_000;
+
+export async function joinNodes(deps: NodesDeps): Promise<Nodes> {
+  const { config, directory, id, engine, srf, common, log, telemetry } = deps;
+  const lives = (other: string): boolean => other === engine.id || directory.withEngine(other)?.at !== undefined;
+  const engines = manyEngines({
+    own: { id: engine.id, legs: srf.legs, client: srf.client },
+    lives,
+    connect: (other) => {
+      const at = directory.withEngine(other)?.at;
+      if (at === undefined)
+        return Promise.reject(new EdgeError('EDGE_ENGINE_UNAVAILABLE', 'no node with this engine tells of itself'));
+      const { host, port, secret, psk } = at;
+      return connectSrf({
+        ...common,
+        host,
+        port,
+        secret,
+        ...tlsTowards(config, psk),
+        engineId: other,
+        // new requests go to the edge of that node
+        methods: [],
+        connectTimeoutMs: connectWithinMs,
+        onRequest: (transaction) => void transaction.respond({ status: 481 }),
+      });
+    },
+    onTrouble: (other, err) => log.warn({ node: other, err }, 'the SIP engine of another node cannot be reached'),
+  });
+  const tidy = setInterval(() => engines.tidy(), tidyEveryMs).unref();
+  const stopListening = directory.onGone((gone) => {
+    // an engine that ran inside the dead process has died with it, and its flows with the engine
+    if (gone.engine !== engine.id) return;
+    directory.takeOver(gone).then(
+      (txns) => {
+        if (txns.length === 0) return;
+        srf.answerFor(txns);
+        telemetry.counter('takenOver').add(txns.length);
+        log.warn({ node: gone.id, count: txns.length }, 'an edge has died: its held calls were answered with 480');
+      },
+      (err: unknown) => log.error({ node: gone.id, err }, 'an edge has died, and what it held is not known'),
+    );
+  });
+  const { at } = engine;
+  const self = { id, engine: engine.id, ...(at === undefined ? {} : { at }) };
+  await directory.announce(self, config.engine.kind === 'drachtio' ? () => srf.unanswered() : () => []);
+  return {
+    legs: engines.legs,
+    client: engines.client,
+    engineLives: lives,
+    close: async () => {
+      clearInterval(tidy);
+      stopListening();
+      await directory.close();
+      await engines.close();
+    },
+  };
+}
+
+/** The engine inside another edge has a key; a drachtio-server is reached as our own is. */
+function tlsTowards(config: Config, psk: string | undefined): Pick<SrfOptions, 'tls'> {
+  if (psk !== undefined) return { tls: { psk } };
+  return config.engine.kind === 'drachtio' && config.engine.tls !== undefined ? { tls: config.engine.tls } : {};
+}

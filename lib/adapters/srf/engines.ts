@@ -1,0 +1,141 @@
+/**
+ * Legs and requests over the flows of other nodes: each leaves from the engine its flow belongs to, over a control connection of ours
+ * to that engine which takes no new requests (it announces no routes). What happens inside the dialog comes back over it.
+ */
+import { EdgeError } from '../../errors.ts';
+import type { Client, ClientAnswer, ClientRequest } from '../../ports/client.ts';
+import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
+import { localResponse } from './local-response.ts';
+
+/** What a connection to an engine offers; SrfEdge is one. */
+export interface Reached {
+  readonly legs: Legs;
+  readonly client: Client;
+  readonly up: boolean;
+  /** what is open on it */
+  open(): { readonly dialogs: number; readonly requests: number };
+  close(): Promise<void>;
+}
+
+export interface EnginesOptions {
+  /** the engine of this node */
+  readonly own: { readonly id: string; readonly legs: Legs; readonly client: Client };
+  /** Whether an engine lives now and can be connected to. */
+  readonly lives: (engine: string) => boolean;
+  /** Connects; rejects when the engine cannot be reached. */
+  readonly connect: (engine: string) => Promise<Reached>;
+  /** an engine that could not be reached, for the log */
+  readonly onTrouble: (engine: string, error: unknown) => void;
+}
+
+export interface Engines {
+  readonly legs: Legs;
+  readonly client: Client;
+  /** Ends connections to engines that are gone, or that nothing was sent to for a while. To be called now and then. */
+  tidy(): void;
+  close(): Promise<void>;
+}
+
+interface Connection {
+  readonly promise: Promise<Reached>;
+  reached: Reached | undefined;
+  /** nothing was asked of it since the last look */
+  idle: boolean;
+}
+
+export function manyEngines({ own, lives, connect, onTrouble }: EnginesOptions): Engines {
+  const connections = new Map<string, Connection>();
+
+  const to = (engine: string): Connection => {
+    const known = connections.get(engine);
+    if (known !== undefined) {
+      known.idle = false;
+      return known;
+    }
+    const promise = lives(engine) ? connect(engine) : Promise.reject(noEngine(engine));
+    const connection: Connection = { promise, reached: undefined, idle: false };
+    connections.set(engine, connection);
+    promise.then(
+      (reached) => (connection.reached = reached),
+      (error: unknown) => {
+        // asked for anew by the next leg
+        if (connections.get(engine) === connection) connections.delete(engine);
+        onTrouble(engine, error);
+      },
+    );
+    return connection;
+  };
+
+  return {
+    legs: {
+      start: ({ engine, ...request }, events) => {
+        if (engine === undefined || engine === own.id) return own.legs.start(request, events);
+        const { reached, promise } = to(engine);
+        return reached === undefined ? new LegToCome(promise, request, events) : reached.legs.start(request, events);
+      },
+    },
+    client: {
+      send: async ({ engine, ...request }: ClientRequest): Promise<ClientAnswer> => {
+        if (engine === undefined || engine === own.id) return own.client.send(request);
+        try {
+          const { client } = await to(engine).promise;
+          return await client.send(request);
+        } catch {
+          return { response: localResponse(503), local: true };
+        }
+      },
+    },
+    tidy: () => {
+      for (const [engine, connection] of connections) {
+        const { reached } = connection;
+        if (reached === undefined) continue;
+        const { dialogs, requests } = reached.open();
+        const used = dialogs > 0 || requests > 0 || !connection.idle;
+        connection.idle = true;
+        if (used && (reached.up || lives(engine))) continue;
+        connections.delete(engine);
+        void reached.close();
+      }
+    },
+    close: async () => {
+      const open = [...connections.values()].flatMap(({ reached }) => reached ?? []);
+      connections.clear();
+      await Promise.all(open.map((reached) => reached.close()));
+    },
+  };
+}
+
+function noEngine(engine: string): EdgeError {
+  return new EdgeError('EDGE_ENGINE_UNAVAILABLE', `The SIP engine ${engine} of another node is not there.`);
+}
+
+/** A leg whose engine is being connected to; until then it can only be cancelled. */
+class LegToCome implements Leg {
+  #leg: Leg | undefined;
+  #cancelled: { readonly reason: string | undefined } | undefined;
+
+  constructor(coming: Promise<Reached>, request: LegRequest, events: LegEvents) {
+    coming.then(
+      ({ legs }) => {
+        if (this.#cancelled === undefined) this.#leg = legs.start(request, events);
+        else events.failed(localResponse(487), true);
+      },
+      // as a flow that is gone: the phone is pushed, and comes where it can be reached
+      () => events.failed(localResponse(503), true),
+    );
+  }
+
+  get callId(): string | undefined {
+    return this.#leg?.callId;
+  }
+
+  cancel(reason?: string): void {
+    if (this.#leg === undefined) this.#cancelled ??= { reason };
+    else this.#leg.cancel(reason);
+  }
+
+  /** What is not under way yet rings, if at all, where it was meant to: a phone that has left is pushed. */
+  move(nextHop: string): void {
+    this.#leg?.move(nextHop);
+  }
+}
