@@ -15,6 +15,7 @@ import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import type { Binding } from '../../lib/core/binding.ts';
+import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -142,9 +143,10 @@ async function assemble(
   const counted = requestCounter(telemetry);
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
+    movesFlows: config.engine.kind === 'embedded',
     clock: systemClock,
     // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
-    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod], movesDialogs: true } : {}),
+    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod] } : {}),
     ...frameLimits(config),
   };
   const srf: SrfEdge = await connectSrf({
@@ -201,8 +203,9 @@ async function assemble(
     ringMs: config.wake.ringSeconds * 1000,
     ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
   };
-  const dialogs = new BridgedDialogs();
+  const dialogs = new BridgedDialogs((user) => openContact(contactKey, user)?.aor);
   const { heartbeatSeconds } = config.calls;
+  const keepsIdentities = config.calls.identityToPhones === 'strip';
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
   const mailbox = openMailbox(config, { mail, store, client: servers.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
@@ -297,9 +300,10 @@ async function assemble(
         earlyRingingMs: config.calls.earlyRingingMs,
         busy: config.calls.busy,
         decline: config.calls.decline,
+        keepsIdentities,
       },
     },
-    placeCall: { ...shared, times: { ...times, budgetMs: undefined } },
+    placeCall: { ...shared, times: { ...times, budgetMs: undefined }, keepsIdentities },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
     regEvent: { ...shared, gruuKey },

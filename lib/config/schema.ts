@@ -168,6 +168,9 @@ export const configSchema = z
         early_ringing_ms: fallback(integer(0, 30_000, 'milliseconds'), 2000, {
           doc: 'How long after the INVITE that is said, when no phone rings by then.',
         }),
+        identity_to_phones: fallback(oneOf('pass', 'strip'), 'pass', {
+          doc: 'What the PBX asserts of callers and of the way a call took (P-Asserted-Identity, Remote-Party-ID, Diversion, History-Info): phones of calls are told, unless Privacy forbids it, or not. From phones none of it is believed.',
+        }),
         max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
           doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
         }),

@@ -142,8 +142,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const frames: SipFrames = {
     onResponse: (app, msgId, txn, message) => serverSide.onResponse(app, msgId, txn, message),
     onCancel: (app, msgId, txn, message) => clientSide.onCancel(app, msgId, txn, message),
-    onInDialog: (app, msgId, dialogId, nextHop, message) =>
-      clientSide.onInDialog(app, msgId, dialogId, nextHop, message),
+    onMove: (app, msgId, txn, nextHop) => clientSide.onMove(app, msgId, txn, nextHop),
+    onInDialog: (app, msgId, dialogId, message, nextHop) =>
+      clientSide.onInDialog(app, msgId, dialogId, message, nextHop),
     onRequest: (app, msgId, nextHop, message) => clientSide.onRequest(app, msgId, nextHop, message),
     knowsTransaction: (txn) => serverSide.knows(txn),
     onAppGone: (app) => {

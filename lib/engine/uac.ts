@@ -107,9 +107,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
   }
 
-  onInDialog(app: AppLink, msgId: string, id: string, nextHop: string, message: string): void {
+  onInDialog(app: AppLink, msgId: string, id: string, message: string, nextHop = ''): void {
     const request = parseMessage(message);
     const dialog = this.#core.dialogs.get(id);
+    const moved = nextHop === '' ? undefined : this.#flowAt(nextHop);
+    if (moved !== undefined) dialog?.moveTo(moved);
     if (request.kind !== 'request') {
       app.notOk(msgId, 'invalid request-uri: ');
       return;
@@ -128,11 +130,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       return;
     }
     const { method } = request;
-    if (nextHop !== '') this.#move(dialog, nextHop);
     if (method === 'INVITE') {
       // while a refresh of the engine's own is on its way (RFC 3261 14.1: one at a time)
       if (dialog.refreshing && dialog.waiting.length < mostWaiting) {
-        dialog.waiting.push(() => this.onInDialog(app, msgId, id, nextHop, message));
+        dialog.waiting.push(() => this.onInDialog(app, msgId, id, message, nextHop));
         return;
       }
       dialog.asking++;
@@ -167,17 +168,6 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     });
   }
 
-  /** The peer has moved there, as its app knows from a REGISTER: whatever its Contact says. A name or a lost flow moves nothing. */
-  #move(dialog: Dialog, nextHop: string): void {
-    const uri = parseUri(nextHop);
-    const hop = uri === undefined ? undefined : hopOf(uri, this.#core.transports);
-    const flow = hop?.is === 'address' ? this.#core.transports.flowTo(hop.target) : undefined;
-    if (flow === undefined) return;
-    dialog.flow = flow;
-    dialog.alongFlow = true;
-    dialog.behindNat = true;
-  }
-
   onCancel(app: AppLink, msgId: string, txn: string, message: string): void {
     const transaction = this.#invites.get(txn);
     const request = parseMessage(message);
@@ -194,6 +184,26 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     sent.cancel = printRequest({ ...sent.parts, method: 'CANCEL', contact: '', maxForwards: '70' }, lines);
     app.requestSent(msgId, sent.cancel, sent.cancel.length, sentPeer(flow), uuid());
     transaction.cancel();
+  }
+
+  onMove(app: AppLink, msgId: string, txn: string, nextHop: string): void {
+    const transaction = this.#invites.get(txn);
+    const flow = this.#flowAt(nextHop);
+    if (transaction === undefined || flow === undefined || !transaction.moveTo(flow)) {
+      app.notOk(msgId, `unable to move unknown transaction id: ${txn}`);
+      return;
+    }
+    // to the old place it may have gone in vain
+    if (transaction.sent.cancel !== '' && transaction.state === 'proceeding') this.onCancelDue(transaction);
+    app.ok(msgId);
+  }
+
+  #flowAt(nextHop: string): Flow | undefined {
+    const uri = parseUri(nextHop);
+    const { transports } = this.#core;
+    const hop = uri === undefined ? undefined : hopOf(uri, transports);
+    if (hop?.is !== 'address' || transports.isOwn(hop.target.address, hop.target.port)) return undefined;
+    return transports.flowTo(hop.target);
   }
 
   /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */

@@ -31,6 +31,11 @@ export interface Leg {
   readonly callId: string | undefined;
   /** Sends CANCEL as soon as the protocol allows; a 2xx that crosses it is still reported as answered. Safe to call at any time and twice. */
   cancel(reason?: string): void;
+  /**
+   * The peer is at `nextHop` now: a CANCEL goes there, and the same INVITE once more when the connection it went over is gone. Without
+   * effect once it is answered, and with an engine that cannot do that (drachtio-server).
+   */
+  move(nextHop: string): void;
 }
 
 export interface Legs {

@@ -20,6 +20,8 @@ export interface PlaceCallDeps extends RingDeps {
   readonly times: HoldTimes;
   readonly dialogs: BridgedDialogs;
   readonly heartbeat: Heartbeat | undefined;
+  /** phones are not told who answers beyond To */
+  readonly keepsIdentities: boolean;
 }
 
 const upstream = 'upstream';
@@ -47,7 +49,7 @@ export function placeCall(
       targets: [{ device: upstream, flow: upstream, canPush: false }],
       policy: { admitNewDevices: false },
       times: deps.times,
-      answers: { from: 'upstream', towards: 'phone' },
+      answers: { from: 'upstream', towards: 'phone', keepsIdentities: deps.keepsIdentities },
       legRequest: () => ({
         uri: request.uri,
         nextHop: domain.upstream,
@@ -70,6 +72,7 @@ export function placeCall(
           callId,
           caller: 'phone',
           callee: 'upstream',
+          keepsIdentities: deps.keepsIdentities,
           realm,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),

@@ -13,6 +13,7 @@ import type { HoldTimes } from '../call/hold-runner.ts';
 import { Ring, type RingDeps } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
+import { flowUri } from '../sip/flow.ts';
 import type { Called } from './called.ts';
 import { Devices, type KnownFlow } from './devices.ts';
 import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts';
@@ -39,6 +40,8 @@ export interface WakePolicy extends HoldTimes, ReachPolicy {
   readonly earlyRingingMs?: number;
   readonly busy: EndsCall;
   readonly decline: EndsCall;
+  /** phones are not told who calls beyond From, nor by whom the call came */
+  readonly keepsIdentities: boolean;
   /** INVITEs for phones carry X-Call-UUID */
   readonly callUuid: boolean;
 }
@@ -133,8 +136,13 @@ function ringOf(
       ...(called.earlyRinging === undefined
         ? {}
         : { early: { status: called.earlyRinging, afterMs: deps.policy.earlyRingingMs ?? 0 } }),
-      answers: { from: 'phone', towards: called.from },
+      answers: { from: 'phone', towards: called.from, keepsIdentities: deps.policy.keepsIdentities },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
+      nextHop: (flow) => {
+        const known = devices.known(flow);
+        // the leg lives on our engine
+        return known?.flow.engine === transaction.flow.engine ? flowUri(known.flow) : undefined;
+      },
       push: (device, signal) => devices.push(device, signal),
       silentMs: (leg) => devices.silentMs(leg),
       refuseWith: (status) => ({ status }),
@@ -155,6 +163,7 @@ function ringOf(
           callId,
           caller: called.from,
           callee: 'phone',
+          keepsIdentities: deps.policy.keepsIdentities,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
           onOver: done,
@@ -208,7 +217,9 @@ function legRequest(
     ...to,
     from,
     towards: 'phone',
+    keepsIdentities: deps.policy.keepsIdentities,
     translate: (names) => deps.dialogs.translate(names),
+    across: (named) => deps.dialogs.towardsPhone(named),
   });
   headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));

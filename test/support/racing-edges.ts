@@ -493,11 +493,11 @@ export class RacingEdges {
         late: new LatePhones(clock, 1000, holdMs + pushDeadlineMs),
         policy: {
           ...times,
-          ...{ latePhone: 'nothing', busy: 'device', decline: 'all', callUuid: true },
+          ...{ latePhone: 'nothing', busy: 'device', decline: 'all', callUuid: true, keepsIdentities: false },
           ...{ requestHoldMs: 10_000, udpAwakeMs: 0, pushDeadlineMs, engineLives: (one: string) => one === engine },
         },
       },
-      placeCall: { ...shared, times },
+      placeCall: { ...shared, times, keepsIdentities: false },
       standalone: { ...shared, keys, timeoutMs: 30_000 },
       subscribe: { ...shared, timeoutMs: 30_000 },
       regEvent: { ...shared, gruuKey: keys.gruuKey },

@@ -55,6 +55,14 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
     if (this.#txn !== undefined) this.#sendCancel();
   }
 
+  move(nextHop: string): void {
+    const exchange = this.#exchange;
+    if (this.#over || this.#txn === undefined || exchange?.surroundings.movesFlows !== true || !fitsMetaLine(nextHop))
+      return;
+    const text = composeRequest('INVITE', placeholder, Headers.empty(), '');
+    if (text !== undefined) exchange.tell(`${this.#txn}||${nextHop}`, text);
+  }
+
   sent(txn: string, reply: Reply): void {
     this.#txn = txn;
     const invite = parseMessage(reply.text());

@@ -11,8 +11,10 @@ export interface SipFrames {
   onResponse(app: AppLink, msgId: string, txn: string, message: string): void;
   /** `sip|<txn>|` with a CANCEL */
   onCancel(app: AppLink, msgId: string, txn: string, message: string): void;
-  /** `sip||<dialog id>|<next hop>`; with a next hop, which the original does not know there, the dialog moves to it */
-  onInDialog(app: AppLink, msgId: string, dialogId: string, nextHop: string, message: string): void;
+  /** `sip|<txn>||<next hop>` with an INVITE that says nothing: ours of that name follows its peer there */
+  onMove(app: AppLink, msgId: string, txn: string, nextHop: string): void;
+  /** `sip||<dialog id>`; `sip||<dialog id>|<next hop>` when the dialog has moved there */
+  onInDialog(app: AppLink, msgId: string, dialogId: string, message: string, nextHop: string): void;
   /** `sip|||<next hop>`; the next hop is '' when there is none */
   onRequest(app: AppLink, msgId: string, nextHop: string, message: string): void;
   knowsTransaction(txn: string): boolean;
@@ -90,7 +92,8 @@ export class Commands {
     if (message.startsWith('SIP/')) {
       if (txn === '') app.refuse(msgId, 'transaction id missing');
       else frames.onResponse(app, msgId, txn, message);
-    } else if (dialogId !== '') frames.onInDialog(app, msgId, dialogId, nextHop, message);
+    } else if (dialogId !== '') frames.onInDialog(app, msgId, dialogId, message, nextHop);
+    else if (txn !== '' && nextHop !== '') frames.onMove(app, msgId, txn, nextHop);
     else if (txn !== '') frames.onCancel(app, msgId, txn, message);
     else frames.onRequest(app, msgId, nextHop, message);
   }

@@ -118,6 +118,13 @@ export class Dialog {
     return this.invite?.state === 'proceeding';
   }
 
+  /** The peer is known to be there now, whatever its Contact says. */
+  moveTo(flow: Flow): void {
+    this.flow = flow;
+    this.alongFlow = true;
+    this.behindNat = true;
+  }
+
   get routeLines(): string {
     let text = '';
     for (const route of this.routes) text += `Route: ${route}\r\n`;
