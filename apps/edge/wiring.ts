@@ -38,6 +38,7 @@ import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
+import { openMedia } from './media.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
@@ -192,6 +193,8 @@ async function assemble(
   closers.push(domains.close);
   const servers = openServers({ client: nodes.client, legs: nodes.legs, isUp: () => srf.up }, domains.pools, config);
   closers.push(async () => servers.close());
+  const media = openMedia(config, servers.legs, { log, telemetry });
+  closers.push(async () => media.close());
   const behalf = openBehalf(config, {
     ...{ records, registrations, secret, contactKey, log, telemetry },
     ...{ client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
@@ -234,7 +237,7 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: servers.legs,
+    legs: media.legs,
     client: servers.client,
     keys: { contactKey, targetKey },
   };

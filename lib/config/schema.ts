@@ -6,6 +6,7 @@ import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
+import { mediaSection } from './media-schema.ts';
 import { nodesSection } from './nodes-schema.ts';
 import { pushSection } from './push-schema.ts';
 import { redisSection } from './redis-schema.ts';
@@ -176,6 +177,7 @@ export const configSchema = z
         }),
       })
       .prefault({}),
+    media: mediaSection.prefault({}),
     messages: z
       .strictObject({
         store: fallback(yesOrNo, false, {
