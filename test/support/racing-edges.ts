@@ -80,6 +80,8 @@ export class Phone {
   sealed: string | undefined;
   /** counts of the world at which its last REGISTER was accepted; undefined: it is not registered */
   registeredAt: number | undefined;
+  /** CSeq of the newest REGISTER that was accepted: the 200 of an older one may come after it, and is not the last word */
+  newestAnswered = 0;
   /** ms since the epoch: the end of its binding, counted from its REGISTER at the earliest */
   until = 0;
 
@@ -190,6 +192,7 @@ export class RacingEdges {
       engine: this.#node(node).engine,
     };
     const send = (credentials: readonly (readonly [string, string])[]): void => {
+      const cseq = ++phone.cseq;
       const uri = `sip:${phone.aor.slice(phone.aor.indexOf('@') + 1)}`;
       const asked = request(
         'REGISTER',
@@ -199,12 +202,12 @@ export class RacingEdges {
           ['From', `<sip:${phone.aor}>;tag=f`],
           ['To', `<sip:${phone.aor}>`],
           ['Call-ID', phone.name],
-          ['CSeq', `${++phone.cseq} REGISTER`],
+          ['CSeq', `${cseq} REGISTER`],
           ['Contact', contact],
           ...credentials,
         ]),
       );
-      this.#pbxSays.set(`${phone.name} ${phone.cseq}`, how.pbx);
+      this.#pbxSays.set(`${phone.name} ${cseq}`, how.pbx);
       this.#registers++;
       const until = this.clock.now() + expires * 1000;
       const transaction = new RacingRequest(asked, from, ({ status, headers = Headers.empty() }) => {
@@ -216,7 +219,8 @@ export class RacingEdges {
           });
           if (answer === undefined) this.wrong.push('a challenge that nobody can answer');
           else if (credentials.length === 0) send([answer]);
-        } else if (status === 200) {
+        } else if (status === 200 && cseq > phone.newestAnswered) {
+          phone.newestAnswered = cseq;
           phone.registeredAt = how.leaves ? undefined : ++this.#count;
           phone.until = until;
         }
