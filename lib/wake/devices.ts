@@ -461,9 +461,9 @@ export class Devices {
 }
 
 /** Phones behind one proxy share its flow, and each has a Contact and a Path of its own. */
-function keyOfFlow({ flow, path, id }: Binding): string {
+function keyOfFlow({ flow, path, id, target }: Binding): string {
   const key = `${flowUri(flow)}|${flow.engine}`;
-  return path.length === 0 ? key : `${key}|${id}|${path.join()}`;
+  return path.length === 0 ? key : `${key}|${id}|${target}|${path.join()}`;
 }
 
 /** By the phone's own count: its node's clock may be behind that of the node it registered at before. */

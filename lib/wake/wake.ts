@@ -156,10 +156,7 @@ function ringOf(
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const phone = devices.known(flow)?.binding;
-        const wakeful =
-          phone === undefined
-            ? callee
-            : new WakefulDialog(callee, phoneOfDialog(phone, 'call'), deps);
+        const wakeful = phone === undefined ? callee : new WakefulDialog(callee, phoneOfDialog(phone, 'call'), deps);
         const call = bridge(called.wakeful(caller), wakeful, {
           log: deps.log,
           callId,
