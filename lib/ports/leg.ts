@@ -14,6 +14,8 @@ export interface LegRequest {
   /** everything but Via, Max-Forwards (unless given), Content-Length; From and To without our tag; Call-ID, CSeq and Contact are the engine's unless given */
   readonly headers: Headers;
   readonly body: string;
+  /** one of the two ends is a phone behind a NAT, which may want a media relay */
+  readonly behindNat?: boolean;
 }
 
 export interface LegEvents {

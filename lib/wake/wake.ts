@@ -5,6 +5,7 @@
 import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { shareOfPhone } from '../core/breadth.ts';
 import { callUuid } from '../core/call-uuid.ts';
+import { isBehindNat } from '../core/media-help.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
@@ -222,5 +223,5 @@ function legRequest(
   });
   headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
-  return { ...along, headers, body: request.body };
+  return { ...along, headers, body: request.body, behindNat: isBehindNat(known.binding.target, known.flow.address) };
 }

@@ -148,7 +148,7 @@ export class Bed {
           },
         ],
       },
-      shutdown: { call_seconds: 2 },
+      shutdown: { held_seconds: 0, call_seconds: 2 },
       log: { level: 'debug' },
     };
     const config: Record<string, unknown> = { ...usual };
