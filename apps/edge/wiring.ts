@@ -145,6 +145,7 @@ async function assemble(
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
+    takesRoutes: config.engine.kind === 'embedded',
     clock: systemClock,
     // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
     ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod] } : {}),
