@@ -9,9 +9,10 @@ const rooms = {
   core: [/^(\.\.\/)+core\//, 'the core decides for the use-cases; decided here as well, it would be decided twice'],
   ports: [/^(\.\.\/)+ports\//, 'a port is for those who call it and those who stand behind it; this room is neither'],
   useCases: [
-    /^(\.\.\/)+(register|wake|relay|refresh|upstream|reg-event)\//,
+    /^(\.\.\/)+(register|wake|relay|refresh|upstream|reg-event|behalf)\//,
     'use-cases are called by apps only and do not know each other; they meet in the core and on the node bus',
   ],
+  tokens: [/^(\.\.\/)+tokens\//, 'what becomes of a token is for those who push and those who register'],
   call: [/^(\.\.\/)+call\//, 'a bridged call is what waking and placing a call share; nobody else holds one'],
   adapters: [/^(\.\.\/)+adapters\//, 'only apps/edge/wiring.ts knows which adapter stands behind a port'],
   engine: [/^(\.\.\/)+engine\//, 'the engine is reached over the control protocol alone, so that it can be swapped'],
@@ -110,13 +111,10 @@ export default {
     room(['lib/core/**'], ['sip', 'core'], ['node:crypto'], 'the core may hash and seal; no I/O and no library'),
     { files: ['lib/core/**'], rules: pure },
     room(['lib/ports/**'], ['sip', 'core', 'ports', 'telemetry'], [], 'a port is types only'),
-    room(['lib/register/**', 'lib/call/**', 'lib/refresh/**'], useCase, [], throughPorts),
-    room(
-      ['lib/wake/**', 'lib/relay/**', 'lib/upstream/**', 'lib/reg-event/**'],
-      [...useCase, 'call'],
-      [],
-      throughPorts,
-    ),
+    room(['lib/call/**', 'lib/tokens/**', 'lib/behalf/**'], useCase, [], throughPorts),
+    room(['lib/register/**', 'lib/refresh/**'], [...useCase, 'tokens'], [], throughPorts),
+    room(['lib/relay/**', 'lib/upstream/**', 'lib/reg-event/**'], [...useCase, 'call'], [], throughPorts),
+    room(['lib/wake/**'], [...useCase, 'call', 'tokens'], [], throughPorts),
     room(
       ['lib/engine/**'],
       ['sip', 'engine', 'errors', 'telemetry'],
@@ -166,6 +164,8 @@ export default {
     ...adapter('pino', ['pino']),
     ...adapter('http', []),
     ...adapter('push', []),
+    ...adapter('policy', []),
+    ...adapter('rtpengine', []),
     ...['edge', 'engine', 'cli', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],
       rules: {

@@ -12,6 +12,8 @@ const restMs = 30_000;
 const share = 10;
 
 export interface Census {
+  /** as of the last count; undefined before the first one has ended */
+  readonly counted: Readonly<Record<State, number>> | undefined;
   stop(): void;
 }
 
@@ -24,6 +26,7 @@ export function startCensus(
 ): Census {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  let counted: Readonly<Record<State, number>> | undefined;
   const rest = (ms: number): void => {
     if (!stopped) timer = setTimeout(() => void count(), ms).unref();
   };
@@ -44,6 +47,7 @@ export function startCensus(
         cursor = page.next;
         await new Promise((resolve) => setImmediate(resolve));
       }
+      counted = found;
       for (const [state, value] of Object.entries(found)) telemetry.gauge('bindings', value, { state: state as State });
     } catch {
       // counted where the store is; the next census may see more
@@ -52,6 +56,9 @@ export function startCensus(
   };
   rest(1000);
   return {
+    get counted() {
+      return counted;
+    },
     stop: () => {
       stopped = true;
       clearTimeout(timer);

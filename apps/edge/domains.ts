@@ -51,28 +51,34 @@ export async function openDomains(
   for (const timer of timers) timer.unref();
   const known = config.domains.map((domain, at): KnownDomain => {
     const upstream = upstreams[at] as Upstream;
-    return {
-      domain: {
-        name: domain.name,
-        registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
-        withoutPath: domain.withoutPath,
-        requirePath: domain.requirePath,
-        pbxWithoutPath: domain.pbxWithoutPath,
-        serviceRoute: domain.serviceRoute,
-        throttle: throttleOf(domain),
-        trunk: trunkOf(domain),
-        earlyRinging: earlyRingingOf(domain.earlyRinging ?? config.calls.earlyRinging),
-        upstream: upstream.pool.name,
-        get edgeHost() {
-          return upstream.edgeHost;
-        },
-        get upstreamChangedAt() {
-          return upstream.pool.changedAt;
-        },
-        realm: realmOf(domain),
-        algorithms: domain.algorithms,
-        users: secretsOf(domain),
+    const own: Domain = {
+      name: domain.name,
+      registration: registrationOf(domain.registration, domain.upstreamMode) ?? domain.registration,
+      withoutPath: domain.withoutPath,
+      requirePath: domain.requirePath,
+      pbxWithoutPath: domain.pbxWithoutPath,
+      serviceRoute: domain.serviceRoute,
+      throttle: throttleOf(domain),
+      trunk: trunkOf(domain),
+      earlyRinging: earlyRingingOf(domain.earlyRinging ?? config.calls.earlyRinging),
+      upstream: upstream.pool.name,
+      get edgeHost() {
+        return upstream.edgeHost;
       },
+      get upstreamChangedAt() {
+        return upstream.pool.changedAt;
+      },
+      realm: realmOf(domain),
+      algorithms: domain.algorithms,
+      users: secretsOf(domain),
+    };
+    return {
+      domain: own,
+      // the same object behind it, whose address may change
+      onBehalf:
+        own.registration === 'on-behalf'
+          ? undefined
+          : (Object.create(own, { registration: { value: 'on-behalf', enumerable: true } }) as Domain),
       get trusted() {
         return upstream.trusted;
       },

@@ -1,10 +1,12 @@
 /** The store the config names, with the news bus, the agenda and the waiting messages that go with it. */
-import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
+import { type LmdbParts, openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { memoryAgenda } from '../../lib/adapters/memory/agenda.ts';
 import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { memoryMail } from '../../lib/adapters/memory/mail-store.ts';
+import { memoryTokenOwners } from '../../lib/adapters/memory/token-owners.ts';
 import { noOtherNodes } from '../../lib/adapters/memory/node-directory.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
+import { memoryRecords } from '../../lib/adapters/memory/records.ts';
 import type { RedisAddress } from '../../lib/adapters/redis/connection.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import type { Config, StoreConfig } from '../../lib/config/load.ts';
@@ -12,7 +14,9 @@ import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { MailStore } from '../../lib/ports/mail-store.ts';
+import type { TokenOwners } from '../../lib/ports/token-owners.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import type { Records } from '../../lib/ports/records.ts';
 import type { NodeDirectory } from '../../lib/ports/node-directory.ts';
 
 interface OpenStore {
@@ -20,6 +24,10 @@ interface OpenStore {
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly records: Records;
+  /** of registrations at PBXs */
+  readonly registrations: Agenda;
+  readonly owners: TokenOwners;
   readonly nodes: NodeDirectory;
   /** our address towards the store; undefined when it is in this process */
   readonly localAddress: () => string | undefined;
@@ -36,14 +44,24 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
     case 'lmdb':
       return withBus(await openLmdbStore({ path: store.path }));
     case 'memory':
-      return { store: openMemoryStore(), bus: memoryBus(), agenda: memoryAgenda(), mail: memoryMail(), ...alone() };
+      return {
+        store: openMemoryStore(),
+        bus: memoryBus(),
+        agenda: memoryAgenda(),
+        mail: memoryMail(),
+        records: memoryRecords(),
+        registrations: memoryAgenda(),
+        owners: memoryTokenOwners(),
+        ...alone(),
+      };
     default:
       return store satisfies never;
   }
 }
 
-function withBus(store: LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }): OpenStore {
-  return { store, bus: memoryBus(), agenda: store.agenda, mail: store.mail, ...alone() };
+function withBus(store: LmdbParts): OpenStore {
+  const { agenda, mail, records, registrations, owners } = store;
+  return { store, bus: memoryBus(), agenda, mail, records, registrations, owners, ...alone() };
 }
 
 function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {

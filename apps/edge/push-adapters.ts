@@ -51,6 +51,7 @@ export async function openApnsApps(
           ? {}
           : { sandboxKey: { keyId: app.sandboxKey.keyId, privateKey: app.sandboxKey.key.reveal() } }),
         // an app bound to one environment has one endpoint, whatever the phone says
+        findsEnvironment: app.environment === 'auto',
         endpoint: {
           production: app.environment === 'sandbox' ? app.sandboxEndpoint : app.endpoint,
           sandbox: app.environment === 'production' ? app.endpoint : app.sandboxEndpoint,

@@ -5,6 +5,7 @@
 import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
 import { answersTo, liveBindings, wakeableBindings } from '../../lib/core/binding-set.ts';
+import { everyDevice } from '../../lib/core/contact-token.ts';
 import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
 import { saysWhere } from '../../lib/call/dialog-contacts.ts';
@@ -18,6 +19,7 @@ import { registerHere } from '../../lib/register/registrar.ts';
 import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
 import { registerUpstream } from '../../lib/register/upstream.ts';
 import { asksForRegEvent, type RegEventDeps, serveRegEvent } from '../../lib/reg-event/serve-reg-event.ts';
+import { clientWith, dialogWith, legsWith, type Login } from '../../lib/behalf/credentials.ts';
 import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
 import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
 import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
@@ -30,10 +32,11 @@ import type { Called } from '../../lib/wake/called.ts';
 import { holdRequest } from '../../lib/wake/hold-request.ts';
 import { holdSubscribe, type HoldSubscribeDeps } from '../../lib/wake/hold-subscribe.ts';
 import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
-import { WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
+import { phoneOfDialog, WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
 import {
   classify,
+  domainFor,
   domainOf,
   isFrom,
   isRegistrar,
@@ -59,6 +62,8 @@ export interface RouteDeps {
   readonly log: Log;
   readonly telemetry: Telemetry;
   readonly draining: () => boolean;
+  /** what the edge proves itself with to the PBX of an AOR whose account it holds; when left out it holds none */
+  readonly loginOf?: (aor: string) => Promise<Login | undefined>;
 }
 
 type Found = Exclude<Any, { is: 'along-path' } | { is: 'in-dialog' }>;
@@ -195,7 +200,7 @@ async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Prom
     deps.telemetry.count('registrations', { result: 'rejected' });
     return void (await transaction.respond({ status: aor === undefined ? 400 : 404 }));
   }
-  const { domain } = known;
+  const domain = domainFor(known, aor, deps.classifier);
   const unknown = modes[domain.registration].facesPhone === 'edge' ? screenAsRegistrar(transaction) : undefined;
   if (unknown !== undefined) {
     deps.telemetry.count('registrations', { result: 'rejected' });
@@ -220,7 +225,7 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, calledBy(classified, asItIs), deps.wake);
+      return wake(transaction, calledBy(classified, await answering(classified, deps)), deps.wake);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
@@ -245,7 +250,12 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return placeCall(transaction, classified.domain, await wakefulCaller(transaction, 'call', deps), deps.placeCall);
+      return placeCall(
+        transaction,
+        classified.domain,
+        await wakefulCaller(transaction, 'call', deps),
+        await withAccount(classified.domain, classified.from, deps.placeCall, deps),
+      );
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: 404 }));
@@ -270,21 +280,28 @@ async function onOptions(transaction: ServerTransaction, classified: Classified,
   )
     return;
   const asked = called(classified, await wakeableOf(classified.aor, deps));
-  const wakeable = asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
+  // the registration of the edge itself stands, whether a phone does or not
+  const ours = classified.is === 'to-device' && oneDevice(classified) === undefined;
+  const wakeable = ours || asked.some((binding) => canBeReached(binding, deps.wake.policy, deps.now()));
   await transaction.respond(wakeable ? { status: 200, headers } : { status: 480 });
 }
 
 /** For a phone: held like any other request. From a phone: to the PBX. Either way two dialogs that are tied together. */
 async function onSubscribe(transaction: DialogTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
-  const toUpstream = async (domain: Domain): Promise<void> =>
-    placeSubscription(transaction, domain, await wakefulCaller(transaction, 'subscription', deps), deps.subscribe);
+  const toUpstream = async (domain: Domain, from?: string): Promise<void> =>
+    placeSubscription(
+      transaction,
+      domain,
+      await wakefulCaller(transaction, 'subscription', deps),
+      await withAccount(domain, from, deps.subscribe, deps),
+    );
   const { headers } = transaction.request;
   // a subscription that a REFER began has no engine's dialog that a longer one could be made of; it lasts as long as its NOTIFYs say
   if (tagOf(headers.get('To') ?? '') !== undefined && /^\s*refer\s*(?:;|$)/i.test(headers.get('Event') ?? ''))
     return void (await transaction.respond({ status: 403 }));
   switch (classified.is) {
     case 'to-device':
-      return holdSubscribe(transaction, calledBy(classified, asItIs), deps.wake);
+      return holdSubscribe(transaction, calledBy(classified, await answering(classified, deps)), deps.wake);
     case 'to-user': {
       const { trusted, aor, gruu } = classified;
       const isReg = asksForRegEvent(transaction.request.headers);
@@ -302,7 +319,7 @@ async function onSubscribe(transaction: DialogTransaction, classified: Classifie
     }
     case 'to-upstream':
       if (!(await mayCall(transaction, classified.domain, classified.from, deps))) return;
-      return toUpstream(classified.domain);
+      return toUpstream(classified.domain, classified.from);
     case 'to-edge':
     case 'refused':
       return void (await transaction.respond({ status: unknownDialogOr404(transaction) }));
@@ -324,7 +341,8 @@ function calledBy(
   const { aor, arrivedAt, domain } = classified;
   const { edgeHost, earlyRinging } = domain;
   if (classified.is === 'to-device') {
-    const { bindingId, sender } = classified;
+    const { sender } = classified;
+    const bindingId = oneDevice(classified);
     const from = sender === undefined ? 'upstream' : 'phone';
     const early = from === 'upstream' ? { earlyRinging } : {};
     return { aor, bindingId, arrivedAt, from, sender, edgeHost, flowGone, wakeful, ...early };
@@ -336,6 +354,34 @@ function calledBy(
 
 const asItIs = (dialog: Dialog): Dialog => dialog;
 
+/** The dialog of a PBX that calls an account of the edge: when it challenges what is said in it, the edge answers. */
+async function answering(
+  { domain, aor }: Extract<Classified, { is: 'to-device' }>,
+  deps: RouteDeps,
+): Promise<(caller: Dialog) => Dialog> {
+  if (modes[domain.registration].credentialsUpstream !== 'account') return asItIs;
+  const login = await deps.loginOf?.(aor);
+  return login === undefined ? asItIs : (dialog) => dialogWith(dialog, login);
+}
+
+/** What a phone says to the PBX is said by its account where the edge holds one. */
+async function withAccount<T extends Partial<Pick<PlaceCallDeps, 'legs'> & Pick<StandaloneDeps, 'client'>>>(
+  domain: Domain,
+  from: string | undefined,
+  used: T,
+  deps: RouteDeps,
+): Promise<T> {
+  if (from === undefined || modes[domain.registration].credentialsUpstream !== 'account') return used;
+  const login = await deps.loginOf?.(from);
+  if (login === undefined) return used;
+  const { legs, client } = used;
+  return {
+    ...used,
+    ...(legs === undefined ? {} : { legs: legsWith(legs, login) }),
+    ...(client === undefined ? {} : { client: clientWith(client, login) }),
+  };
+}
+
 /** The dialog of a phone that calls or subscribes, so that it is woken in the middle of it (RFC 8599 6). */
 async function wakefulCaller(
   transaction: ServerTransaction,
@@ -345,9 +391,9 @@ async function wakefulCaller(
   const { flow, request } = transaction;
   const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
-  const binding = bindings.find((one) => flowUri(one.flow) === flowUri(flow));
+  const binding = registeredFrom(transaction, bindings);
   if (aor === undefined || binding?.push === undefined) return asItIs;
-  return (dialog) => new WakefulDialog(dialog, { aor, bindingId: binding.id, flow, kind }, deps.wake);
+  return (dialog) => new WakefulDialog(dialog, phoneOfDialog(binding, kind, flow), deps.wake);
 }
 
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
@@ -375,7 +421,12 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
       if (target === undefined && !(await mayCall(transaction, domain, from, deps))) return;
       const sender = await senderOf(transaction, deps);
       if (sender === undefined && transaction.request.method === 'REFER') return registerFirst(transaction, from, deps);
-      return relayStandalone(transaction, domain, { sender, target }, deps.standalone);
+      return relayStandalone(
+        transaction,
+        domain,
+        { sender, target },
+        await withAccount(domain, from, deps.standalone, deps),
+      );
     }
     case 'to-edge':
     case 'refused':
@@ -391,10 +442,14 @@ async function senderOf(transaction: ServerTransaction, deps: RouteDeps): Promis
   if (!saysWhere(request)) return undefined;
   const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
-  return (
-    bindings.find((one) => flowUri(one.flow) === flowUri(flow)) ??
-    bindings.find((one) => one.flow.address === flow.address)
-  );
+  return registeredFrom(transaction, bindings) ?? bindings.find((one) => one.flow.address === flow.address);
+}
+
+/** Of phones behind one proxy, which share its flow, the one whose Contact stands in the request. */
+function registeredFrom({ flow, request }: ServerTransaction, bindings: readonly Binding[]): Binding | undefined {
+  const here = bindings.filter((one) => flowUri(one.flow) === flowUri(flow));
+  const contact = parseNameAddr(request.headers.list('Contact')[0] ?? '')?.uri;
+  return here.find(({ target, path }) => path.length > 0 && target === contact) ?? here[0];
 }
 
 async function registerFirst(transaction: ServerTransaction, aor: string | undefined, deps: RouteDeps): Promise<void> {
@@ -444,12 +499,20 @@ async function bindingsOf(aor: string, deps: RouteDeps) {
   return liveBindings((await deps.store.read(aor)).bindings, deps.now());
 }
 
+/** undefined: the Contact is that of a registration of the edge itself, for all devices of the AOR. */
+function oneDevice({ bindingId }: Extract<Classified, { is: 'to-device' }>): string | undefined {
+  return bindingId === everyDevice ? undefined : bindingId;
+}
+
 /** The bindings a request is for: of one phone, or of the user. */
 function called(
   classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
   bindings: readonly Binding[],
 ): readonly Binding[] {
-  if (classified.is === 'to-device') return bindings.filter((binding) => answersTo(binding, classified.bindingId));
+  if (classified.is === 'to-device') {
+    const one = oneDevice(classified);
+    return one === undefined ? bindings : bindings.filter((binding) => answersTo(binding, one));
+  }
   const { gruu } = classified;
   if (gruu === undefined) return bindings;
   return bindings.filter(

@@ -14,12 +14,15 @@ import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
+import type { Binding } from '../../lib/core/binding.ts';
+import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { EngineAddress } from '../../lib/ports/node-directory.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
+import { TokenMover } from '../../lib/tokens/owners.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { TokenUsers } from '../../lib/register/token-users.ts';
 import { startRefreshPushes } from '../../lib/refresh/refresh-pushes.ts';
@@ -30,13 +33,18 @@ import { isWorthTrying } from '../../lib/wake/reach.ts';
 import { startAdmin } from '../../lib/adapters/http/admin.ts';
 import { followEngine } from '../../lib/adapters/prometheus/follow-engine.ts';
 import { statusRoutes } from './api.ts';
+import { openBehalf, servesAccount } from './behalf.ts';
 import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
+import { openMedia } from './media.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
+import { holdWithin } from './push-rules.ts';
+import { openRuleBook } from './rule-book.ts';
+import { openTokens } from './tokens.ts';
 import { engineAddress, joinNodes, remoteControl, type RemoteControl } from './nodes.ts';
 import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
@@ -44,6 +52,7 @@ import { timingWakes } from './push-wakes.ts';
 import { watchPushes } from './push-watch.ts';
 import { openStore } from './open-store.ts';
 import { openServers } from './servers.ts';
+import { registrationsRoutes } from './registrations-api.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
 export interface RunningEdge {
@@ -85,7 +94,9 @@ async function assemble(
   telemetry: Telemetry,
   closers: (() => Promise<void>)[],
 ): Promise<RunningEdge> {
-  const { store: opened, bus: news, agenda, mail, nodes: directory, localAddress } = await openStore(config, log);
+  const opening = await openStore(config, log);
+  const { store: opened, bus: news, agenda, mail, records, registrations, owners } = opening;
+  const { nodes: directory, localAddress } = opening;
   const store = countStoreErrors(opened, telemetry);
   closers.push(
     () => news.close(),
@@ -133,9 +144,11 @@ async function assemble(
   const counted = requestCounter(telemetry);
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
+    movesFlows: config.engine.kind === 'embedded',
+    takesRoutes: config.engine.kind === 'embedded',
     clock: systemClock,
     // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
-    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod], movesDialogs: true } : {}),
+    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod] } : {}),
     ...frameLimits(config),
   };
   const srf: SrfEdge = await connectSrf({
@@ -181,14 +194,22 @@ async function assemble(
   closers.push(domains.close);
   const servers = openServers({ client: nodes.client, legs: nodes.legs, isUp: () => srf.up }, domains.pools, config);
   closers.push(async () => servers.close());
+  const media = openMedia(config, servers.legs, { log, telemetry });
+  closers.push(async () => media.close());
+  const behalf = openBehalf(config, {
+    ...{ records, registrations, secret, contactKey, log, telemetry },
+    ...{ client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
+  });
+  closers.push(behalf.close);
   const times = {
-    holdMs: config.wake.holdSeconds * 1000,
+    holdMs: holdWithin(config.wake.holdSeconds, config.wake.giveUpBeforeSeconds),
     silentMs: config.wake.silentFlowMs,
     ringMs: config.wake.ringSeconds * 1000,
     ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
   };
-  const dialogs = new BridgedDialogs();
+  const dialogs = new BridgedDialogs((user) => openContact(contactKey, user)?.aor);
   const { heartbeatSeconds } = config.calls;
+  const keepsIdentities = config.calls.identityToPhones === 'strip';
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
   const mailbox = openMailbox(config, { mail, store, client: servers.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
@@ -198,7 +219,14 @@ async function assemble(
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
+  const rules = await openRuleBook(config, log, telemetry);
+  closers.push(async () => rules.close());
+  const tokenKey = keyFor('push token');
+  const tokens = openTokens({ store, clock: systemClock, log, telemetry }, tokenKey, rules);
+  const mover = config.push.allowSharedToken ? undefined : new TokenMover({ store, owners, log, telemetry, tokenKey });
   const shared = {
+    tokens,
+    rules,
     dialogs,
     heartbeat,
     store,
@@ -210,16 +238,29 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: servers.legs,
+    legs: media.legs,
     client: servers.client,
     keys: { contactKey, targetKey },
   };
   deps = {
-    classifier: { domains: domains.known, contactKey, flowKey, gruuKey, purrKey, targetKey },
-    authenticate: { store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
+    classifier: {
+      domains: domains.known,
+      contactKey,
+      flowKey,
+      gruuKey,
+      purrKey,
+      targetKey,
+      hasAccount: behalf.hasAccount,
+    },
+    loginOf: behalf.loginOf,
+    authenticate: {
+      ...{ store, secret, now: systemClock.now, hex: systemIds.hex, used: new UsedNonces(nonceLifeMs) },
+      accountSecret: behalf.accountSecret,
+    },
     register: {
       ...shared,
       agenda,
+      mover,
       contactKey,
       flowKey,
       gruuKey,
@@ -241,6 +282,7 @@ async function assemble(
         maxBindings: config.registration.maxBindings,
         pushOverClear: config.registration.pushOverClear,
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
+        whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
         upstreamTimeoutMs: 20_000,
       },
@@ -262,9 +304,10 @@ async function assemble(
         earlyRingingMs: config.calls.earlyRingingMs,
         busy: config.calls.busy,
         decline: config.calls.decline,
+        keepsIdentities,
       },
     },
-    placeCall: { ...shared, times: { ...times, budgetMs: undefined } },
+    placeCall: { ...shared, times: { ...times, budgetMs: undefined }, keepsIdentities },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
     regEvent: { ...shared, gruuKey },
@@ -272,22 +315,20 @@ async function assemble(
     now: systemClock.now,
     log,
     telemetry,
-    draining: () => calls.draining,
+    draining: () => calls.closed,
   };
 
   const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {
-    if (calls.draining) return { ok: false, why: 'stopping' };
+    if (calls.closed) return { ok: false, why: 'draining: no new calls' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
     const why = watch.trouble() ?? servers.missing();
     return why === undefined ? { ok: true } : { ok: false, why };
   };
-  const census = startCensus(
-    store,
-    telemetry,
-    (binding) => isWorthTrying(binding, Number.POSITIVE_INFINITY, deps.wake.policy, systemClock.now()),
-    () => systemClock.now(),
-  );
+  const { policy } = deps.wake;
+  const isAwake = (binding: Binding): boolean =>
+    isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, systemClock.now());
+  const census = startCensus(store, telemetry, isAwake, () => systemClock.now());
   closers.push(async () => census.stop());
   if (refresh !== undefined)
     closers.push(
@@ -320,6 +361,16 @@ async function assemble(
       token: ensureApiToken(config)?.reveal(),
       routes: [
         ...statusRoutes({ calls, subscriptions, ready, hostports: srf.hostports }),
+        ...registrationsRoutes({
+          ...{ ...behalf, store, isAwake },
+          now: systemClock.now,
+          serves: (aor) => servesAccount(aor, domains.known),
+          counted: () => census.counted,
+          phones: {
+            ...{ ...shared, edgeSecret: secret, supports: pushes.supports },
+            maxBindings: config.registration.maxBindings,
+          },
+        }),
         ...pushRoutes({ ...shared, watch, services: pushes, push, deadlineMs: config.push.deadlineMs }),
       ],
     },
@@ -343,6 +394,8 @@ async function assemble(
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
+      calls.close();
+      await until(() => calls.held === 0, config.shutdown.heldSeconds * 1000);
       calls.drain();
       await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
@@ -438,7 +491,10 @@ function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
 
 /** Subscriptions may last for hours: they are waited for only once they have been told to end. */
 async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
+  await until(() => calls.talking === 0 && calls.held === 0 && (subscriptions?.size ?? 0) === 0, ms);
+}
+
+async function until(done: () => boolean, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!done() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
 }

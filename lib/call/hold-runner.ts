@@ -17,6 +17,9 @@ export interface HoldTimes {
   readonly budgetMs?: number | undefined;
 }
 
+/** True: a push service took it over. False: refused for good. gave-up: it was taken over, and the device has had its time. */
+export type PushEnd = boolean | 'gave-up';
+
 /** For the one log line that answers "why did it not ring?". */
 export interface StoryLine {
   /** ms since the request came */
@@ -37,8 +40,10 @@ export type LegEffect = Exclude<HoldEffect, { readonly do: Own }>;
 
 export interface HoldPlan {
   readonly times: HoldTimes;
-  /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
-  push(device: string, signal: AbortSignal): Promise<boolean>;
+  /** Pushes; resolves when there is nothing more to do for this device but to wait, or not even that. Never rejects. */
+  push(device: string, signal: AbortSignal): Promise<PushEnd>;
+  /** of the device of this leg, where it has a patience of its own, ms */
+  silentMs?(leg: string): number | undefined;
   /** Must not throw. With `over` all timers and pushes have been taken back. */
   perform(effect: LegEffect): void;
 }
@@ -123,7 +128,10 @@ export class HoldRunner {
         this.#pushes.delete(effect.device);
         return;
       case 'start-silence-timer':
-        return this.startTimer(effect.leg, times.silentMs, { is: 'silence', leg: effect.leg });
+        return this.startTimer(effect.leg, this.#plan.silentMs?.(effect.leg) ?? times.silentMs, {
+          is: 'silence',
+          leg: effect.leg,
+        });
       case 'start-bucket-timer':
         return this.startTimer('bucket', times.holdMs, { is: 'bucket-timer' });
       case 'stop-bucket-timer':
@@ -140,6 +148,7 @@ export class HoldRunner {
         this.#pushes.clear();
         return this.#plan.perform(effect);
       case 'start-leg':
+      case 'move-leg':
       case 'relay-progress':
       case 'relay-answer':
       case 'hang-up':
@@ -155,9 +164,11 @@ export class HoldRunner {
   #push(device: string): void {
     const controller = new AbortController();
     this.#pushes.set(device, controller);
-    void this.#plan.push(device, controller.signal).then((accepted) => {
+    void this.#plan.push(device, controller.signal).then((end) => {
       if (this.#pushes.get(device) === controller) this.#pushes.delete(device);
-      if (!controller.signal.aborted) this.tell({ is: 'push-ended', device, accepted });
+      if (controller.signal.aborted) return;
+      if (end === 'gave-up') this.tell({ is: 'push-ended', device, accepted: true, gaveUp: true });
+      else this.tell({ is: 'push-ended', device, accepted: end });
     });
   }
 

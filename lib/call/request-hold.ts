@@ -7,7 +7,7 @@ import type { FailedEnd, HoldEvent, HoldPolicy, OverEffect, Target } from '../co
 import { hold } from '../core/held-invite.ts';
 import type { ClientAnswer } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
-import { HoldRunner, type HoldTimes, type LegEffect, type StoryLine } from './hold-runner.ts';
+import { HoldRunner, type HoldTimes, type LegEffect, type PushEnd, type StoryLine } from './hold-runner.ts';
 
 export interface RequestPlan<Answer extends ClientAnswer> {
   readonly targets: readonly Target[];
@@ -17,7 +17,9 @@ export interface RequestPlan<Answer extends ClientAnswer> {
   /** Sends the request to one device over one flow; undefined when the device has vanished meanwhile. Never rejects. */
   send(device: string, flow: string): Promise<Answer> | undefined;
   /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
-  push(device: string, signal: AbortSignal): Promise<boolean>;
+  push(device: string, signal: AbortSignal): Promise<PushEnd>;
+  /** as HoldPlan has it */
+  silentMs?(leg: string): number | undefined;
   /** Exactly once: the answer of a device, or a status of ours. */
   answer(answer: Answer | FailedEnd): void;
   /** a 2xx that nobody waits for any more, or a second one */
@@ -37,6 +39,7 @@ export class RequestHold<Answer extends ClientAnswer> {
       {
         times: { ...plan.times, ringMs: plan.times.limitMs },
         push: (device, signal) => plan.push(device, signal),
+        silentMs: (leg) => plan.silentMs?.(leg),
         perform: (effect) => this.#perform(effect),
       },
       clock,
@@ -78,6 +81,7 @@ export class RequestHold<Answer extends ClientAnswer> {
         return this.#plan.onOver(effect, this.#runner.story);
       // nothing can be taken back, there are no provisional answers, and who comes late has lost nothing but the request
       case 'cancel-leg':
+      case 'move-leg':
       case 'remember-late':
       case 'relay-progress':
         return;

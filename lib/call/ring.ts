@@ -18,7 +18,7 @@ import { tagOf } from '../sip/name-addr.ts';
 import { withDescription } from './description.ts';
 import { EarlyDialogs } from './early-dialogs.ts';
 import { hangUp } from './hang-up.ts';
-import { type HoldTimes, HoldRunner, type LegEffect, type StoryLine } from './hold-runner.ts';
+import { type HoldTimes, HoldRunner, type PushEnd, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
 export interface RingPlan {
@@ -30,8 +30,12 @@ export interface RingPlan {
   readonly answers: PassOptions;
   /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
   legRequest(device: string, flow: string): LegRequest | undefined;
+  /** where a flow leads, for a phone that moves while it rings */
+  nextHop?(flow: string): string | undefined;
   /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
-  push(device: string, signal: AbortSignal): Promise<boolean>;
+  push(device: string, signal: AbortSignal): Promise<PushEnd>;
+  /** as HoldPlan has it */
+  silentMs?(leg: string): number | undefined;
   /** our own final answer `status` may be another one here (a PBX that is down is no sleeping phone) */
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** what the caller is told when no phone rings after so many ms; nothing when left out */
@@ -58,7 +62,7 @@ export interface RingDeps {
 interface RunningLeg {
   readonly leg: Leg;
   readonly device: string;
-  readonly flow: string;
+  flow: string;
   last: SipResponse | undefined;
   /** of that provisional */
   early: EarlyDialog | undefined;
@@ -101,6 +105,7 @@ export class Ring {
       {
         times: plan.times,
         push: (device, signal) => plan.push(device, signal),
+        silentMs: (leg) => plan.silentMs?.(leg),
         perform: (effect) => this.#perform(effect),
       },
       deps.clock,
@@ -158,6 +163,8 @@ export class Ring {
       case 'cancel-leg':
         this.#legs.get(effect.leg)?.leg.cancel(this.#reasonOf(effect.because));
         return;
+      case 'move-leg':
+        return this.#moveLeg(effect.leg, effect.flow);
       case 'remember-late':
         this.#reached = this.#plan.onLate?.(effect.devices, effect.because, this.#reasonOf(effect.because));
         return;
@@ -192,6 +199,14 @@ export class Ring {
 
   #reasonOf(because: CancelReason): string | undefined {
     return because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[because];
+  }
+
+  #moveLeg(id: string, flow: string): void {
+    const running = this.#legs.get(id);
+    const nextHop = this.#plan.nextHop?.(flow);
+    if (running === undefined || nextHop === undefined) return;
+    running.flow = flow;
+    running.leg.move(nextHop);
   }
 
   #startLeg(id: string, device: string, flow: string): void {

@@ -1,5 +1,6 @@
 /** Keys of `domains`: one entry a domain, its PBX and, where the edge is the registrar, its users. */
 import { z } from 'zod';
+import { accountSection } from './behalf-schema.ts';
 import { fallback, optional, required } from './keys.ts';
 import { isHost, listOf, oneOf, parsed, secretText, sipPeer, subnet, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
@@ -63,7 +64,7 @@ export const domainSection = z
       doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
     }),
     proxies: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
-      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped.',
+      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped. What comes for their phones follows the Path.',
     }),
     service_route: fallback(yesOrNo, false, {
       doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',
@@ -83,6 +84,7 @@ export const domainSection = z
       doc: 'For this domain instead of calls.early_ringing.',
     }),
     users: z.array(user).prefault([]),
+    accounts: z.array(accountSection).prefault([]),
     realm: optional(text('text without quotes, 1 to 128 characters', /^[^"\\\0\r\n]{1,128}$/), {
       doc: 'Realm of our digest challenges; the domain itself when left out.',
     }),
@@ -91,7 +93,8 @@ export const domainSection = z
     }),
   })
   .check((context) => {
-    const { registration, upstream_mode: upstreamMode, users, upstream, upstreams, throttle, trunk } = context.value;
+    const { name: domain, registration, upstream_mode: upstreamMode, users, accounts } = context.value;
+    const { upstream, upstreams, throttle, trunk } = context.value;
     if (upstream === undefined && upstreams.length === 0) mistake(context, ['upstream'], sipPeer.expected, 'nothing');
     if (upstream !== undefined && upstreams.length > 0)
       mistake(context, ['upstreams'], 'nothing, because there is upstream', 'a list');
@@ -127,7 +130,15 @@ export const domainSection = z
         `${users.length}`,
       );
     }
-    repeated(users.map((one) => one.name)).forEach(([at]) =>
-      mistake(context, ['users', at, 'name'], 'a name no other user of this domain has', 'the same name twice'),
+    const names = [...users, ...accounts].map((one) => one.name);
+    repeated(names).forEach(([at]) =>
+      mistake(
+        context,
+        at < users.length ? ['users', at, 'name'] : ['accounts', at - users.length, 'name'],
+        `a name no other user${at < users.length ? '' : ' or account'} of this domain has`,
+        'the same name twice',
+      ),
     );
+    if (domain === '*' && accounts.length > 0)
+      mistake(context, ['accounts'], 'accounts only where the domain has a name', '"*"');
   });

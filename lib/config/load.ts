@@ -27,6 +27,7 @@ type Raw = Camel<z.output<typeof configSchema>>;
 
 export type DomainConfig = Raw['domains'][number];
 export type UserConfig = DomainConfig['users'][number];
+export type AccountConfig = DomainConfig['accounts'][number];
 export type RegistrationConfig = Raw['registration'];
 export type WakeConfig = Raw['wake'];
 export type LogLevel = Raw['log']['level'];
@@ -65,9 +66,17 @@ export interface Config {
   /** in the order of the file; at most one of each name, `*` for all others */
   readonly domains: readonly DomainConfig[];
   readonly registration: RegistrationConfig;
+  readonly onBehalf: Raw['onBehalf'];
+  /** for what the store keeps of secrets */
+  readonly secretKeys: {
+    readonly key: Secret | undefined /** absolute */;
+    readonly file: string | undefined;
+    readonly old: readonly Secret[];
+  };
   readonly wake: WakeConfig;
   readonly push: PushConfig;
   readonly calls: Raw['calls'];
+  readonly media: Raw['media'];
   readonly messages: Raw['messages'];
   readonly shutdown: Raw['shutdown'];
   readonly log: Raw['log'];
@@ -128,7 +137,12 @@ function assemble(raw: Raw, folder: string, files: Files): Omit<Config, 'file'> 
     sip: assembleSip(raw.sip, files.tls),
     engine: assembleEngine(raw.engine, files.engineCa),
     store: assembleStore(raw.store, folder, files.redis),
-    push: assemblePush(raw.push, files.push),
+    secretKeys: {
+      key: raw.store.secretKey,
+      file: raw.store.secretKeyFile === undefined ? undefined : resolve(folder, raw.store.secretKeyFile),
+      old: raw.store.oldSecretKeys,
+    },
+    push: assemblePush(raw.push, files.push, folder),
   };
 }
 

@@ -74,6 +74,12 @@ export interface PushConfig {
   readonly connections: number;
   /** refresh pushes to one app */
   readonly refreshPerSecond: number;
+  readonly ladder: LadderConfig;
+  readonly ladders: readonly (LadderConfig & { readonly for: readonly string[] })[];
+  /** absolute */
+  readonly policyFile?: string;
+  readonly policyTimeoutMs: number;
+  readonly allowSharedToken: boolean;
   /** pn-providers that are only written to the log; empty: none */
   readonly logged: readonly string[];
   readonly deadlineMs: number;
@@ -85,6 +91,9 @@ export interface PushConfig {
   /** of these, keys that others of this machine may read or change */
   readonly openKeys: readonly string[];
 }
+
+/** What is left out is as in the ladder above it, or the default. */
+export type LadderConfig = Raw['push']['ladder'];
 
 /** What one app, one webhook or Web Push named in the file. */
 interface FilesOfOne {
@@ -149,7 +158,7 @@ export const readPushFiles: Reading<typeof configSchema, PushFiles>['files'] = (
   return found;
 };
 
-export function assemblePush(raw: Raw['push'], files: PushFiles): PushConfig {
+export function assemblePush(raw: Raw['push'], files: PushFiles, folder: string): PushConfig {
   const {
     apps,
     webpush,
@@ -173,6 +182,9 @@ export function assemblePush(raw: Raw['push'], files: PushFiles): PushConfig {
     connections,
     refreshPerSecond,
     ...(proxy === undefined ? {} : { proxy }),
+    ...{ ladder: raw.ladder, ladders: raw.ladders, allowSharedToken: raw.allowSharedToken },
+    policyTimeoutMs: raw.policyTimeoutMs,
+    ...(raw.policyFile === undefined ? {} : { policyFile: resolve(folder, raw.policyFile) }),
     selfTest,
     expiryWarningDays,
     keyAgeWarningDays,

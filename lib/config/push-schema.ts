@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { fallback, optional, required } from './keys.ts';
 import { profiles } from '../payload/profile.ts';
 import { apnsKey, checkKeys, keyId, keyText, teamId } from './apns-keys.ts';
-import { filePath, httpsUrl, integer, listOf, oneOf, secretText, text } from './kinds.ts';
+import { filePath, httpsUrl, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
+import { ladderKeys, ownLadder } from './ladder-schema.ts';
 import { mistake } from './mistake.ts';
 import { checkTemplate, templateKind } from './payload-template.ts';
 import { hostPattern, unifiedpushSection, webpushSection } from './webpush-schema.ts';
@@ -155,6 +156,17 @@ export const pushSection = z
     }),
     refresh_per_second: fallback(integer(1, 10_000, 'a second'), 50, {
       doc: 'Most refresh pushes to one app in a second: at least the number of its phones divided by the seconds their bindings last.',
+    }),
+    ladder: z.strictObject(ladderKeys('')).prefault({}),
+    ladders: z.array(ownLadder).prefault([]),
+    policy_file: optional(filePath, {
+      doc: 'Your own rules for single pushes: a module (.mjs, .js, or .ts where TypeScript is installed) whose default export is a PushPolicy (push-policy.md).',
+    }),
+    policy_timeout_ms: fallback(integer(1, 200, 'milliseconds'), 20, {
+      doc: 'An answer of the policy that takes longer is not waited for: the rules of the config hold.',
+    }),
+    allow_shared_token: fallback(yesOrNo, false, {
+      doc: 'One token under several addresses of record wakes the phone for all of them; else it moves to the one that registered it last. Accounts of one phone (one +sip.instance) share it always.',
     }),
     deadline_ms: fallback(integer(500, 30_000, 'milliseconds'), 5000, {
       doc: 'A push without an answer for so long counts as failed.',

@@ -1,10 +1,12 @@
 /** Every key of the config: what it means, what it may be, its default and the environment variable that wins over the file. */
 import { z } from 'zod';
+import { behalfSection } from './behalf-schema.ts';
 import { domainSection } from './domain-schema.ts';
 import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
-import { controlSecret, filePath, host, hostPort, integer, oneOf, secretText, text, yesOrNo } from './kinds.ts';
+import { controlSecret, filePath, host, hostPort, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
+import { mediaSection } from './media-schema.ts';
 import { nodesSection } from './nodes-schema.ts';
 import { pushSection } from './push-schema.ts';
 import { redisSection } from './redis-schema.ts';
@@ -66,6 +68,11 @@ const http = z.strictObject({
   }),
 });
 
+const sealingSecret = secretText(
+  '32 octets as 64 hexadecimal digits or base64',
+  /^(?:[0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)$/,
+);
+
 const store = z
   .strictObject({
     kind: fallback(oneOf('lmdb', 'redis', 'memory'), 'lmdb', {
@@ -95,11 +102,24 @@ const store = z
         doc: 'First part of every key in Redis, so that several edges can share one.',
       },
     ),
+    secret_key: optional(sealingSecret, {
+      doc: 'Key that seals the passwords of provisioned accounts in the store; the same for all nodes. Left out: secret.key beside an lmdb store, made when missing.',
+      env: 'REVEILLE_SECRET_KEY',
+    }),
+    secret_key_file: optional(filePath, {
+      doc: 'The same key in a file that only its owner can read (mode 0600), instead of secret_key.',
+      env: 'REVEILLE_SECRET_KEY_FILE',
+    }),
+    old_secret_keys: fallback(listOf(sealingSecret, 'a list of keys'), [], {
+      doc: 'Keys of before: what they have sealed is opened and sealed anew with the present one at the start.',
+    }),
   })
   .check((context) => {
     const { kind, redis_url: url, redis } = context.value;
     if (kind === 'redis' && url === undefined)
       mistake(context, ['redis_url'], 'an address, because store.kind is redis', 'nothing');
+    if (context.value.secret_key !== undefined && context.value.secret_key_file !== undefined)
+      mistake(context, ['secret_key_file'], 'either secret_key or secret_key_file', 'both');
     if (redis.cluster.length > 0 && redis.sentinels.length > 0)
       mistake(context, ['redis', 'cluster'], 'either sentinels or cluster', 'both');
     if ((redis.cert_file === undefined) !== (redis.key_file === undefined))
@@ -126,6 +146,7 @@ export const configSchema = z
       .min(1)
       .prefault([{ name: '*', upstream: 'sip:127.0.0.1:5080;transport=udp' }]),
     registration: registrationSection.prefault({}),
+    on_behalf: behalfSection.prefault({}),
     wake: wakeSection.prefault({}),
     push: pushSection.prefault({}),
     calls: z
@@ -148,11 +169,15 @@ export const configSchema = z
         early_ringing_ms: fallback(integer(0, 30_000, 'milliseconds'), 2000, {
           doc: 'How long after the INVITE that is said, when no phone rings by then.',
         }),
+        identity_to_phones: fallback(oneOf('pass', 'strip'), 'pass', {
+          doc: 'What the PBX asserts of callers and of the way a call took (P-Asserted-Identity, Remote-Party-ID, Diversion, History-Info): phones of calls are told, unless Privacy forbids it, or not. From phones none of it is believed.',
+        }),
         max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
           doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
         }),
       })
       .prefault({}),
+    media: mediaSection.prefault({}),
     messages: z
       .strictObject({
         store: fallback(yesOrNo, false, {
@@ -167,8 +192,11 @@ export const configSchema = z
       .prefault({}),
     shutdown: z
       .strictObject({
+        held_seconds: fallback(integer(0, 60, 'seconds'), 10, {
+          doc: 'How long calls that are held may still wait for their phones after SIGTERM, before they are answered 480; new calls get 503 at once.',
+        }),
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
-          doc: 'How long calls go on after SIGTERM before they are ended.',
+          doc: 'How long calls go on after that before they are ended.',
         }),
       })
       .prefault({}),

@@ -11,7 +11,10 @@ export const registrationSection = z
     }),
     default_expires: fallback(integer(60, 604_800, 'seconds'), 3600, { doc: 'Granted when a phone names no expiry.' }),
     max_expires: fallback(integer(3600, 31_536_000, 'seconds'), 604_800, { doc: 'Longest expiry granted to a phone.' }),
-    max_bindings: fallback(integer(1, 100), 10, { doc: 'Most devices of one AOR; one more is refused.' }),
+    max_bindings: fallback(integer(1, 100), 10, { doc: 'Most devices of one AOR; one more is as when_full says.' }),
+    when_full: fallback(oneOf('refuse', 'replace_oldest'), 'refuse', {
+      doc: 'One device too many: refused with 403, or it takes the place of the one that has not registered for longest.',
+    }),
     unsupported_push: fallback(oneOf('accept', 'reject'), 'accept', {
       doc: 'A push service no app is configured for: register the phone as a plain one, or refuse with 555.',
     }),
@@ -64,6 +67,9 @@ export const wakeSection = z.strictObject({
   hold_seconds: fallback(integer(5, 60, 'seconds'), 30, {
     doc: 'Longest wait for a phone to wake (the bucket timer); then the caller gets 480.',
     env: 'REVEILLE_HOLD_SECONDS',
+  }),
+  give_up_before_seconds: fallback(integer(0, 600, 'seconds'), 0, {
+    doc: "The PBX's own no-answer timer: a phone that sleeps is given up 2 s before it, so that the PBX can still turn to its voicemail. 0: there is none.",
   }),
   request_hold_seconds: fallback(integer(4, 20, 'seconds'), 10, {
     doc: 'The same for any other request (MESSAGE, NOTIFY, SUBSCRIBE, requests inside calls), whose sender gives up after 32 s.',

@@ -4,11 +4,13 @@
  */
 import { createHash, createHmac } from 'node:crypto';
 import type { Contact } from '../sip/contact.ts';
+import type { Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { type PushAsk, stripPush } from '../sip/push-params.ts';
 import { parseUri, type SipUri } from '../sip/uri.ts';
 import { sameUri } from '../sip/uri-compare.ts';
 import type { Aor, Binding, PushToken } from './binding.ts';
+import { afterRegister } from './token-life.ts';
 
 export interface AcceptedContact {
   /** fully built, id included */
@@ -202,12 +204,18 @@ function comparable(uriText: string): SipUri | string {
   return parseUri(stripped) ?? stripped;
 }
 
+export interface BindingLimits {
+  readonly maxBindings: number;
+  /** one more is refused, or takes the place of the one that has not registered for longest; refuse when left out */
+  readonly whenFull?: 'refuse' | 'replace_oldest';
+}
+
 /** Applies one REGISTER that was accepted: all of its Contacts or none (PN-INT-13). `now`: ms since the epoch. */
 export function acceptRegister(
   bindings: readonly Binding[],
   register: AcceptedRegister,
   now: number,
-  limits: { readonly maxBindings: number },
+  limits: BindingLimits,
 ): BindingChange {
   const live = wakeableBindings(bindings, now);
   if (register.contacts === '*') return removeAll(live, register, now);
@@ -229,7 +237,8 @@ export function acceptRegister(
       continue;
     }
     if (expires <= 0) {
-      if (matched !== undefined && !touched.has(matched.id)) set.delete(matched.id);
+      if (matched !== undefined && !touched.has(matched.id) && !isFormerAddress(matched, candidate.target))
+        set.delete(matched.id);
       continue;
     }
     const id = matched?.id ?? candidate.id;
@@ -237,14 +246,61 @@ export function acceptRegister(
     // one token, one device: whoever brought it before has lost it
     for (const other of known)
       if (other.id !== id && samePushResource(device, deviceOfBinding(other))) set.delete(other.id);
-    set.set(id, { ...candidate, id });
+    const accepted = {
+      ...candidate,
+      id,
+      ...formerOf(matched, candidate),
+      ...(candidate.push && { push: afterRegister(matched?.push, candidate.push) }),
+    };
+    set.set(id, accepted);
   }
-  if (!makeRoom(set, before, touched, limits.maxBindings, now)) return { is: 'full' };
+  if (!makeRoom(set, before, touched, limits, now)) return { is: 'full' };
   const added = [...set.keys()].filter((id) => !before.has(id));
   const refreshed = [...set.keys()].filter((id) => before.has(id) && before.get(id) !== set.get(id));
   const removed = [...before.keys()].filter((id) => !set.has(id));
   if (added.length + refreshed.length + removed.length === 0) return { is: 'unchanged', bindings: live };
   return { is: 'changed', bindings: [...set.values()], added, refreshed, removed };
+}
+
+/** A flow that leads nowhere: of a phone that has never registered, or has taken its registration back. */
+export const noFlow: Flow = { transport: 'udp', address: '0.0.0.0', port: 9, engine: 'none' };
+
+/** Phones that an operator has made stay when they take their registration back: they sleep then, and are pushed. */
+export function keepProvisioned(before: readonly Binding[], change: BindingChange): BindingChange {
+  if (change.is !== 'changed') return change;
+  const kept = before.filter(({ id, provisioned }) => provisioned === true && change.removed.includes(id));
+  if (kept.length === 0) return change;
+  return {
+    ...change,
+    bindings: [...change.bindings, ...kept.map((binding) => ({ ...binding, flow: noFlow }))],
+    removed: change.removed.filter((id) => !kept.some((one) => one.id === id)),
+  };
+}
+
+/**
+ * Whether taking back `gone` means an address that the phone has left: it has registered from another one since, and by instance-id or
+ * token both are one device (pjsip takes the old Contact back in a REGISTER of its own, before or after the new one).
+ */
+export function isFormerAddress(known: Binding, gone: string): boolean {
+  if (sameAddress(known.target, gone)) return false;
+  return known.formerTargets?.some((former) => sameAddress(former, gone)) === true;
+}
+
+/** So many networks a phone may have left before it takes back the first. */
+const rememberedTargets = 3;
+
+function formerOf(before: Binding | undefined, { target }: Binding): Pick<Binding, 'formerTargets'> {
+  if (before === undefined) return {};
+  const left = [before.target, ...(before.formerTargets ?? [])].filter((former) => !sameAddress(former, target));
+  return left.length === 0 ? {} : { formerTargets: left.slice(0, rememberedTargets) };
+}
+
+/** Host and port are where a phone is; parameters are not. */
+function sameAddress(one: string, other: string): boolean {
+  const a = parseUri(one);
+  const b = parseUri(other);
+  if (a === undefined || b === undefined) return one === other;
+  return a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port;
 }
 
 function stays({ expires }: AcceptedContact): boolean {
@@ -281,7 +337,7 @@ function makeRoom(
   set: Map<string, Binding>,
   before: ReadonlyMap<string, Binding>,
   touched: ReadonlySet<string>,
-  maxBindings: number,
+  { maxBindings, whenFull }: BindingLimits,
   now: number,
 ): boolean {
   // who is registered comes before who could only be woken
@@ -295,6 +351,11 @@ function makeRoom(
     const others = [...set.values()].filter((other) => other.instanceId === instanceId && !touched.has(other.id));
     const oldest = others.sort((a, b) => a.registeredAt - b.registeredAt)[0];
     if (oldest !== undefined) set.delete(oldest.id);
+  }
+  if (whenFull === 'replace_oldest' && added.length > 0) {
+    const others = [...set.values()].filter(({ id }) => !touched.has(id));
+    others.sort((a, b) => a.registeredAt - b.registeredAt);
+    for (const { id } of others.slice(0, Math.max(0, set.size - maxBindings))) set.delete(id);
   }
   return set.size <= maxBindings || added.length === 0;
 }
@@ -319,27 +380,4 @@ export function bindingId(secret: string, aor: Aor, contact: Contact, ask: PushA
     .update(JSON.stringify([aor, ...identity]))
     .digest('hex')
     .slice(0, 20);
-}
-
-/**
- * The push service said that this token is gone. Nothing changes (the same array comes back) when the binding has another token by
- * now or has registered since. `since`: the service's own time of death, ms; `pushedAt`: when the push was sent, ms.
- */
-export function markTokenDead(
-  bindings: readonly Binding[],
-  id: string,
-  token: string,
-  since: number | undefined,
-  pushedAt: number,
-): readonly Binding[] {
-  const diedAt = since ?? pushedAt;
-  const at = bindings.findIndex((binding) => binding.id === id);
-  const binding = bindings[at];
-  if (binding?.push === undefined || binding.push.deadSince !== undefined || binding.registeredAt >= diedAt)
-    return bindings;
-  const left = binding.push.tokens.filter((other) => other.token !== token);
-  if (left.length === binding.push.tokens.length) return bindings;
-  // the last token stays for recognition: a REGISTER that brings it again is still this device
-  const push = left.length > 0 ? { ...binding.push, tokens: left } : { ...binding.push, deadSince: diedAt };
-  return bindings.with(at, { ...binding, push });
 }

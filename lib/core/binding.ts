@@ -11,6 +11,20 @@ export interface PushToken {
   readonly token: string;
 }
 
+/** What pushes have taught about one token. A REGISTER clears what says that the phone does not come. */
+export interface TokenLife {
+  /** the environment it was found to belong to (push-providers 3.7) */
+  readonly environment?: 'production' | 'sandbox';
+  /** digests of the occasions in a row at which the service did not know it */
+  readonly suspects?: readonly string[];
+  /** VoIP pushes in a row that no REGISTER followed */
+  readonly unanswered?: number;
+  /** when the last of them was sent, ms */
+  readonly unansweredAt?: number;
+  /** high-priority pushes that no REGISTER followed, by day since the epoch, oldest first */
+  readonly wasted?: readonly (readonly [day: number, count: number])[];
+}
+
 /** The push parameters of a Contact, normalised over all client dialects (RFC 8599 8.7). */
 export interface PushRecord {
   /** canonical: `apns`, `fcm`, `webpush` or a private type */
@@ -27,6 +41,8 @@ export interface PushRecord {
   readonly wakesItself: boolean;
   /** the push service said that the token is gone, at this time (ms); cleared by the next accepted REGISTER that brings a token */
   readonly deadSince?: number;
+  /** by kind of token; absent where nothing is known */
+  readonly life?: Readonly<Partial<Record<PushToken['kind'], TokenLife>>>;
 }
 
 export interface Binding {
@@ -37,6 +53,8 @@ export interface Binding {
   readonly contact: string;
   /** its URI with every push parameter taken out: request-URI of legs, and what others may see */
   readonly target: string;
+  /** the targets before it, newest first, of a phone that has moved: they may be taken back later, and nothing is meant by that */
+  readonly formerTargets?: readonly string[];
   /** +sip.instance without the angle brackets */
   readonly instanceId?: string;
   readonly regId?: number;
@@ -62,4 +80,6 @@ export interface Binding {
   /** when it ends at the PBX (mid-registrar), ms since the epoch */
   readonly upstreamExpiresAt?: number;
   readonly userAgent?: string;
+  /** made by an operator and not by a REGISTER: it stays until the operator takes it away, whatever the phone registers or removes */
+  readonly provisioned?: true;
 }

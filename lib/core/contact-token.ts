@@ -10,6 +10,9 @@ export interface DeviceName {
   readonly bindingId: string;
 }
 
+/** In place of a binding id: every device of the AOR, as in the Contact of a registration that the edge keeps by itself. */
+export const everyDevice = '*';
+
 /** A letter in front, so that no PBX takes the user part for a telephone number. */
 const prefix = 'v';
 const ivOctets = 12;

@@ -16,6 +16,7 @@ import type {
   LegId,
   Target,
 } from './hold-words.ts';
+import { mergeTargets } from './merge-targets.ts';
 
 interface Leg {
   readonly device: DeviceId;
@@ -58,7 +59,7 @@ interface Open {
 export type HeldInvite =
   | Open
   /** the caller has a final answer; these legs have not ended yet */
-  | { readonly at: 'closing'; readonly legs: ReadonlySet<LegId>; readonly ending: Ending; readonly fault: Fault }
+  | { readonly at: 'closing'; readonly legs: ReadonlyMap<LegId, Leg>; readonly ending: Ending; readonly fault: Fault }
   | { readonly at: 'over'; readonly ending: Ending; readonly fault: Fault };
 
 export type Step = readonly [HeldInvite, readonly HoldEffect[]];
@@ -81,25 +82,12 @@ export function hold(targets: readonly Target[], policy: HoldPolicy): Step {
   const merged = mergeTargets(targets);
   for (const { device, canPush } of merged) call.devices.set(device, aDevice(canPush));
   for (const { device, flow, canPush } of merged) if (flow === undefined && canPush) call.wait(device);
-  for (const { device, flow, next } of merged) if (flow !== undefined) call.ring(device, flow, next);
-  return call.settle();
-}
-
-/** Several flows of one phone (RFC 5626 7) are one target: the first one worth trying is tried, and `next` when that one is dead. */
-function mergeTargets(targets: readonly Target[]): readonly (Target & { readonly next: string | undefined })[] {
-  const merged = new Map<DeviceId, Target & { readonly next: string | undefined }>();
-  for (const target of targets) {
-    const known = merged.get(target.device);
-    const flow = known?.flow ?? target.flow;
-    const next = known?.next ?? (target.flow === flow ? undefined : target.flow);
-    merged.set(target.device, {
-      device: target.device,
-      flow,
-      next,
-      canPush: known?.canPush === true || target.canPush,
-    });
+  for (const { device, flow, next, pushBeside } of merged) {
+    if (flow === undefined) continue;
+    call.ring(device, flow, next);
+    if (pushBeside === true) call.pushBeside(device);
   }
-  return [...merged.values()];
+  return call.settle();
 }
 
 export function step(held: HeldInvite, event: HoldEvent): Step {
@@ -117,10 +105,14 @@ export function step(held: HeldInvite, event: HoldEvent): Step {
 }
 
 function whileClosing(held: Extract<HeldInvite, { at: 'closing' }>, event: HoldEvent): Step {
+  if (event.is === 'refresh-accepted') {
+    const moves = movesOf(held.legs, event.device, event.flow, event.was);
+    return moves.length === 0 ? [held, []] : [{ ...held, legs: moved(held.legs, moves) }, moves];
+  }
   if (event.is !== 'answered' && event.is !== 'failed') return [held, []];
   const effects: HoldEffect[] = event.is === 'answered' ? [{ do: 'hang-up', leg: event.leg }] : [];
   if (!held.legs.has(event.leg)) return [held, effects];
-  const legs = new Set(held.legs);
+  const legs = new Map(held.legs);
   legs.delete(event.leg);
   const { ending, fault } = held;
   if (legs.size > 0) return [{ at: 'closing', legs, ending, fault }, effects];
@@ -131,14 +123,14 @@ function whileOpen(held: Open, event: HoldEvent): Step {
   const call = new Draft(held);
   switch (event.is) {
     case 'refresh-accepted':
-      call.refreshed(event.device, event.flow);
+      call.refreshed(event.device, event.flow, event.was);
       return call.settle();
     case 'refresh-rejected':
     case 'binding-removed':
       call.lost(event.device);
       return call.settle();
     case 'push-ended':
-      call.pushEnded(event.device, event.accepted);
+      call.pushEnded(event.device, event.accepted, event.gaveUp === true);
       return call.settle();
     case 'progress':
       call.progress(event.leg, event.status);
@@ -165,6 +157,27 @@ function whileOpen(held: Open, event: HoldEvent): Step {
     default:
       return unreachable(event);
   }
+}
+
+type Move = Extract<HoldEffect, { readonly do: 'move-leg' }>;
+
+function movesOf(
+  legs: ReadonlyMap<LegId, Leg>,
+  device: DeviceId,
+  flow: string,
+  was: string | undefined,
+): readonly Move[] {
+  if (was === undefined || was === flow) return [];
+  const moves: Move[] = [];
+  for (const [leg, { device: mine, flow: old, heard }] of legs)
+    if (mine === device && old === was && heard) moves.push({ do: 'move-leg', leg, flow });
+  return moves;
+}
+
+function moved(legs: ReadonlyMap<LegId, Leg>, moves: readonly Move[]): Map<LegId, Leg> {
+  const after = new Map(legs);
+  for (const { leg, flow } of moves) after.set(leg, { ...(after.get(leg) as Leg), flow });
+  return after;
 }
 
 function aDevice(canPush: boolean): Device {
@@ -207,6 +220,11 @@ class Draft {
     this.#change(id, { state: 'waiting', awaited: true });
   }
 
+  /** Pushes a device whose leg has just begun, because the flow is in doubt. */
+  pushBeside(id: DeviceId): void {
+    if (this.#push(id)) this.#change(id, { awaited: true });
+  }
+
   /** Starts a leg to a device that has none which is not cancelled. `next`: another flow of it, for when this one is dead. */
   ring(id: DeviceId, flow: string, next?: string): void {
     const device = this.devices.get(id);
@@ -229,7 +247,8 @@ class Draft {
     this.#effects.push({ do: 'start-leg', leg, device: id, flow }, { do: 'start-silence-timer', leg });
   }
 
-  refreshed(id: DeviceId, flow: string): void {
+  refreshed(id: DeviceId, flow: string, was: string | undefined): void {
+    this.#follow(id, flow, was);
     if (this.#draining) return;
     if (!this.devices.has(id)) {
       if (!this.#policy.admitNewDevices) return;
@@ -237,7 +256,12 @@ class Draft {
     }
     const device = this.devices.get(id) as Device;
     const [legId, leg] = this.#legOf(id);
-    if (device.state === 'done' || leg?.heard === true) return;
+    if (device.state === 'done') return;
+    if (leg?.heard === true) {
+      // it has the INVITE; should it turn out to have lost that with its old network, it gets another one there
+      if (leg.flow !== flow) this.#change(id, { newerFlow: flow });
+      return;
+    }
     if (leg === undefined) {
       this.ring(id, flow);
     } else if (leg.flow === flow) {
@@ -253,6 +277,14 @@ class Draft {
     }
   }
 
+  /** What rings on the flow the phone has left is told so; a leg it has not been heard of may still be taken elsewhere. */
+  #follow(id: DeviceId, flow: string, was: string | undefined): void {
+    if (this.#policy.standalone === true) return;
+    const moves = movesOf(this.#legs, id, flow, was);
+    for (const [legId, leg] of moved(this.#legs, moves)) this.#legs.set(legId, leg);
+    this.#effects.push(...moves);
+  }
+
   /** No refresh will come: refused for good, or the binding is gone (PN-PROXY-09, PN-DEREG-07). A leg that is out stays out. */
   lost(id: DeviceId): void {
     const device = this.devices.get(id);
@@ -262,11 +294,12 @@ class Draft {
     if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
   }
 
-  pushEnded(id: DeviceId, accepted: boolean): void {
+  pushEnded(id: DeviceId, accepted: boolean, gaveUp: boolean): void {
     const device = this.devices.get(id);
     if (device?.push !== 'running') return;
-    this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false, owed: false });
-    if (accepted) return;
+    if (gaveUp) this.#change(id, { push: 'accepted', canPush: false });
+    else this.#change(id, accepted ? { push: 'accepted' } : { push: 'refused', canPush: false, owed: false });
+    if (accepted && !gaveUp) return;
     if (device.state === 'waiting') this.#change(id, { state: 'down', awaited: false });
     // its flow is silent and nothing will wake it: that is both of the ways there are
     const [legId, leg] = this.#legOf(id);
@@ -308,6 +341,8 @@ class Draft {
     this.#legs.delete(legId);
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = leg !== undefined && !leg.heard && (local || status === 430 || status === 408);
+    // it rang, and then its network was gone and it has not come back in time
+    const strayed = leg?.heard === true && local && this.#policy.standalone !== true;
     if (leg !== undefined && !local && !unseen) this.#change(leg.device, { owed: false });
     // a 6xx is the user's word, even from a leg we have given up (RFC 3261 16.7 step 5)
     if (leg !== undefined && !local && status >= 600 && (status !== 603 || this.#policy.decline !== 'device')) {
@@ -319,7 +354,7 @@ class Draft {
     // the copy on its older flow has arrived after all (RFC 3261 8.2.2.2): that one will be answered
     if (this.#policy.standalone === true && status === 482 && this.#revive(leg.device)) return this.settle();
     this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
-    if (unseen) this.#flowDied(leg.device);
+    if (unseen || (strayed && this.#mayComeBack(leg))) this.#flowDied(leg.device);
     else {
       this.#stopPush(leg.device);
       this.#change(leg.device, { state: 'done', awaited: false, newerFlow: undefined });
@@ -335,7 +370,7 @@ class Draft {
     const device = this.devices.get(leg.device) as Device;
     if (device.newerFlow !== undefined && !this.#draining) this.#move(leg.device, legId, silent, device.newerFlow);
     // once pushed, it has just registered: then another push would only ring twice
-    else if (device.pushes === 0 && this.#push(leg.device)) this.#change(leg.device, { awaited: true });
+    else if (device.pushes === 0) this.pushBeside(leg.device);
   }
 
   /** Whoever has given no sign of life by now is given up (PN-PROXY-12); it may still come while others ring. */
@@ -413,7 +448,7 @@ class Draft {
       this.#effects.push({ do: 'remember-late', devices: late, because });
     if (this.#bucketRuns) this.#effects.push({ do: 'stop-bucket-timer' });
     if (this.#legs.size > 0 && this.#policy.standalone !== true)
-      return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
+      return [{ at: 'closing', legs: this.#legs, ending, fault }, this.#effects];
     this.#effects.push({ do: 'over', ending, fault });
     return [{ at: 'over', ending, fault }, this.#effects];
   }
@@ -421,6 +456,16 @@ class Draft {
   #onlyDeadFlows(): boolean {
     const pushed = [...this.devices.values()].some(({ pushes }) => pushes > 0);
     return !pushed && !this.#rings() && this.#failures.length > 0 && this.#failures.every(({ local }) => local);
+  }
+
+  /** It has registered elsewhere since, or a push may bring it back. */
+  #mayComeBack({ device: id, flow }: Leg): boolean {
+    const device = this.devices.get(id);
+    if (device === undefined || this.#draining) return false;
+    return (
+      (device.newerFlow !== undefined && device.newerFlow !== flow) ||
+      (device.canPush && device.pushes < pushesPerDevice)
+    );
   }
 
   #flowDied(id: DeviceId): void {

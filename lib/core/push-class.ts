@@ -1,6 +1,6 @@
 /** What kind of push a request may cause, and whether the tokens of a phone can carry it (RFC 8599 5.6.2, PN-APNS-06). */
 import type { SipRequest } from '../sip/message.ts';
-import type { PushRecord } from './binding.ts';
+import type { PushRecord, PushToken } from './binding.ts';
 
 /**
  * `call` rings; `cancel` says that the call of an earlier push is over; `message` is shown to the user; `notify` and `refresh` wake
@@ -36,4 +36,11 @@ export function pushClassOf({ method, headers }: SipRequest): PushClass | undefi
 export function canPush(push: PushRecord | undefined, pushClass: PushClass | undefined): boolean {
   if (push === undefined || push.deadSince !== undefined || pushClass === undefined) return false;
   return pushClass === 'call' || push.tokens.some(({ kind }) => kind !== 'voip');
+}
+
+/** The token a push of this class goes to: of several one, never two. A call to the VoIP token where there is one, all else never. */
+export function tokenFor(push: PushRecord | undefined, pushClass: PushClass | undefined): PushToken | undefined {
+  if (push === undefined || !canPush(push, pushClass)) return undefined;
+  const voip = pushClass === 'call' ? push.tokens.find(({ kind }) => kind === 'voip') : undefined;
+  return voip ?? push.tokens.find(({ kind }) => kind !== 'voip');
 }

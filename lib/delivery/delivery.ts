@@ -36,7 +36,7 @@ export interface Parcel {
   readonly body: Buffer;
   /** what to send when the body turns out to be too large */
   readonly smaller: () => Buffer | undefined;
-  /** the token of the device, for an outcome that condemns it */
+  /** the token of the device, for an outcome that condemns or suspects it */
   readonly token: string;
   readonly id: string;
   readonly urgency: Urgency;
@@ -60,8 +60,6 @@ export interface DeliveryHooks {
   accepted(answer: Answer): { readonly id: string };
   /** the service called a young credential expired */
   clockAlarm(): void;
-  /** the service does not know the token: true when that has been said often enough to believe it */
-  suspect(): boolean;
 }
 
 const mostAttempts = 3;
@@ -314,11 +312,7 @@ class Delivery {
         this.#end({ is: 'token-dead', token: this.#parcel.token, reason, ...(since === undefined ? {} : { since }) });
         return;
       case 'suspect':
-        this.#end(
-          this.#hooks.suspect()
-            ? { is: 'token-dead', token: this.#parcel.token, reason }
-            : { is: 'config-error', reason },
-        );
+        this.#end({ is: 'token-suspect', token: this.#parcel.token, reason });
         return;
       case 'throttled':
         this.#end({ is: 'throttled', reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });

@@ -33,13 +33,19 @@ export interface PushRequest {
   readonly deadline: number;
   /** ms since the epoch after which the phone need not be woken any more */
   readonly wakeUntil: number;
+  /** how often this phone has been pushed for this call before, when it is pushed once more on purpose; 0 when left out */
+  readonly repeat?: number;
+  /** the service may deliver it when it suits the phone; what the class asks for when left out */
+  readonly priority?: 'normal';
 }
 
 export type PushOutcome =
-  /** taken over by the service; no proof that it reached the phone */
-  | { readonly is: 'accepted'; readonly id: string }
+  /** taken over by the service; no proof that it reached the phone. `environment`: the one the token turned out to belong to. */
+  | { readonly is: 'accepted'; readonly id: string; readonly environment?: 'production' | 'sandbox' }
   /** this token is gone for good; `since` (ms): the service's own time of death */
   | { readonly is: 'token-dead'; readonly token: string; readonly reason: string; readonly since?: number }
+  /** the service does not know this token here; one such answer proves little (push-providers 3.7) */
+  | { readonly is: 'token-suspect'; readonly token: string; readonly reason: string }
   /** refused for this device now; do not try again before retryAfterMs */
   | { readonly is: 'throttled'; readonly reason: string; readonly retryAfterMs?: number }
   /** this class cannot be pushed to these tokens */

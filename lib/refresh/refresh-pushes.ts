@@ -3,7 +3,8 @@
  * read from the binding when the time has come, so a phone that has registered meanwhile is left alone.
  */
 import type { Binding } from '../core/binding.ts';
-import { keptUntil, liveBindings, markTokenDead } from '../core/binding-set.ts';
+import { liveBindings } from '../core/binding-set.ts';
+import { environmentOf } from '../core/token-life.ts';
 import {
   isRefreshDue,
   nextRefresh,
@@ -15,16 +16,18 @@ import type { Agenda, ClaimedTask } from '../ports/agenda.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
-import type { PushOutcome, PushService } from '../ports/push-service.ts';
+import type { PushService } from '../ports/push-service.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
 import { AppLanes } from './app-lanes.ts';
+import type { TokenKeeper } from '../tokens/keeper.ts';
 
 export interface RefreshDeps {
   readonly agenda: Agenda;
   readonly store: LocationStore;
   readonly push: PushService;
+  readonly tokens: TokenKeeper;
   readonly clock: Clock;
   readonly log: Log;
   readonly telemetry: Telemetry;
@@ -132,15 +135,18 @@ async function refreshOne(
 /** Pushes one phone; true when its token is dead and nothing more is to be sent. */
 async function isGone(binding: Binding, deps: RefreshDeps, signal: AbortSignal): Promise<boolean> {
   const { push } = binding;
-  if (push === undefined) return true;
+  // every way but that of a VoIP token, which is for calls only
+  const token = push?.tokens.find(({ kind }) => kind !== 'voip');
+  if (push === undefined || token === undefined) return true;
   const now = deps.clock.now();
+  if (deps.tokens.isKnownDead(push.provider, token.token, binding.registeredAt)) return true;
   const outcome = await deps.push.push(
     {
       app: push.app,
       class: 'refresh',
-      environment: push.environment,
+      environment: environmentOf(push, token.kind),
       param: push.param,
-      tokens: push.tokens.filter(({ kind }) => kind !== 'voip'),
+      tokens: [token],
       instanceId: binding.instanceId,
       // no call: a name for the log of the push service that tells nobody anything
       callId: `refresh-${binding.id}`,
@@ -163,29 +169,7 @@ async function isGone(binding: Binding, deps: RefreshDeps, signal: AbortSignal):
   };
   if (outcome.is === 'accepted') log.debug({ ...facts, pushId: outcome.id }, 'refresh push accepted');
   else if (outcome.is !== 'cancelled')
-    log.info({ ...facts, pridHash: hashOf(binding), reason: outcome.reason }, 'refresh push refused');
-  if (outcome.is !== 'token-dead') return false;
-  await forget(binding, outcome, now, deps);
-  return true;
-}
-
-function hashOf({ push }: Binding): string | undefined {
-  const token = push?.tokens.find(({ kind }) => kind !== 'voip')?.token;
-  return token === undefined ? undefined : pridHash(token);
-}
-
-async function forget(
-  binding: Binding,
-  { token, since }: Extract<PushOutcome, { is: 'token-dead' }>,
-  pushedAt: number,
-  deps: RefreshDeps,
-): Promise<void> {
-  // a lost race costs one more refused push
-  for (let attempt = 0; attempt < 5; attempt++) {
-    const { version, bindings } = await deps.store.read(binding.aor);
-    const marked = markTokenDead(bindings, binding.id, token, since, pushedAt);
-    if (marked === bindings) return;
-    const keepUntil = keptUntil(marked);
-    if ((await deps.store.swap(binding.aor, version, marked, keepUntil)) === 'stored') return;
-  }
+    log.info({ ...facts, pridHash: pridHash(token.token), reason: outcome.reason }, 'refresh push refused');
+  await deps.tokens.heard({ binding, token: token.token, at: now, occasion: `refresh-${binding.id}-${now}` }, outcome);
+  return outcome.is === 'token-dead';
 }

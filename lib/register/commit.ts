@@ -3,11 +3,18 @@
  * Reads, lets core/binding-set decide, swaps, and begins again when another REGISTER of this AOR came between.
  */
 import type { Binding } from '../core/binding.ts';
-import { acceptRegister, type BindingChange, keptUntil } from '../core/binding-set.ts';
+import {
+  type AcceptedRegister,
+  acceptRegister,
+  type BindingChange,
+  keepProvisioned,
+  keptUntil,
+} from '../core/binding-set.ts';
 import { nextRefresh, refreshTask } from '../core/refresh-schedule.ts';
 import { canBePushed } from '../core/register-decision.ts';
 import { EdgeError } from '../errors.ts';
 import type { BindingChange as Published } from '../ports/node-bus.ts';
+import { flowUri } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { stripPush } from '../sip/push-params.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
@@ -31,14 +38,17 @@ export async function commit(
   deps: RegisterDeps,
 ): Promise<BindingChange> {
   const now = deps.clock.now();
-  const contacts =
+  const contacts: AcceptedRegister['contacts'] =
     granted === '*' ? '*' : granted.map((one) => ({ binding: bindingOf(asked, one, now, deps), expires: one.expires }));
   for (let attempt = 0; attempt < attempts; attempt++) {
     // what was read before the registrar was asked is nearly always still true, and the swap fails where it is not
     const { version, bindings } = attempt === 0 ? asked.read : await deps.store.read(asked.aor);
-    const change = acceptRegister(bindings, { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts }, now, {
+    const register = { aor: asked.aor, callId: asked.callId, cseq: asked.cseq, contacts };
+    const limits = {
       maxBindings: deps.policy.maxBindings,
-    });
+      ...(deps.policy.whenFull === undefined ? {} : { whenFull: deps.policy.whenFull }),
+    };
+    const change = keepProvisioned(bindings, acceptRegister(bindings, register, now, limits));
     if (change.is !== 'changed') {
       // no swap proves this one: look once more
       if (attempt === 0) continue;
@@ -47,6 +57,8 @@ export async function commit(
     const [stored] = await Promise.all([
       deps.store.swap(asked.aor, version, change.bindings, Math.max(now, keptUntil(change.bindings))),
       schedule(asked, change, now, deps),
+      // after the swap on the same way to the store: whoever takes a token from us later finds it there
+      deps.mover?.registered(freshOf(change), bindings),
     ]);
     if (stored === 'stored') return change;
   }
@@ -54,6 +66,11 @@ export async function commit(
     'EDGE_STORE_CONTENDED',
     `the bindings of one AOR changed ${attempts} times while one REGISTER was stored`,
   );
+}
+
+function freshOf(change: Extract<BindingChange, { is: 'changed' }>): readonly Binding[] {
+  const fresh = new Set([...change.added, ...change.refreshed]);
+  return change.bindings.filter(({ id }) => fresh.has(id));
 }
 
 /** Beside the swap and not after it, so that no crash comes between; a task too many finds nothing to do. */
@@ -85,11 +102,29 @@ export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps
     return;
   }
   for (const id of [...change.added, ...change.refreshed]) void deps.bus.publish(news('refresh-accepted', id));
-  for (const id of change.removed) void deps.bus.publish(news('removed', id));
+  for (const id of change.removed)
+    void deps.bus.publish(
+      isMoving(asked, id) ? { is: 'removed', aor: asked.aor, bindingId: id, moving: true } : news('removed', id),
+    );
+}
+
+/** The phone names the Contact it had, and speaks from somewhere else. */
+function isMoving({ contacts, transaction, stored }: Asked, id: string): boolean {
+  if (contacts === '*') return false;
+  const known = stored.find((binding) => binding.id === id);
+  return (
+    known !== undefined &&
+    flowUri(known.flow) !== flowUri(transaction.flow) &&
+    contacts.some(
+      ({ expires, contact, known: meant }) =>
+        expires === 0 && meant?.id === id && stripPush(contact.uriText) === known.target,
+    )
+  );
 }
 
 function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDeps): Binding {
-  const { contact, ask, decision, id } = granted.asked;
+  const { contact, ask, decision, id, known } = granted.asked;
+  const provisioned = known?.provisioned === true ? known : undefined;
   const { request, flow } = asked.transaction;
   const userAgent = request.headers.get('User-Agent');
   const wakes = decision.is === 'push' && ask.is === 'push' && pushable(granted, deps);
@@ -118,13 +153,16 @@ function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDe
             wakesItself: ask.wakesItself,
           },
         }
-      : {}),
+      : provisioned?.push === undefined
+        ? {}
+        : { push: provisioned.push }),
     ...(decision.is === 'plain' && ask.is === 'push' ? { unsupportedPush: ask.provider } : {}),
     registeredAt: now,
-    expiresAt: now + granted.expires * 1000,
+    expiresAt: Math.max(now + granted.expires * 1000, provisioned?.expiresAt ?? 0),
     ...(wakes && deps.policy.wakeLapsedMs > 0
       ? { wakeableUntil: now + granted.expires * 1000 + deps.policy.wakeLapsedMs }
       : {}),
+    ...(provisioned === undefined ? {} : { provisioned: true as const }),
     ...(granted.upstreamExpires === undefined ? {} : { upstreamExpiresAt: now + granted.upstreamExpires * 1000 }),
     ...(userAgent === undefined ? {} : { userAgent: userAgent.slice(0, 120) }),
   };

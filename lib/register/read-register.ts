@@ -3,7 +3,7 @@
  * has agreed. Changes nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { bindingId, liveBindings, matchDevice, wakeableBindings } from '../core/binding-set.ts';
+import { bindingId, isFormerAddress, liveBindings, matchDevice, wakeableBindings } from '../core/binding-set.ts';
 import type { DeviceName } from '../core/contact-token.ts';
 import type { Domain } from '../core/domain.ts';
 import { modeOf, type Mode } from '../core/modes.ts';
@@ -26,10 +26,11 @@ import { type Contact, parseContacts, readExpires } from '../sip/contact.ts';
 import { readFeatureCaps } from '../sip/feature-caps.ts';
 import { Headers } from '../sip/headers.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
+import { type Dialect, readPush, stripPush, type PushAsk } from '../sip/push-params.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import type { TokenUsers } from './token-users.ts';
+import type { TokenMover } from '../tokens/owners.ts';
 
 export interface RegisterDeps {
   readonly store: LocationStore;
@@ -50,6 +51,8 @@ export interface RegisterDeps {
   readonly tokenUsers: TokenUsers;
   /** the newest pn-purr of a binding (RFC 8599 6.2.1); when left out none are given */
   readonly purr?: ((name: DeviceName) => string) | undefined;
+  /** takes tokens from whoever had them before; undefined: a token may be shared */
+  readonly mover?: TokenMover | undefined;
   readonly policy: RegisterPolicy;
 }
 
@@ -62,6 +65,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly pushOverClear: 'accept' | 'ignore' | 'refuse';
   /** how long after its registration a phone can still be woken, ms; 0: not at all */
   readonly wakeLapsedMs: number;
+  /** one more is refused, or takes the place of the oldest; refuse when left out */
+  readonly whenFull?: 'refuse' | 'replace_oldest';
   /** when sleeping phones are pushed to refresh; undefined: never */
   readonly refresh: RefreshPolicy | undefined;
   /** VAPID public key by provider, for sip.vapid (PN-REG-11) */
@@ -85,6 +90,8 @@ export interface AskedContact {
   readonly known: Binding | undefined;
   /** id of the binding, also when it is yet to be made */
   readonly id: string;
+  /** it takes back an address that the phone has left already: the binding stays */
+  readonly isFormer: boolean;
 }
 
 /** A REGISTER that passed the door: what both kinds of registrar start from. */
@@ -200,6 +207,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
       expires,
       known,
       id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask),
+      isFormer: expires === 0 && known !== undefined && isFormerAddress(known, stripPush(contact.uriText)),
     });
   }
   return { ...about, outbound: outbound.is === 'used' && outbound.require, contacts, stored, read };

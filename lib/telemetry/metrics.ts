@@ -52,6 +52,16 @@ const histogram = <const L extends Labels>(
 
 const none = {} as const;
 const provider = ['apns', 'fcm', 'webpush', 'unifiedpush', 'webhook', 'log', 'other'] as const;
+const pushOutcome = [
+  'accepted',
+  'token-dead',
+  'token-suspect',
+  'throttled',
+  'not-applicable',
+  'config-error',
+  'unreachable',
+  'cancelled',
+] as const;
 /** Values that come from the config: as many as it has entries. */
 const configured: readonly string[] = [];
 const pushReasons = [
@@ -114,6 +124,16 @@ export const metrics = {
       'failed',
     ],
   }),
+  outboundRegisters: counter(
+    'reveille_outbound_registers_total',
+    'REGISTERs that the edge has sent for accounts of its own, by answer; none: nobody answered.',
+    { result: ['2xx', 'challenged', '3xx', '4xx', '5xx', '6xx', 'none'] },
+  ),
+  outboundRegistrations: gauge(
+    'reveille_outbound_registrations',
+    'Accounts the edge keeps registered at PBXs, by state; of all nodes of one store.',
+    { state: ['registered', 'registering', 'rejected', 'unregistered', 'stopped'] },
+  ),
   refusals: counter('reveille_refusals_total', 'Requests that were refused at the door, by why.', {
     reason: [
       'malformed',
@@ -145,12 +165,17 @@ export const metrics = {
     'Requests for phones other than INVITE, in dialogs or not, by how they ended.',
     { method, ending },
   ),
+  mediaRelay: counter(
+    'reveille_media_relay_total',
+    'Questions to rtpengine (media.when), by what it was to do: done, not answered in time (silent), or refused.',
+    { command: ['offer', 'answer', 'delete'], outcome: ['ok', 'silent', 'refused'] },
+  ),
   messages: counter('reveille_messages_total', 'Messages taken over for phones that were away (messages.store).', {
     outcome: ['stored', 'full', 'delivered', 'refused', 'expired', 'retried'],
   }),
   pushes: counter('reveille_pushes_total', 'Pushes asked of a push service.', {
     provider,
-    outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+    outcome: pushOutcome,
   }),
   pushBreakers: gauge(
     'reveille_push_breakers_open',
@@ -168,7 +193,7 @@ export const metrics = {
       provider,
       app: configured,
       class: ['call', 'cancel', 'message', 'notify', 'refresh'],
-      outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+      outcome: pushOutcome,
       reason: pushReasons,
     },
   ),
@@ -205,8 +230,26 @@ export const metrics = {
     'Pushes that ask a sleeping phone to register again before its binding ends.',
     {
       provider,
-      outcome: ['accepted', 'token-dead', 'throttled', 'not-applicable', 'config-error', 'unreachable', 'cancelled'],
+      outcome: pushOutcome,
     },
+  ),
+  pushTokens: counter(
+    'reveille_push_tokens_total',
+    'What became of push tokens: given up, suspected (dead after three suspects in a row), cleared of suspicion, found in the other environment, taken over by another address of record or device, or out of budget for VoIP or high-priority pushes.',
+    {
+      provider,
+      event: ['dead', 'suspect', 'cleared', 'environment', 'moved', 'voip-budget', 'high-priority-budget'],
+    },
+  ),
+  unansweredPushes: counter(
+    'reveille_unanswered_pushes_total',
+    'Pushes of a call that a push service accepted and no REGISTER followed while the call waited.',
+    { provider },
+  ),
+  policyDecisions: counter(
+    'reveille_push_policy_decisions_total',
+    'Questions to the push policy of the operator: decided, or answered by the config because it was late, threw, decided what cannot be, or its thread was not running or had too much to do.',
+    { outcome: ['decided', 'timeout', 'failed', 'invalid', 'stopped', 'busy'] },
   ),
   refreshImpossible: counter(
     'reveille_refresh_impossible_total',

@@ -2,21 +2,28 @@
  * The phones one request is for, as far as they are known at each moment: listens for refreshes, then looks into the store
  * (subscribe first, look second), tells core/held-invite which flows are worth trying, and pushes. Decides nothing.
  */
-import type { Aor, Binding } from '../core/binding.ts';
+import type { Aor, Binding, PushRecord } from '../core/binding.ts';
 import { breadthOf } from '../core/breadth.ts';
 import { answersTo, phoneOf, wakeableBindings } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
-import { canPush, type PushClass } from '../core/push-class.ts';
+import { canPush, type PushClass, tokenFor } from '../core/push-class.ts';
+import type { PushRules, Rung, Sent } from '../core/push-ladder.ts';
+import { factsOf } from '../core/push-policy.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
 import type { BindingNews, NodeBus } from '../ports/node-bus.ts';
-import type { EndReason, PushService } from '../ports/push-service.ts';
+import type { PushRuleBook } from '../ports/push-policy.ts';
+import type { EndReason, PushOutcome, PushService } from '../ports/push-service.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { SipRequest } from '../sip/message.ts';
 import { flowUri, type Flow } from '../sip/flow.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
+import { unquote } from '../sip/auth.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
+import type { Pushed, TokenKeeper } from '../tokens/keeper.ts';
 import type { AwakeFlows } from './awake-flows.ts';
+import { climbLadder } from './climb.ts';
 import { pushDevice } from './push-device.ts';
 import { isWorthTrying, type ReachPolicy } from './reach.ts';
 
@@ -24,6 +31,8 @@ export interface DevicesDeps {
   readonly store: LocationStore;
   readonly bus: NodeBus;
   readonly push: PushService;
+  readonly tokens: TokenKeeper;
+  readonly rules: PushRuleBook;
   readonly awake: AwakeFlows;
   readonly clock: Clock;
   readonly log: Log;
@@ -57,6 +66,8 @@ export interface KnownFlow {
 }
 
 const lookAgainMs = 300;
+/** A phone that has taken back the Contact of its old network registers from the new one about a round trip later. */
+const movesWithinMs = 2000;
 
 export class Devices {
   readonly #wanted: Wanted;
@@ -75,8 +86,16 @@ export class Devices {
   /** by device */
   readonly #pushedAt = new Map<string, number>();
   readonly #refreshedAt = new Map<string, number>();
+  /** by device: what its climbs have sent */
+  readonly #sent = new Map<string, Sent>();
+  /** by device: pushes that a service took over */
+  readonly #accepted = new Map<string, readonly { readonly pushed: Pushed; readonly high: boolean }[]>();
+  /** by binding id */
+  readonly #rules = new Map<string, PushRules>();
   /** by device: takes back the watch over its flows */
   readonly #watches = new Map<string, () => void>();
+  /** take back the wait for phones that are moving */
+  readonly #moving = new Set<() => void>();
   #early: BindingNews[] | undefined = [];
   #unsubscribe: (() => void) | undefined;
   #over = false;
@@ -104,6 +123,7 @@ export class Devices {
       throw error;
     });
     for (const binding of found) this.#bindings.set(binding.id, binding);
+    await this.#ask(found);
     return found.map((binding) => this.#target(binding));
   }
 
@@ -118,6 +138,8 @@ export class Devices {
     this.#over = true;
     for (const stop of this.#watches.values()) stop();
     this.#watches.clear();
+    for (const stop of this.#moving) stop();
+    this.#moving.clear();
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
   }
@@ -148,15 +170,109 @@ export class Devices {
     return binding && { key: this.#keyOf(binding), flow: binding.flow };
   }
 
-  async push(device: string, signal: AbortSignal): Promise<boolean> {
-    const { pushClass, request, holdMs } = this.#wanted;
+  /** As HoldPlan.push. */
+  async push(device: string, signal: AbortSignal): Promise<boolean | 'gave-up'> {
+    const { pushClass } = this.#wanted;
     const binding = this.#find(device, ({ push }) => canPush(push, pushClass));
     if (binding?.push === undefined || pushClass === undefined) return this.#cannotPush(device);
+    const { push } = binding;
     const now = this.#deps.precise();
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#startedAt) / 1000);
     this.#watch(device);
-    return pushDevice({ binding, push: binding.push, pushClass, request, holdMs }, this.#deps, signal);
+    const alive = push.tokens.filter(
+      ({ token }) => !this.#deps.tokens.isKnownDead(push.provider, token, binding.registeredAt),
+    );
+    const facts = {
+      pushClass,
+      push: { tokens: alive, ...(push.life === undefined ? {} : { life: push.life }) },
+      rules: this.#rulesOf(binding),
+      now: this.#deps.clock.now(),
+    };
+    const { end, sent } = await climbLadder(
+      {
+        facts,
+        sent: this.#sent.get(device) ?? {},
+        push: (rung, withdrawn) => this.#climbed(device, binding, push, pushClass, rung, withdrawn),
+      },
+      this.#deps.clock,
+      signal,
+    );
+    this.#sent.set(device, sent);
+    return end === 'gave-up' ? end : end !== 'refused';
+  }
+
+  async #climbed(
+    device: string,
+    binding: Binding,
+    push: PushRecord,
+    pushClass: PushClass,
+    { token, repeat, priority }: Rung,
+    signal: AbortSignal,
+  ): Promise<PushOutcome> {
+    const { request, holdMs } = this.#wanted;
+    const at = this.#deps.clock.now();
+    const outcome = await pushDevice(
+      {
+        ...{ binding, push, token, pushClass, request },
+        holdMs: Math.max(0, holdMs - (at - this.#arrivedAt)),
+        ...(repeat > 0 ? { repeat } : {}),
+        ...(priority === 'normal' ? { priority } : {}),
+      },
+      this.#deps,
+      signal,
+    );
+    if (outcome.is === 'accepted') {
+      const pushed = { binding, token: token.token, at, occasion: this.#callId };
+      this.#accepted.set(device, [...(this.#accepted.get(device) ?? []), { pushed, high: priority === 'high' }]);
+    }
+    return outcome;
+  }
+
+  /** These were pushed and have not come: written down with their tokens. Nobody waits for that. */
+  noteUnanswered(devices: Iterable<string> = this.#accepted.keys()): void {
+    for (const device of [...devices]) {
+      const accepted = this.#accepted.get(device) ?? [];
+      this.#accepted.delete(device);
+      if (this.#refreshedAt.has(device)) continue;
+      for (const { pushed, high } of accepted) void this.#deps.tokens.unanswered(pushed, high);
+    }
+  }
+
+  /** How long a leg to this device may be silent before it is pushed, ms; undefined: as all others. */
+  silentMs(leg: string): number | undefined {
+    const device = leg.slice(0, leg.lastIndexOf('/'));
+    const binding = this.#find(device, ({ push }) => canPush(push, this.#wanted.pushClass));
+    return binding && this.#rulesOf(binding).idleMs;
+  }
+
+  /** What holds for each phone that can be pushed; a policy of the operator may say so for each. */
+  async #ask(found: readonly Binding[]): Promise<void> {
+    const { rules, clock, policy } = this.#deps;
+    const { request, pushClass, holdMs } = this.#wanted;
+    if (pushClass === undefined) return;
+    const from = parseNameAddr(request.headers.get('From') ?? '');
+    const now = clock.now();
+    const about = {
+      ...{ now, class: pushClass, method: request.method, callId: this.#callId, phones: found.length, holdMs },
+      from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
+      hasVideo: request.body.includes('\nm=video '),
+    };
+    const waiting: Promise<unknown>[] = [];
+    for (const binding of found) {
+      if (!canPush(binding.push, pushClass) || binding.push === undefined) continue;
+      const configured = rules.configured(binding.push.app, binding.push.provider);
+      const facts = factsOf(binding, about, isWorthTrying(binding, this.#arrivedAt, policy, now), configured);
+      if (facts === undefined) continue;
+      const decided = rules.decide(facts);
+      if (decided instanceof Promise) waiting.push(decided.then((one) => void this.#rules.set(binding.id, one)));
+      else this.#rules.set(binding.id, decided);
+    }
+    if (waiting.length > 0) await Promise.all(waiting);
+  }
+
+  #rulesOf({ id, push }: Binding): PushRules {
+    return this.#rules.get(id) ?? this.#deps.rules.configured(push?.app ?? '', push?.provider ?? '');
   }
 
   /** A request from the phone is as good as a refresh where it was registered already (AMB-14). */
@@ -178,18 +294,28 @@ export class Devices {
   /** Tells a phone that was pushed that its call is over, if it has a token for that. Nobody waits for the outcome. */
   pushEnd(device: string, reason: EndReason, keptMs: number): void {
     const binding = this.#find(device, ({ push }) => canPush(push, 'cancel'));
-    if (binding?.push === undefined) return;
+    const token = tokenFor(binding?.push, 'cancel');
+    if (binding?.push === undefined || token === undefined) return;
     const { push } = binding;
     const { request } = this.#wanted;
     void pushDevice(
-      { binding, push, pushClass: 'cancel', request, holdMs: keptMs, reason },
+      { binding, push, token, pushClass: 'cancel', request, holdMs: keptMs, reason },
       this.#deps,
       new AbortController().signal,
     );
   }
 
+  /** Of several flows of the device the one that registered last. */
   #find(device: string, fits: (binding: Binding) => boolean): Binding | undefined {
-    return [...this.#bindings.values()].find((one) => this.#deviceOf(one) === device && fits(one));
+    let newest: Binding | undefined;
+    for (const one of this.#bindings.values())
+      if (
+        this.#deviceOf(one) === device &&
+        fits(one) &&
+        (newest === undefined || one.registeredAt > newest.registeredAt)
+      )
+        newest = one;
+    return newest;
   }
 
   /** The bindings this request is for. */
@@ -236,16 +362,21 @@ export class Devices {
     const { push } = binding;
     // its tokens are for calls only: reached as a phone is that never asked for pushes
     const asPlain = push !== undefined && push.deadSince === undefined && pushClass !== undefined && !pushable;
-    const worthTrying = isWorthTrying(asPlain ? withoutPush(binding) : binding, this.#arrivedAt, policy, clock.now());
+    const rules = pushable && push !== undefined ? this.#rulesOf(binding) : undefined;
+    // one that has registered since the request came is awake
+    const pushFirst = rules?.flow === 'always' && rules.push && binding.registeredAt < this.#arrivedAt;
+    const worthTrying =
+      !pushFirst && isWorthTrying(asPlain ? withoutPush(binding) : binding, this.#arrivedAt, policy, clock.now());
     return {
       device: this.#deviceOf(binding),
       flow: worthTrying ? this.#keyOf(binding) : undefined,
-      canPush: pushable,
+      canPush: pushable && rules?.push !== false,
+      ...(rules?.flow === 'parallel' ? { pushBeside: true } : {}),
     };
   }
 
   #keyOf(binding: Binding): string {
-    const key = `${flowUri(binding.flow)}|${binding.flow.engine}`;
+    const key = keyOfFlow(binding);
     this.#flows.set(key, { flow: binding.flow, binding });
     return key;
   }
@@ -260,11 +391,9 @@ export class Devices {
         const device = this.#deviceOf(lost);
         // another flow of the same phone still stands
         if (news.is === 'removed' && this.#find(device, () => true) !== undefined) return;
-        this.#tell(
-          news.is === 'removed'
-            ? { is: 'binding-removed', device }
-            : { is: 'refresh-rejected', device, status: news.status },
-        );
+        if (news.is === 'refresh-rejected') this.#tell({ is: 'refresh-rejected', device, status: news.status });
+        else if (news.moving === true) this.#goneUnlessBack(device);
+        else this.#tell({ is: 'binding-removed', device });
         return;
       }
       case 'refresh-accepted':
@@ -283,6 +412,14 @@ export class Devices {
     }
   }
 
+  #goneUnlessBack(device: string): void {
+    const stop = this.#deps.clock.after(movesWithinMs, () => {
+      this.#moving.delete(stop);
+      if (this.#find(device, () => true) === undefined) this.#tell({ is: 'binding-removed', device });
+    });
+    this.#moving.add(stop);
+  }
+
   #refreshed(binding: Binding): void {
     const isNew = !this.#bindings.has(binding.id);
     const device = this.#deviceOf(binding);
@@ -292,12 +429,14 @@ export class Devices {
       return;
     }
     const now = this.#deps.precise();
+    const before = this.#bindings.get(binding.id);
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
     if (pushed !== undefined && !this.#refreshedAt.has(device))
       this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
     this.#refreshedAt.set(device, now);
-    this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding) });
+    const was = before === undefined ? undefined : keyOfFlow(before);
+    this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding), was });
   }
 
   /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
@@ -319,6 +458,12 @@ export class Devices {
     );
     return false;
   }
+}
+
+/** Phones behind one proxy share its flow, and each has a Contact and a Path of its own. */
+function keyOfFlow({ flow, path, id, target }: Binding): string {
+  const key = `${flowUri(flow)}|${flow.engine}`;
+  return path.length === 0 ? key : `${key}|${id}|${target}|${path.join()}`;
 }
 
 /** By the phone's own count: its node's clock may be behind that of the node it registered at before. */

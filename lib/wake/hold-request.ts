@@ -76,13 +76,13 @@ export async function holdRequest(
           }
         : {}),
       send: async (known, timeoutMs) => {
-        const { uri, nextHop, engine, ...to } = wayTo(known, request);
+        const { along, named } = wayTo(known, request);
         const translate = (names: DialogNames): DialogNames | undefined => deps.dialogs.translate(names);
-        const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...to });
+        const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...named });
         passed.set('Max-Breadth', shareOfPhone);
         const contact = saysWhere(request) ? contactForPhone(request, called, known, deps) : undefined;
         if (contact !== undefined) passed.set('Contact', `<${contact}>`);
-        const sent = { method, uri, nextHop, engine, headers: passed, body, timeoutMs };
+        const sent = { method, ...along, headers: passed, body, timeoutMs };
         return { ...(await deps.client.send(sent)), by: known };
       },
       answered: (got) => {
@@ -211,9 +211,11 @@ export async function holdFor<Got extends ClientAnswer>(
         return known && released.send(known, Math.max(0, Math.min(holdMs, longestHoldMs - devices.elapsed)));
       },
       push: (device, signal) => devices.push(device, signal),
+      silentMs: (leg) => devices.silentMs(leg),
       answer: (answer) => void ('is' in answer ? refuse(answer.status) : released.answered(answer)),
       late: (answer) => released.late?.(answer),
       onOver: ({ ending, fault }, story) => {
+        if (ending === 'unreachable') devices.noteUnanswered();
         devices.close();
         release();
         deps.telemetry.count('heldRequests', { method: methodLabel(method), ending });

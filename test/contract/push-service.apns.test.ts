@@ -269,15 +269,32 @@ describe('faults', () => {
     expect(lab.pushes()[0]?.payload).toEqual({ aps: {}, 'call-id': call.callId });
   });
 
-  it('believes BadDeviceToken at the third call only, as the wrong environment says it too', async () => {
+  it('calls a token suspect at BadDeviceToken, as the wrong environment says it too', async () => {
     const { lab, apns } = await aPair();
     lab.rules.add(parseRule({ do: 'answer', status: 400, reason: 'BadDeviceToken' }));
     const tokens = [{ kind: 'voip', token: aToken() }] as const;
-    const once = aCall({ tokens });
-    expect(await apns.push(once, noSignal)).toEqual({ is: 'config-error', reason: 'BadDeviceToken' });
-    expect(await apns.push(once, noSignal)).toEqual({ is: 'config-error', reason: 'BadDeviceToken' });
-    expect(await apns.push(aCall({ tokens }), noSignal)).toEqual({ is: 'config-error', reason: 'BadDeviceToken' });
-    expect(await apns.push(aCall({ tokens }), noSignal)).toMatchObject({ is: 'token-dead', reason: 'BadDeviceToken' });
+    const suspect = { is: 'token-suspect', reason: 'BadDeviceToken', token: tokens[0].token };
+    expect(await apns.push(aCall({ tokens }), noSignal)).toEqual(suspect);
+    expect(lab.stats().faults).toBe(1);
+  });
+
+  it('asks the other environment once about a token that one does not know, and says where it belongs', async () => {
+    const production = await aLab();
+    const sandbox = await aLab({ credentials: production.credentials });
+    const app = anApp(production, {
+      findsEnvironment: true,
+      endpoint: { production: production.endpoint, sandbox: sandbox.endpoint },
+    });
+    const apns = aService(production, { apps: [{ ...app, ca: `${production.ca}\n${sandbox.ca}` }] });
+    production.rules.add(parseRule({ do: 'answer', status: 400, reason: 'BadDeviceToken' }));
+    expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted', environment: 'sandbox' });
+    const known = await apns.push(aCall({ environment: 'sandbox' }), noSignal);
+    expect(known).toMatchObject({ is: 'accepted' });
+    expect(known).not.toHaveProperty('environment');
+    expect([production.stats().faults, sandbox.pushes().length]).toEqual([1, 2]);
+    sandbox.rules.add(parseRule({ do: 'answer', status: 400, reason: 'BadDeviceToken' }));
+    expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'token-suspect' });
+    expect([production.stats().faults, sandbox.stats().faults]).toEqual([2, 1]);
   });
 
   it('never sends a token that is not hexadecimal', async () => {

@@ -6,10 +6,10 @@ import {
   type BindingChange,
   bindingId,
   liveBindings,
-  markTokenDead,
   matchDevice,
   phoneOf,
 } from '../../lib/core/binding-set.ts';
+import { markTokenDead } from '../../lib/core/token-life.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
 import { type Contact, parseContact } from '../../lib/sip/contact.ts';
 import { Headers } from '../../lib/sip/headers.ts';

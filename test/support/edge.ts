@@ -29,6 +29,8 @@ export interface StartedEdge {
   readonly process: EdgeProcess;
   /** address:port of /metrics and /readyz */
   readonly http: string;
+  /** its config and its store are in there */
+  readonly dir: string;
   /** where phones and PBX send to */
   at(transport: WireTransport): Remote;
   /** SIGTERM, and the folder of its store goes; the exit code */
@@ -98,6 +100,7 @@ export async function startEdge({ config, dir: givenDir }: EdgeOptions): Promise
   return {
     process: edge,
     http,
+    dir,
     at: (transport) => placeOf(edge, transport),
     close: async () => {
       const code = edge.child.running ? await edge.stop() : await edge.child.exited;

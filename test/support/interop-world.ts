@@ -31,6 +31,8 @@ export interface WorldOptions {
   readonly upstream: string;
   /** more keys of the domain */
   readonly domain?: Readonly<Record<string, unknown>>;
+  /** keys of the section `on_behalf` */
+  readonly onBehalf?: Readonly<Record<string, unknown>>;
   /** 8 when absent: foreign phones take a moment to start */
   readonly holdSeconds?: number;
   /** more keys of the section `wake` */
@@ -71,6 +73,7 @@ export class World {
   static async open({
     upstream,
     domain = {},
+    onBehalf = {},
     holdSeconds = 8,
     wake = {},
     everywhere = false,
@@ -91,6 +94,7 @@ export class World {
       config: {
         ...(identity === undefined ? {} : { sip: { ...(await listenEverywhere(certFile, keyFile)), websocket } }),
         domains: [{ name: foreignDomain, registration: 'mid-registrar', upstream, ...domain }],
+        on_behalf: onBehalf,
         registration: { min_expires: 60 },
         wake: { hold_seconds: holdSeconds, ...wake },
         push: {
@@ -108,7 +112,7 @@ export class World {
             },
           ],
         },
-        shutdown: { call_seconds: 1 },
+        shutdown: { held_seconds: 0, call_seconds: 1 },
         log: { level: 'debug' },
       },
     });

@@ -28,14 +28,22 @@ export class Kamailio {
     ]);
   }
 
-  /** Ready when it answers OPTIONS. `withPath`: its registrar keeps Path and refuses phones that do not know it. `oneContact`: max_contacts is 1. */
+  /**
+   * Ready when it answers OPTIONS. `withPath`: its registrar keeps Path and refuses phones that do not know it. `oneContact`:
+   * max_contacts is 1. `like`: one that has been stopped comes back, and has forgotten everybody.
+   */
   static async start(
     address: string,
     domain: string,
-    { withPath = false, oneContact = false } = {},
+    {
+      withPath = false,
+      oneContact = false,
+      like,
+    }: { readonly withPath?: boolean; readonly oneContact?: boolean; readonly like?: Kamailio } = {},
   ): Promise<Kamailio> {
-    const password = `p${randomBytes(12).toString('hex')}`;
-    const kamailio = new Kamailio(address, await freePort(address), domain, password, [
+    const password = like?.password ?? `p${randomBytes(12).toString('hex')}`;
+    const port = like?.port ?? (await freePort(address));
+    const kamailio = new Kamailio(address, port, domain, password, [
       ...(withPath ? ['WITH_PATH'] : []),
       ...(oneContact ? ['WITH_ONE_CONTACT'] : []),
     ]);

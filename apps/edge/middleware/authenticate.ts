@@ -13,6 +13,8 @@ import type { UsedNonces } from './used-nonces.ts';
 
 export interface AuthenticateDeps {
   readonly store: Pick<LocationStore, 'readSecret'>;
+  /** what a phone of an account that the edge holds proves itself with; when left out there are none */
+  readonly accountSecret?: (aor: Aor, realm: string) => Promise<DigestSecrets | undefined>;
   /** secret behind the nonces, shared by all nodes of one store */
   readonly secret: string;
   readonly now: () => number;
@@ -39,7 +41,7 @@ export async function authenticate(
   let stale = false;
   if (credentials !== undefined) {
     const user = authParam(credentials, 'username') ?? '';
-    const secret = await secretOf(user, domain, deps);
+    const secret = await secretOf(user, hostOf(aor), domain, deps);
     const usable = secret === undefined ? undefined : only(secret, domain.algorithms);
     const right = verifyDigest({ method: request.method, credentials, secret: usable, body: request.body });
     const nonce = checkNonce(deps.secret, authParam(credentials, 'nonce') ?? '', deps.now(), nonceLifeMs);
@@ -53,7 +55,7 @@ export async function authenticate(
   }
   const nonce = mintNonce(deps.secret, deps.now(), deps.hex(6));
   const headers = Headers.empty();
-  const owner = await secretOf(userOf(aor), domain, deps);
+  const owner = await secretOf(userOf(aor), hostOf(aor), domain, deps);
   // a phone takes the first algorithm it knows: offer none that can never be checked
   const known = domain.algorithms.filter(
     (algorithm) => (algorithm === 'MD5' ? owner?.md5 : owner?.sha256) !== undefined,
@@ -75,8 +77,21 @@ function userOf(aor: Aor): string {
   return aor.slice(0, aor.lastIndexOf('@'));
 }
 
-async function secretOf(user: string, domain: Domain, deps: AuthenticateDeps): Promise<DigestSecrets | undefined> {
-  return domain.users.get(user) ?? (await deps.store.readSecret(user, domain.realm));
+function hostOf(aor: Aor): string {
+  return aor.slice(aor.lastIndexOf('@') + 1);
+}
+
+async function secretOf(
+  user: string,
+  host: string,
+  domain: Domain,
+  deps: AuthenticateDeps,
+): Promise<DigestSecrets | undefined> {
+  return (
+    domain.users.get(user) ??
+    (domain.registration === 'on-behalf' ? await deps.accountSecret?.(`${user}@${host}`, domain.realm) : undefined) ??
+    (await deps.store.readSecret(user, domain.realm))
+  );
 }
 
 /** Only the algorithms that are offered count: MD5 may be switched off for old secrets too (EDGE-AUTH-03). */

@@ -62,6 +62,8 @@ export type Classified =
 /** A domain with what classification needs to know of its PBX. Addresses may change while we run (DNS). */
 export interface KnownDomain {
   readonly domain: Domain;
+  /** the same for AORs whose account the edge holds; undefined where that is all of them */
+  readonly onBehalf?: Domain | undefined;
   /** addresses the PBX sends from */
   readonly trusted: BlockList;
   /** proxies between phones and edge that are believed; undefined: there are none, and asking an empty list costs each REGISTER */
@@ -77,6 +79,17 @@ export interface Classifier {
   readonly targetKey: Buffer;
   readonly gruuKey: Buffer;
   readonly purrKey: Buffer;
+  /** whether the edge holds an account of this AOR; when left out it holds none */
+  readonly hasAccount?: (aor: Aor) => boolean;
+}
+
+/** How this AOR is served: as its domain is, or on behalf. */
+export function domainFor(
+  { domain, onBehalf }: KnownDomain,
+  aor: Aor | undefined,
+  { hasAccount }: Pick<Classifier, 'hasAccount'>,
+): Domain {
+  return aor !== undefined && onBehalf !== undefined && hasAccount?.(aor) === true ? onBehalf : domain;
 }
 
 export function classify(transaction: ServerTransaction, classifier: Classifier): Classified {
@@ -101,15 +114,21 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
     if (known === undefined) return { is: 'refused', status: 404, why: 'domain-removed' };
     // only the PBX has ever seen this Contact: from anywhere else it is stolen (PN-SEC-09)
     if (!isFrom(known.trusted, flow.address)) return { is: 'refused', status: 403, why: 'not-from-pbx' };
-    return { is: 'to-device', domain: known.domain, ...opened };
+    return { is: 'to-device', domain: domainFor(known, opened.aor, classifier), ...opened };
   }
   if (uri.user === undefined) return { is: 'to-edge' };
   const fromPbx = domains.filter((known) => isFrom(known.trusted, flow.address));
   const named = domains.find((known) => known.domain.name === uri.host.toLowerCase());
+  const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
+  const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
+  // who has an account of his own calls by it, whatever the domain does for others
+  const byAccount = home !== undefined && domainFor(home, from, classifier) === home.onBehalf && fromPbx.length === 0;
   const byTrunk = domains.filter(({ domain: { trunk } }) =>
     trunk?.routes.some((route) => route.domain === uri.host.toLowerCase()),
   );
-  const registrar = [named, ...fromPbx, ...byTrunk].find((known) => known !== undefined && isCalledByAor(known.domain));
+  const registrar = byAccount
+    ? undefined
+    : [named, ...fromPbx, ...byTrunk].find((known) => known !== undefined && isCalledByAor(known.domain));
   if (registrar !== undefined) {
     const trunk = throughTrunk(transaction, registrar);
     const host = named === undefined && registrar.domain.name !== '*' ? registrar.domain.name : uri.host.toLowerCase();
@@ -123,11 +142,9 @@ export function classify(transaction: ServerTransaction, classifier: Classifier)
       return trunk === 'unproven' ? { ...to, unproven: true } : to;
     }
   }
-  const from = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
-  const home = domainOf(domains, from === undefined ? uri.host : hostOfAor(from)) ?? domainOf(domains, uri.host);
   if (home === undefined) return { is: 'refused', status: 404, why: 'no-such-domain' };
   if (home.isUpstream(flow.address, flow.port)) return { is: 'refused', status: 404, why: 'unknown-contact' };
-  return { is: 'to-upstream', domain: home.domain, from };
+  return { is: 'to-upstream', domain: domainFor(home, from, classifier), from };
 }
 
 /** Whether a request comes from the PBX of a domain with a trunk: by its address, or as it says by the user of its digest. */

@@ -15,7 +15,6 @@ import { topicOf } from '../../sip/push-params.ts';
 import { type ApnsPolicy, encodeNotification, notificationFor, planPush } from './payload.ts';
 import { judge } from './outcome.ts';
 import { ProviderTokenSource } from './provider-token.ts';
-import { Suspects } from './suspects.ts';
 
 export interface ApnsApp extends ApnsPolicy {
   readonly name: string;
@@ -23,6 +22,8 @@ export interface ApnsApp extends ApnsPolicy {
   readonly keyId: string;
   /** PEM text of the .p8 file */
   readonly privateKey: string;
+  /** a token that one environment does not know is tried once in the other one */
+  readonly findsEnvironment?: boolean;
   /** of the sandbox, when it is another one than in production */
   readonly sandboxKey?: { readonly keyId: string; readonly privateKey: string };
   /** Apple's hosts when absent */
@@ -128,7 +129,6 @@ class ApnsPushService implements ApnsService {
   readonly #proxy: Proxy | undefined;
   readonly #clock: Clock;
   readonly #events: ApnsEvents;
-  readonly #suspects = new Suspects();
   readonly #routes = new Map<string, Route>();
   /** pools whose credentials are no longer used, until their connections have ended */
   readonly #retired = new Set<SessionPool>();
@@ -212,7 +212,6 @@ class ApnsPushService implements ApnsService {
 
     const now = this.#clock.now();
     const { app } = open;
-    const environment = request.environment ?? 'production';
     const written = (amount: Amount): Buffer | undefined =>
       encodeNotification(notificationFor(request, plan, topic, app, now, amount));
     const smaller = (): Buffer | undefined => written('bare');
@@ -226,47 +225,46 @@ class ApnsPushService implements ApnsService {
     const priority = String(notification.priority);
     const expiration = String(notification.options.expiration);
     const isCall = request.class === 'call';
-    return deliver(
-      () => this.#route(app.name, environment),
-      this.#clock,
-      {
-        id,
-        token: plan.token,
-        body,
-        smaller,
-        urgency: urgencies[request.class],
-        headers: (providerToken) => {
-          const fields: Field[] = [
-            { name: ':path', value: path, as: 'secret' },
-            // as Apple asks: neither this nor what differs with every push shall fill its table
-            { name: 'authorization', value: `bearer ${providerToken}`, as: 'secret' },
-            { name: 'apns-topic', value: topic, as: 'indexed' },
-            { name: 'apns-push-type', value: pushType, as: 'indexed' },
-            { name: 'apns-priority', value: priority, as: 'indexed' },
-            { name: 'apns-expiration', value: expiration, as: 'plain' },
-            { name: 'apns-id', value: id, as: 'plain' },
-          ];
-          if (collapseId !== undefined) fields.push({ name: 'apns-collapse-id', value: collapseId, as: 'plain' });
-          return fields;
+    const send = (environment: Environment): Promise<PushOutcome> =>
+      deliver(
+        () => this.#route(app.name, environment),
+        this.#clock,
+        {
+          id,
+          token: plan.token,
+          body,
+          smaller,
+          urgency: urgencies[request.class],
+          headers: (providerToken) => {
+            const fields: Field[] = [
+              { name: ':path', value: path, as: 'secret' },
+              // as Apple asks: neither this nor what differs with every push shall fill its table
+              { name: 'authorization', value: `bearer ${providerToken}`, as: 'secret' },
+              { name: 'apns-topic', value: topic, as: 'indexed' },
+              { name: 'apns-push-type', value: pushType, as: 'indexed' },
+              { name: 'apns-priority', value: priority, as: 'indexed' },
+              { name: 'apns-expiration', value: expiration, as: 'plain' },
+              { name: 'apns-id', value: id, as: 'plain' },
+            ];
+            if (collapseId !== undefined) fields.push({ name: 'apns-collapse-id', value: collapseId, as: 'plain' });
+            return fields;
+          },
         },
-      },
-      {
-        attemptMs: isCall ? this.#timers.callAttemptMs : this.#timers.attemptMs,
-        probeMs: this.#timers.probeMs,
-        ...(isCall ? { hedgeMs: this.#timers.hedgeMs } : {}),
-        deadline: request.deadline,
-      },
-      signal,
-      {
-        clockAlarm: () => this.#events.clockAlarm?.(open.ways[environment].keyId),
-        suspect: () => this.#suspects.report(plan.token, request.callId),
-        judge,
-        accepted: (answer) => {
-          this.#suspects.clear(plan.token);
-          return { id: answer.headers['apns-id'] ?? id };
+        {
+          attemptMs: isCall ? this.#timers.callAttemptMs : this.#timers.attemptMs,
+          probeMs: this.#timers.probeMs,
+          ...(isCall ? { hedgeMs: this.#timers.hedgeMs } : {}),
+          deadline: request.deadline,
         },
-      },
-    );
+        signal,
+        {
+          clockAlarm: () => this.#events.clockAlarm?.(open.ways[environment].keyId),
+          judge,
+          accepted: (answer) => ({ id: answer.headers['apns-id'] ?? id }),
+        },
+      );
+    const said = request.environment ?? 'production';
+    return app.findsEnvironment === true ? findEnvironment(said, send) : send(said);
   }
 
   #warm(): void {
@@ -339,6 +337,20 @@ function install(apps: readonly ApnsApp[], before: ReadonlyMap<string, ProviderT
     installed.set(app.name, { app, ways });
   }
   return { apps: installed, sources };
+}
+
+/** A token of the other environment is called bad: asked there once, the answer there tells (push-providers 3.7). */
+async function findEnvironment(
+  said: Environment,
+  send: (environment: Environment) => Promise<PushOutcome>,
+): Promise<PushOutcome> {
+  const outcome = await send(said);
+  if (outcome.is !== 'token-suspect') return outcome;
+  const environment = said === 'production' ? 'sandbox' : 'production';
+  const other = await send(environment);
+  if (other.is === 'accepted') return { ...other, environment };
+  // only what is said of the token there is news; trouble with that host says nothing about this one
+  return other.is === 'token-dead' || other.is === 'throttled' || other.is === 'cancelled' ? other : outcome;
 }
 
 function checkEndpoint(app: string, endpoint: string): void {

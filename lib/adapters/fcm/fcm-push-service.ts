@@ -158,7 +158,6 @@ class FcmPushService implements FcmService {
         judge: judgeFcm,
         accepted: (answer) => ({ id: nameOf(answer.body) }),
         clockAlarm: () => this.#events.tokenTrouble?.(app.name, tokens.trouble),
-        suspect: () => false,
       },
     );
   }

@@ -19,7 +19,7 @@ export function fcmMessage(request: PushRequest, token: string, policy: PayloadP
     ...(data === undefined ? {} : { data }),
     android: {
       // high is for what the phone will show; anything else makes Android trust the app less (Google's 7-day rule)
-      priority: shown.has(request.class) ? 'HIGH' : 'NORMAL',
+      priority: shown.has(request.class) && request.priority !== 'normal' ? 'HIGH' : 'NORMAL',
       ttl: `${secondsLeft(request, now)}s`,
       // calls never: collapsing two would lose one
       ...(request.class === 'refresh' || request.class === 'notify' ? { collapse_key: request.class } : {}),

@@ -8,11 +8,15 @@ import type { Aor, Binding } from '../../core/binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Agenda } from '../../ports/agenda.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
+import type { TokenOwners } from '../../ports/token-owners.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
+import type { Records } from '../../ports/records.ts';
 import { lmdbAgenda } from './agenda.ts';
 import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
 import { GroupCommit } from './group-commit.ts';
 import { lmdbMail } from './mail-store.ts';
+import { lmdbRecords } from './records.ts';
+import { lmdbTokenOwners } from './token-owners.ts';
 
 export interface LmdbStoreOptions {
   /** the folder of the store; made when absent, readable by this user only */
@@ -41,10 +45,18 @@ const spaceEveryMs = 1000;
 const sliceSize = 250;
 const sliceEveryMs = 20;
 
+/** All that lives in the one file. */
+export interface LmdbParts extends LocationStore {
+  readonly agenda: Agenda;
+  readonly mail: MailStore;
+  readonly records: Records;
+  /** of registrations at PBXs */
+  readonly registrations: Agenda;
+  readonly owners: TokenOwners;
+}
+
 /** Rejects with EDGE_STORE_UNAVAILABLE when the folder cannot be used. */
-export async function openLmdbStore(
-  options: LmdbStoreOptions,
-): Promise<LocationStore & { readonly agenda: Agenda; readonly mail: MailStore }> {
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbParts> {
   let root: RootDatabase<string, string> | undefined;
   try {
     makeFolder(resolve(options.path));
@@ -53,7 +65,7 @@ export async function openLmdbStore(
       path: options.path,
       noSubdir: false,
       encoding: 'string',
-      maxDbs: 8,
+      maxDbs: 32,
       // GroupCommit does the batching; lmdb's own makes promises nobody can hear, and a full disk would end the process.
       eventTurnBatching: false,
     });
@@ -80,9 +92,12 @@ function makeFolder(path: string): void {
   }
 }
 
-class LmdbStore implements LocationStore {
+class LmdbStore implements LmdbParts {
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly records: Records;
+  readonly registrations: Agenda;
+  readonly owners: TokenOwners;
   readonly #path: string;
   readonly #root: RootDatabase<string, string>;
   readonly #sets: Database<string, string>;
@@ -118,16 +133,29 @@ class LmdbStore implements LocationStore {
     }
     this.#sets = root.openDB({ name: 'sets', encoding: 'string', useVersions: true });
     this.#shared = root.openDB({ name: 'shared', encoding: 'string' });
-    this.agenda = lmdbAgenda(
-      {
-        tasks: root.openDB({ name: 'agenda', encoding: 'string', useVersions: true }),
-        times: root.openDB<string, [number, string]>({ name: 'agenda times', encoding: 'string' }),
-      },
+    const agendaOf = (name: string): Agenda =>
+      lmdbAgenda(
+        {
+          tasks: root.openDB({ name, encoding: 'string', useVersions: true }),
+          times: root.openDB<string, [number, string]>({ name: `${name} times`, encoding: 'string' }),
+        },
+        this.#writes,
+        (task) => this.#attempt('written', task),
+      );
+    this.agenda = agendaOf('agenda');
+    this.registrations = agendaOf('registrations');
+    this.records = lmdbRecords(
+      root.openDB({ name: 'records', encoding: 'string', useVersions: true }),
       this.#writes,
-      (task) => this.#attempt('written', task),
+      (what, task) => this.#attempt(what, task),
     );
     this.mail = lmdbMail(root.openDB({ name: 'mail', encoding: 'string' }), this.#writes, (what, task) =>
       this.#attempt(what, task),
+    );
+    this.owners = lmdbTokenOwners(
+      root.openDB({ name: 'token owners', encoding: 'string' }),
+      this.#writes,
+      (what, task) => this.#attempt(what, task),
     );
     this.#drawBlock();
     for (const { user, realm, ...digests } of options.secrets ?? []) {

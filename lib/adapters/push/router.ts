@@ -69,7 +69,12 @@ class PushRouter implements PushService {
 
   /** However many AORs, forks and retransmissions lead to a phone, one ring gives it one push. */
   #merged(service: PushService, request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
-    const key = JSON.stringify([request.app, request.callId, ...request.tokens.map(({ token }) => token)]);
+    const key = JSON.stringify([
+      request.app,
+      request.callId,
+      request.repeat ?? 0,
+      ...request.tokens.map(({ token }) => token),
+    ]);
     const shared = this.#shared.get(key) ?? this.#send(key, service, request);
     return new Promise((settle) => {
       let done = false;

@@ -33,9 +33,11 @@ else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
 return 1
 `);
 
-export function redisAgenda(redis: Commands, server: string, keys: Keys): Agenda {
+/** `name`: one of several; '' is that of the refresh pushes. */
+export function redisAgenda(redis: Commands, server: string, keys: Keys, name = ''): Agenda {
   let next = 0;
-  const shardOf = (task: string): string => keys.agenda((createHash('sha1').update(task).digest()[0] ?? 0) % shards);
+  const shardOf = (task: string): string =>
+    keys.agenda(name, (createHash('sha1').update(task).digest()[0] ?? 0) % shards);
   return {
     async put(task, at) {
       const key = shardOf(task);
@@ -47,7 +49,7 @@ export function redisAgenda(redis: Commands, server: string, keys: Keys): Agenda
       const first = next++;
       for (let count = 0; count < shards && claimed.length < limit; count++) {
         const room = String(limit - claimed.length);
-        const key = keys.agenda((first + count) % shards);
+        const key = keys.agenda(name, (first + count) % shards);
         const due = await inTime(server, run(redis, claimDue, key, String(now), String(until), room));
         if (Array.isArray(due)) for (const task of due) claimed.push({ task: String(task), until });
       }

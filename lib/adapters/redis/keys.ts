@@ -10,12 +10,16 @@ export interface Keys {
   readonly everySet: string;
   shared(name: string): string;
   secret(user: string, realm: string): string;
-  /** one part of the agenda, each in a hash slot of its own */
-  agenda(shard: number): string;
+  /** one part of an agenda, each in a hash slot of its own; `name` '' is that of the refresh pushes */
+  agenda(name: string, shard: number): string;
+  /** all records of one kind */
+  records(kind: string): string;
   /** every node that lives, one key for all */
   readonly nodes: string;
   /** messages that wait for one AOR */
   mail(aor: Aor): string;
+  /** the owner of one push token */
+  token(name: string): string;
   aorOfMail(key: string): Aor | undefined;
   readonly everyMail: string;
   /** the channel with the news of one AOR */
@@ -32,11 +36,13 @@ export function keysWith(prefix: string): Keys {
     aorOfSet: (key) => aorIn(key, set),
     everySet: every(set),
     mail: (aor) => `${mail}{${escape(aor)}}`,
+    token: (name) => `${prefix}token:{${escape(name)}}`,
     aorOfMail: (key) => aorIn(key, mail),
     everyMail: every(mail),
     shared: (name) => `${prefix}shared:{${escape(name)}}`,
     secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
-    agenda: (shard) => `${prefix}agenda:{${shard}}`,
+    agenda: (name, shard) => `${prefix}agenda:${name === '' ? '' : `${name}:`}{${shard}}`,
+    records: (kind) => `${prefix}records:{${kind}}`,
     nodes: `${prefix}nodes`,
     news: (aor) => `${prefix}news:{${escape(aor)}}`,
     lifeSign: `${prefix}life-sign`,

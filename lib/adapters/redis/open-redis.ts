@@ -4,15 +4,19 @@ import type { Agenda } from '../../ports/agenda.ts';
 import type { LocationStore } from '../../ports/location-store.ts';
 import type { MailStore } from '../../ports/mail-store.ts';
 import type { NodeBus } from '../../ports/node-bus.ts';
+import type { Records } from '../../ports/records.ts';
 import type { NodeDirectory } from '../../ports/node-directory.ts';
 import { redisAgenda } from './agenda.ts';
 import { checkServer } from './check-server.ts';
 import { connectTo, connectToOne, endConnection, type Commands, type RedisAddress } from './connection.ts';
 import { earsOfCluster, earsOfOne, type Ears, type Heard } from './ears.ts';
 import { keysWith, type Keys } from './keys.ts';
+import type { TokenOwners } from '../../ports/token-owners.ts';
+import { redisTokenOwners } from './token-owners.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
 import { RedisNodeBus } from './node-bus.ts';
+import { redisRecords } from './records.ts';
 import { redisNodes } from './node-directory.ts';
 
 export interface OpenRedis {
@@ -20,6 +24,10 @@ export interface OpenRedis {
   readonly bus: NodeBus;
   readonly agenda: Agenda;
   readonly mail: MailStore;
+  readonly records: Records;
+  /** of registrations at PBXs */
+  readonly registrations: Agenda;
+  readonly owners: TokenOwners;
   readonly nodes: NodeDirectory;
   /** our address towards Redis; undefined when it is not known now */
   readonly localAddress: () => string | undefined;
@@ -45,6 +53,9 @@ export async function openRedis(address: RedisAddress): Promise<OpenRedis> {
       bus,
       agenda: redisAgenda(redis, server, keys),
       mail: redisMail(redis, server, keys),
+      records: redisRecords(redis, server, keys),
+      registrations: redisAgenda(redis, server, keys, 'registrations'),
+      owners: redisTokenOwners(redis, server, keys),
       nodes: redisNodes(redis, server, keys),
       localAddress: () => localAddressOf(redis),
       unseen,

@@ -37,6 +37,7 @@ describe('the metric catalogue', () => {
     const outcomes: Readonly<Record<PushOutcome['is'], true>> = {
       accepted: true,
       'token-dead': true,
+      'token-suspect': true,
       throttled: true,
       'not-applicable': true,
       'config-error': true,

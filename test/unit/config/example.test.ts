@@ -74,6 +74,7 @@ describe.each(examples)('%s', (name, keys) => {
     const commented: readonly (readonly [string, string])[] = [
       ['# key: |', 'push.apps[].key'],
       ['# api_token:', 'http.api_token'],
+      ['# secret_key:', 'store.secret_key'],
       // a proxy nobody has
       ...['url', 'user', 'password', 'except'].map((name) => [`  #   ${name}:`, `push.proxy.${name}`] as const),
       ['# team_key: |', 'push.apns_keys[].key'],
@@ -91,6 +92,7 @@ describe.each(examples)('%s', (name, keys) => {
     expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
     // shown by an example, because their default is an empty list
     const lists = [
+      'media.rtpengine',
       'store.redis.sentinels',
       'store.redis.cluster',
       'push.webpush.allow_ports',
@@ -107,6 +109,7 @@ describe.each(examples)('%s', (name, keys) => {
       'domains[].trunk.routes[].prefix',
       'domains[].trunk.routes[].strip',
       'domains[].trunk.routes[].add',
+      'store.old_secret_keys',
     ];
     for (const { path, fallback } of keys.filter((row) => row.presence === 'default' && !lists.includes(row.path))) {
       const value = path.split('.').reduce<unknown>((at, step, index, steps) => {

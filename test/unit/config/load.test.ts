@@ -69,6 +69,7 @@ describe('load', () => {
         },
         trusted: [],
         users: [],
+        accounts: [],
         algorithms: ['SHA-256', 'MD5'],
       },
     ]);
@@ -84,8 +85,8 @@ describe('load', () => {
 
   it('takes an empty file, and keys without a value, as left out', () => {
     const defaults = load({ env: {} });
-    expect({ ...loadText(''), store: defaults.store }).toEqual(defaults);
-    expect({ ...loadText('sip:\nwake:\n  hold_seconds:\n'), store: defaults.store }).toEqual(defaults);
+    expect({ ...loadText(''), store: defaults.store, file: undefined }).toEqual(defaults);
+    expect({ ...loadText('sip:\nwake:\n  hold_seconds:\n'), store: defaults.store, file: undefined }).toEqual(defaults);
   });
 
   it('wants the default expiry between the shortest and the longest', () => {
@@ -123,7 +124,7 @@ domains: [{ name: example.com, upstream: 'sip:10.0.0.1' }, { name: other.example
   it('stops at an unknown key, names those it knows, and does not show its value', () => {
     const message = mistakesOf('store: { redis_pasword: hunter2 }\nwakes: {}');
     expect(message).toContain(
-      'store.redis_pasword: expected one of the keys kind, path, redis_url, redis, key_prefix, found an unknown key',
+      'store.redis_pasword: expected one of the keys kind, path, redis_url, redis, key_prefix, secret_key, secret_key_file, old_secret_keys, found an unknown key',
     );
     expect(message).toContain('wakes: expected one of the keys sip, engine, http, store, nodes, domains,');
     expect(message).not.toContain('hunter2');

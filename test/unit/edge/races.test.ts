@@ -169,6 +169,8 @@ async function perform(one: Step, edges: RacingEdges): Promise<void> {
       if (outcome === 'accepted') push?.settle({ is: 'accepted', id: 'push' });
       else if (outcome === 'token-dead')
         push?.settle({ is: 'token-dead', token: push.asked.tokens[0]?.token ?? '', reason: 'Unregistered' });
+      else if (outcome === 'token-suspect')
+        push?.settle({ is: outcome, token: push.asked.tokens[0]?.token ?? '', reason: 'drawn' });
       else if (outcome !== 'cancelled') push?.settle({ is: outcome, reason: 'drawn' });
       return;
     }

@@ -11,6 +11,7 @@ import { aBinding } from '../../support/a-binding.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
+import { aTokenKeeper } from '../../support/token-keeper.ts';
 
 const start = 1_790_000_000_000;
 const policy = { leadSeconds: 300, perSecond: 200, perAppPerSecond: 200, pushDeadlineMs: 5000 };
@@ -36,6 +37,7 @@ function aNode(answer: (request: PushRequest) => PushOutcome = () => ({ is: 'acc
   };
   const pushed: { readonly at: number; readonly request: PushRequest }[] = [];
   const telemetry = new TelemetryRecorder();
+  const log = new QuietLog();
   const stop = startRefreshPushes({
     agenda,
     store,
@@ -47,8 +49,9 @@ function aNode(answer: (request: PushRequest) => PushOutcome = () => ({ is: 'acc
       close: async () => undefined,
     },
     clock,
-    log: new QuietLog(),
+    log,
     telemetry,
+    tokens: aTokenKeeper({ store, clock, log, telemetry }),
     policy,
   });
   /** As commit does it. */

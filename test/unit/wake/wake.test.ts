@@ -19,6 +19,7 @@ import { QuietLog } from '../../support/quiet-log.ts';
 import { FakeInvite, FakeLegs } from '../../support/fake-call.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
+import { aRuleBook, aTokenKeeper } from '../../support/token-keeper.ts';
 
 const aor = 'alice@example.com';
 
@@ -58,15 +59,19 @@ function anEdge(
   const bus = memoryBus();
   const calls = new Calls({ maxHeld: 100, maxHeldPerDevice: 100 }, () => clock.now());
   const pushes: string[] = [];
+  const log = new QuietLog();
+  const telemetry = new TelemetryRecorder();
   const deps: WakeDeps = {
     store,
     bus,
     legs,
     clock,
     calls,
-    log: new QuietLog(),
+    log,
     heartbeat: undefined,
-    telemetry: new TelemetryRecorder(),
+    telemetry,
+    tokens: aTokenKeeper({ store, clock, log, telemetry }),
+    rules: aRuleBook(),
     dialogs: new BridgedDialogs(),
     precise: () => clock.now(),
     awake: new AwakeFlows(),
@@ -89,6 +94,7 @@ function anEdge(
       latePhone: 'nothing',
       busy: 'device',
       decline: 'all',
+      keepsIdentities: false,
       callUuid: true,
       ...policy,
     },

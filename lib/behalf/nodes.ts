@@ -1,0 +1,66 @@
+/** Which processes of one edge live, and which have died with registrations of theirs: each says from time to time until when it lives. */
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Records } from '../ports/records.ts';
+
+export interface NodesDeps {
+  readonly records: Records;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** name of this process, another one after each start */
+  readonly node: string;
+  /** Takes over what a node that died has left. Rejects when that has to be tried again. */
+  readonly onDead: (node: string) => Promise<void>;
+}
+
+export const lifeSignEveryMs = 10_000;
+/** More than the clocks of the nodes differ, and three signs that did not come. */
+const livesMs = 35_000;
+const mostNodes = 500;
+
+export class Nodes {
+  readonly #deps: NodesDeps;
+  #living: ReadonlySet<string> = new Set();
+
+  constructor(deps: NodesDeps) {
+    this.#deps = deps;
+  }
+
+  /** As far as this node has heard. */
+  lives(node: string): boolean {
+    return node === this.#deps.node || this.#living.has(node);
+  }
+
+  /** Says that this one lives, looks who else does, and takes over from those who do not. Rejects with EDGE_STORE_UNAVAILABLE. */
+  async follow(): Promise<void> {
+    const { records, clock, node } = this.#deps;
+    await this.#say(clock.now() + livesMs);
+    const { records: found } = await records.scan('node', '', mostNodes);
+    const living = new Set<string>();
+    const dead: (typeof found)[number][] = [];
+    for (const each of found) {
+      if (Number(each.value) > clock.now()) living.add(each.name);
+      else if (each.name !== node) dead.push(each);
+    }
+    this.#living = living;
+    for (const each of dead) {
+      // done before it is forgotten: whoever dies in between leaves it to the next one
+      await this.#deps.onDead(each.name);
+      if ((await records.swap('node', each.name, each.version, undefined)) !== undefined)
+        this.#deps.log.info({ node: each.name }, 'another node is gone, its registrations are ours now');
+    }
+  }
+
+  /** Others need not wait for the end of this one's time. */
+  async leave(): Promise<void> {
+    await this.#say(0);
+  }
+
+  async #say(until: number): Promise<void> {
+    const { records, node } = this.#deps;
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const before = await records.read('node', node);
+      if ((await records.swap('node', node, before?.version ?? 0, String(until))) !== undefined) return;
+    }
+  }
+}

@@ -1,0 +1,7 @@
+import { memoryRecords } from '../../lib/adapters/memory/records.ts';
+import { recordsContract } from './records.ts';
+
+recordsContract('memory', async () => {
+  const records = memoryRecords();
+  return { records, another: records, close: async () => undefined };
+});
