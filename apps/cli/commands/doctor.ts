@@ -109,9 +109,13 @@ export const doctor: Command = {
     }
     const findings = parts.flat();
     const code = exitCodeOf(findings);
-    if (values.json === true) process.stdout.write(`${JSON.stringify({ ok: code === 0, findings, ...(ladder === '' ? {} : { ladder: ladder.split('\n') }) })}\n`);
-    else process.stdout.write(`${ladder}${findingsAsText(findings, colour)}`);
-    return code;
+    const text =
+      values.json === true
+        ? `${JSON.stringify({ ok: code === 0, findings, ...(ladder === '' ? {} : { ladder: ladder.split('\n') }) })}\n`
+        : `${ladder}${findingsAsText(findings, colour)}`;
+    await new Promise((resolve) => process.stdout.write(text, resolve));
+    // what was given up still has timers, and nobody waits for them
+    process.exit(code);
   },
 };
 
