@@ -29,8 +29,9 @@ export function findingsAsText(findings: readonly Finding[], colour: boolean): s
   const lines: string[] = [];
   for (const [at, { about, check, result, found, expected, fix }] of findings.entries()) {
     if (findings[at - 1]?.about !== about) lines.push(...(at === 0 ? [] : ['']), about);
-    lines.push(`  ${tint(colours[result], result.padEnd(7))}  ${check.padEnd(width)}  ${found}`);
     const indent = ' '.repeat(width + 13);
+    const told = found.replaceAll('\n', `\n${indent}`);
+    lines.push(`  ${tint(colours[result], result.padEnd(7))}  ${check.padEnd(width)}  ${told}`);
     if (expected !== undefined && result !== 'ok') lines.push(`${indent}expected: ${expected}`);
     if (fix !== undefined && result !== 'ok') lines.push(`${indent}fix: ${fix}`);
   }

@@ -152,6 +152,10 @@ async function examine(
 ): Promise<void> {
   const tell = (finding: Finding): void => void parts[0]?.push(finding);
   const patienceMs = Math.min(5000, deadlineMs / 4);
+  tell({
+    ...{ check: 'source', about: 'doctor', result: 'ok' },
+    found: 'SIP leaves from free ports of its own, not from the listeners of the edge, which may run meanwhile',
+  });
   const edge = await lookForEdge(() => runningEdge(file), patienceMs, tell);
   lookAtFiles(config, tell);
   await lookAtListeners(config, edge !== undefined, patienceMs, tell);
