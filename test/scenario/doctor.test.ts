@@ -1,11 +1,12 @@
 /** `reveille doctor` before PBXs with one fault each, before Kamailio, and with a call through the edge as it runs. The command and the edge are the built ones. */
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../apps/demo/edge-process.ts';
 import { Pbx, type PbxOptions } from '../../apps/demo/pbx.ts';
+import { Phone } from '../../apps/demo/phone.ts';
 import type { Reply, ServerTransaction } from '../../apps/demo/transactions.ts';
 import { UserAgent } from '../../apps/demo/ua.ts';
 import { makeServerIdentity } from '../../apps/push-lab/certificate.ts';
@@ -320,38 +321,49 @@ describe('reveille doctor --simulate', { timeout: 60_000 }, () => {
     expect([said.code, said.out]).toEqual([1, expect.stringContaining('no edge answers')]);
   });
 
-  it('keeps the pushes of a simulation for whoever has its token, and ends it', async () => {
-    const ask = async (method: string, path: string, body?: object) => {
-      const { http: token } = JSON.parse((await import('node:fs')).readFileSync(edgeFile, 'utf8')) as {
-        readonly http: { readonly api_token?: string };
-      };
-      const { readFileSync } = await import('node:fs');
-      const secret = token.api_token ?? readFileSync(join(edge.dir, 'store/api-token'), 'utf8').trim();
-      const response = await fetch(`http://${edge.http}/api/v1${path}`, {
-        method,
-        headers: { authorization: `Bearer ${secret}` },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      return { status: response.status, body: (await response.json()) as Readonly<Record<string, unknown>> };
-    };
-    for (const wrong of [
-      {},
-      { domain },
-      { domain, pbx: null },
-      { domain, pbx: { address: 'x', port: 1, transport: 'udp' } },
-    ])
+  async function ask(method: string, path: string, body?: object) {
+    const secret = readFileSync(join(edge.dir, 'store/api-token'), 'utf8').trim();
+    const response = await fetch(`http://${edge.http}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${secret}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, body: (await response.json()) as Readonly<Record<string, string>> };
+  }
+  const pbxAt = { address: at.pbx, port: 5060, transport: 'udp' };
+
+  it('refuses wrong and too many simulations', async () => {
+    const place = { address: 'x', port: 1, transport: 'udp' };
+    for (const wrong of [{}, { domain }, { domain, pbx: null }, { domain, pbx: place }])
       expect((await ask('POST', '/simulations', wrong)).status).toBe(400);
-    const pbxAt = { address: at.pbx, port: 5060, transport: 'udp' };
     expect((await ask('POST', '/simulations', { domain: 'other.example.com', pbx: pbxAt })).status).toBe(404);
     const many = await Promise.all([1, 2, 3, 4, 5].map(() => ask('POST', '/simulations', { domain, pbx: pbxAt })));
     expect(many.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 200, 409]);
     for (const { status, body } of many) {
       if (status !== 200) continue;
-      expect(await ask('DELETE', `/simulations/${String(body['id'])}`)).toMatchObject({
-        status: 200,
-        body: { removed: 0 },
-      });
-      expect((await ask('GET', `/simulations/${String(body['id'])}/pushes`)).status).toBe(404);
+      expect(await ask('DELETE', `/simulations/${body['id']}`)).toMatchObject({ status: 200, body: { removed: 0 } });
+      expect((await ask('GET', `/simulations/${body['id']}/pushes`)).status).toBe(404);
     }
+  });
+
+  it('pushes phones with its secret only, and removes one that does not do so itself', async () => {
+    const { body: told } = await ask('POST', '/simulations', { domain: 'home.example.com', pbx: pbxAt });
+    const { id, domain: made, user, password: secret, provider, param, prid } = told;
+    if (!id || !made || !user || !secret || !provider || !param || !prid) throw new Error(JSON.stringify(told));
+    const phoneWith = (token: string): Phone =>
+      new Phone({
+        ...{ user, domain: made, password: secret, address: '127.0.30.3', edge: edge.at('tcp') },
+        push: { provider, param, prid: token },
+      });
+    const stranger = phoneWith('guessed');
+    closers.push(() => stranger.sleep());
+    // RFC 8599 5.6.1: a push service the edge does not know
+    expect((await stranger.register()).headers.get('Feature-Caps') ?? '').not.toContain('doctor');
+    expect((await stranger.register({ expires: 0 })).status).toBe(200);
+    const phone = phoneWith(prid);
+    const answer = await phone.register();
+    expect([answer.status, answer.headers.get('Feature-Caps')]).toEqual([200, expect.stringContaining('doctor')]);
+    await phone.sleep();
+    expect((await ask('DELETE', `/simulations/${id}`)).body).toEqual({ removed: 1 });
   });
 });

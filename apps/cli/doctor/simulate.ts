@@ -226,7 +226,8 @@ async function rehearse(
     address: sourceTowards(phoneAt),
     edge: phoneAt,
     push: { provider, param, prid },
-    expires: 3600,
+    // a run that is cut off leaves no more than this at a real PBX
+    expires: 600,
     onCrossing: (crossing) => {
       draw(crossing);
       const { direction, message } = crossing;
