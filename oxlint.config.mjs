@@ -165,6 +165,7 @@ export default {
     ...adapter('http', []),
     ...adapter('push', []),
     ...adapter('policy', []),
+    ...adapter('rtpengine', []),
     ...['edge', 'engine', 'cli', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],
       rules: {

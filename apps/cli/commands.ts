@@ -4,6 +4,7 @@ import { accounts } from './commands/accounts.ts';
 import { doctor } from './commands/doctor.ts';
 import { push } from './commands/push.ts';
 import { registrations } from './commands/registrations.ts';
+import { drain } from './commands/drain.ts';
 import { status } from './commands/status.ts';
 
-export const commands: Readonly<Record<string, Command>> = { accounts, doctor, push, registrations, status };
+export const commands: Readonly<Record<string, Command>> = { accounts, doctor, drain, push, registrations, status };

@@ -37,10 +37,12 @@ export class Dialog {
   /** the BYE of the other side, or undefined when we ended it */
   readonly ended: Promise<SipRequest | undefined>;
   over = false;
+  #contact: string;
 
   constructor(ua: UserAgent, facts: DialogFacts) {
     this.#ua = ua;
     this.#facts = facts;
+    this.#contact = facts.contact;
     this.#target = facts.target;
     this.#cseq = facts.cseq;
     this.callId = facts.callId;
@@ -72,6 +74,16 @@ export class Dialog {
     return true;
   }
 
+  /** Contact of the other side. */
+  get target(): string {
+    return this.#target;
+  }
+
+  /** We are somewhere else now: target refreshes say so. */
+  moved(contact: string): void {
+    this.#contact = contact;
+  }
+
   /** The next request of this method the other side sends inside the dialog. */
   next(method: string, withinMs = 10_000): Promise<ServerTransaction> {
     return this.#incoming.next((one) => one.request.method === method, withinMs, `${method} inside the dialog`);
@@ -79,7 +91,7 @@ export class Dialog {
 
   /** 200 with our Contact to a re-INVITE or UPDATE. */
   accept(incoming: ServerTransaction, body: string): SipResponse {
-    const headers = Headers.of([['Contact', this.#facts.contact]]);
+    const headers = Headers.of([['Contact', this.#contact]]);
     if (body !== '') headers.add('Content-Type', 'application/sdp');
     return incoming.respond(200, { headers, body });
   }
@@ -87,8 +99,7 @@ export class Dialog {
   request(method: string, extra: Headers = Headers.empty(), body = ''): ClientTransaction {
     this.#cseq += 1;
     const headers = this.#headers(method, this.#cseq);
-    if (['INVITE', 'UPDATE', 'SUBSCRIBE', 'REFER', 'NOTIFY'].includes(method))
-      headers.add('Contact', this.#facts.contact);
+    if (['INVITE', 'UPDATE', 'SUBSCRIBE', 'REFER', 'NOTIFY'].includes(method)) headers.add('Contact', this.#contact);
     for (const [name, value] of extra.entries()) headers.add(name, value);
     const to = this.#facts.to;
     return this.#ua.request(method, this.#target, { headers, body, ...(to === undefined ? {} : { to }) });
@@ -128,7 +139,7 @@ export class Dialog {
 export class IncomingCall {
   readonly transaction: ServerTransaction;
   readonly dialog: Dialog;
-  readonly #contact: string;
+  #contact: string;
 
   constructor(ua: UserAgent, transaction: ServerTransaction, contact: string, to?: Remote) {
     const { headers } = transaction.request;
@@ -144,6 +155,12 @@ export class IncomingCall {
       contact,
       to,
     });
+  }
+
+  /** We are somewhere else now. */
+  moved(contact: string): void {
+    this.#contact = contact;
+    this.dialog.moved(contact);
   }
 
   get request(): SipRequest {

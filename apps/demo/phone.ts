@@ -130,6 +130,12 @@ export class Phone {
     return agent;
   }
 
+  /** To another network with everything it has in mind; it has not told anybody yet. Gives its new Contact. */
+  async move(address: string): Promise<string> {
+    await this.ua.move(address);
+    return `<${this.#uri(this.ua)}>`;
+  }
+
   /** Where it thinks it is. */
   #uri(agent: UserAgent): string {
     const { user, behindNat, edge } = this.options;

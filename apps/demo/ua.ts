@@ -57,7 +57,8 @@ export function monotonicMs(): number {
 
 export class UserAgent {
   readonly crossings: Crossing[] = [];
-  readonly #wire: Wire;
+  #wire: Wire;
+  readonly #options: UaOptions;
   readonly #nobody = `${randomBytes(6).toString('hex')}.invalid`;
   readonly #outbound: Remote | undefined;
   readonly #onCrossing: (crossing: Crossing) => void;
@@ -69,6 +70,7 @@ export class UserAgent {
 
   private constructor(wire: Wire, options: UaOptions) {
     this.#wire = wire;
+    this.#options = options;
     this.#outbound = options.outbound;
     this.#onCrossing = options.onCrossing ?? (() => undefined);
   }
@@ -76,16 +78,16 @@ export class UserAgent {
   static async open(options: UaOptions): Promise<UserAgent> {
     // oxlint-disable-next-line prefer-const -- read by the wire before it is there
     let agent: UserAgent | undefined;
-    const wire = await openWire({
-      transport: options.transport,
-      address: options.address,
-      ...(options.port === undefined ? {} : { port: options.port }),
-      ...(options.outbound === undefined ? {} : { connectTo: options.outbound }),
-      ...(options.secure === undefined ? {} : { secure: options.secure }),
-      onText: (text, from) => agent?.receive(text, from),
-    });
+    const wire = await wireOf(options, (text, from) => agent?.receive(text, from));
     agent = new UserAgent(wire, options);
     return agent;
+  }
+
+  /** To another network: the old socket is gone, a new one is there, and no transaction is forgotten. */
+  async move(address: string): Promise<void> {
+    const old = this.#wire;
+    await old.close();
+    this.#wire = await wireOf({ ...this.#options, address }, (text, from) => this.receive(text, from), false);
   }
 
   /** Where others reach this agent. */
@@ -274,6 +276,18 @@ export class UserAgent {
     this.crossings.push(full);
     this.#onCrossing(full);
   }
+}
+
+function wireOf(options: UaOptions, onText: (text: string, from: Remote) => void, samePort = true): Promise<Wire> {
+  const { transport, address, port, outbound, secure } = options;
+  return openWire({
+    transport,
+    address,
+    ...(port === undefined || !samePort ? {} : { port }),
+    ...(outbound === undefined ? {} : { connectTo: outbound }),
+    ...(secure === undefined ? {} : { secure }),
+    onText,
+  });
 }
 
 export function newBranch(): string {

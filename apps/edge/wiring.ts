@@ -15,6 +15,7 @@ import { ensureApiToken } from '../../lib/config/api-token.ts';
 import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import type { Binding } from '../../lib/core/binding.ts';
+import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
 import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
 import { EdgeError } from '../../lib/errors.ts';
@@ -37,6 +38,7 @@ import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
+import { openMedia } from './media.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
@@ -144,9 +146,11 @@ async function assemble(
   const counted = requestCounter(telemetry);
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
+    movesFlows: config.engine.kind === 'embedded',
+    takesRoutes: config.engine.kind === 'embedded',
     clock: systemClock,
     // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
-    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod], movesDialogs: true } : {}),
+    ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod] } : {}),
     ...frameLimits(config),
   };
   const srf: SrfEdge = await connectSrf({
@@ -192,6 +196,8 @@ async function assemble(
   closers.push(domains.close);
   const servers = openServers({ client: nodes.client, legs: nodes.legs, isUp: () => srf.up }, domains.pools, config);
   closers.push(async () => servers.close());
+  const media = openMedia(config, servers.legs, { log, telemetry });
+  closers.push(async () => media.close());
   const behalf = openBehalf(config, {
     ...{ records, registrations, secret, contactKey, log, telemetry },
     ...{ client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
@@ -203,8 +209,9 @@ async function assemble(
     ringMs: config.wake.ringSeconds * 1000,
     ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
   };
-  const dialogs = new BridgedDialogs();
+  const dialogs = new BridgedDialogs((user) => openContact(contactKey, user)?.aor);
   const { heartbeatSeconds } = config.calls;
+  const keepsIdentities = config.calls.identityToPhones === 'strip';
   const heartbeat = heartbeatSeconds === 0 ? undefined : { clock: systemClock, everyMs: heartbeatSeconds * 1000 };
   const mailbox = openMailbox(config, { mail, store, client: servers.client, clock: systemClock, log, telemetry });
   if (mailbox !== undefined) closers.push(async () => mailbox.close());
@@ -233,7 +240,7 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: servers.legs,
+    legs: media.legs,
     client: servers.client,
     keys: { contactKey, targetKey },
   };
@@ -299,9 +306,10 @@ async function assemble(
         earlyRingingMs: config.calls.earlyRingingMs,
         busy: config.calls.busy,
         decline: config.calls.decline,
+        keepsIdentities,
       },
     },
-    placeCall: { ...shared, times: { ...times, budgetMs: undefined } },
+    placeCall: { ...shared, times: { ...times, budgetMs: undefined }, keepsIdentities },
     standalone: { ...shared, timeoutMs: 30_000 },
     subscribe: { ...shared, timeoutMs: 30_000 },
     regEvent: { ...shared, gruuKey },
@@ -309,11 +317,11 @@ async function assemble(
     now: systemClock.now,
     log,
     telemetry,
-    draining: () => calls.draining,
+    draining: () => calls.closed,
   };
 
   const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {
-    if (calls.draining) return { ok: false, why: 'stopping' };
+    if (calls.closed) return { ok: false, why: 'draining: no new calls' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
     const why = watch.trouble() ?? servers.missing();
@@ -391,6 +399,8 @@ async function assemble(
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
+      calls.close();
+      await until(() => calls.held === 0, config.shutdown.heldSeconds * 1000);
       calls.drain();
       await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
@@ -486,7 +496,10 @@ function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
 
 /** Subscriptions may last for hours: they are waited for only once they have been told to end. */
 async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
+  await until(() => calls.talking === 0 && calls.held === 0 && (subscriptions?.size ?? 0) === 0, ms);
+}
+
+async function until(done: () => boolean, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!done() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -113,6 +113,10 @@ class AnsweringLeg implements Leg {
     this.#leg.cancel(reason);
   }
 
+  move(nextHop: string): void {
+    this.#leg.move(nextHop);
+  }
+
   #start(): Leg {
     this.#cseq += 1;
     const { uri, nextHop, body } = this.#request;

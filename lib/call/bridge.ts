@@ -38,6 +38,8 @@ export interface BridgeOptions {
   readonly callee?: Side;
   /** the edge's own realm; credentials for it end here */
   readonly realm?: string | undefined;
+  /** phones are not told identities (config calls.identity_to_phones) */
+  readonly keepsIdentities?: boolean;
   /** lets Replaces and Refer-To name dialogs of ours */
   readonly dialogs?: BridgedDialogs;
   /** asks both sides now and then whether they are still there; when left out a loss shows with the next request only */
@@ -285,13 +287,22 @@ class Runner implements BridgedCall {
   }
 
   #border(from: End): PassOptions {
-    const { caller = 'upstream', callee = 'upstream', realm, dialogs } = this.#options;
+    const { caller = 'upstream', callee = 'upstream', realm, dialogs, keepsIdentities = false } = this.#options;
     const [sender, receiver] = from === 'caller' ? [caller, callee] : [callee, caller];
     return {
       from: sender,
       towards: receiver,
       realm,
-      ...(dialogs === undefined ? {} : { translate: (names) => dialogs.translate(names) }),
+      keepsIdentities,
+      ...(dialogs === undefined
+        ? {}
+        : {
+            translate: (names) => dialogs.translate(names),
+            across: (uri) =>
+              receiver === 'phone'
+                ? (dialogs.towardsPhone(uri) ?? undefined)
+                : dialogs.ofPhone(this.#dialogs[from], uri),
+          }),
     };
   }
 }

@@ -148,6 +148,7 @@ export class HoldRunner {
         this.#pushes.clear();
         return this.#plan.perform(effect);
       case 'start-leg':
+      case 'move-leg':
       case 'relay-progress':
       case 'relay-answer':
       case 'hang-up':

@@ -81,6 +81,7 @@ export class RequestHold<Answer extends ClientAnswer> {
         return this.#plan.onOver(effect, this.#runner.story);
       // nothing can be taken back, there are no provisional answers, and who comes late has lost nothing but the request
       case 'cancel-leg':
+      case 'move-leg':
       case 'remember-late':
       case 'relay-progress':
         return;

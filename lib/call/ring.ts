@@ -30,6 +30,8 @@ export interface RingPlan {
   readonly answers: PassOptions;
   /** the INVITE for one device on one flow; undefined when the device has vanished meanwhile */
   legRequest(device: string, flow: string): LegRequest | undefined;
+  /** where a flow leads, for a phone that moves while it rings */
+  nextHop?(flow: string): string | undefined;
   /** Asks the push service; resolves true when it took the push over, false when it refused for good. Never rejects. */
   push(device: string, signal: AbortSignal): Promise<PushEnd>;
   /** as HoldPlan has it */
@@ -60,7 +62,7 @@ export interface RingDeps {
 interface RunningLeg {
   readonly leg: Leg;
   readonly device: string;
-  readonly flow: string;
+  flow: string;
   last: SipResponse | undefined;
   /** of that provisional */
   early: EarlyDialog | undefined;
@@ -161,6 +163,8 @@ export class Ring {
       case 'cancel-leg':
         this.#legs.get(effect.leg)?.leg.cancel(this.#reasonOf(effect.because));
         return;
+      case 'move-leg':
+        return this.#moveLeg(effect.leg, effect.flow);
       case 'remember-late':
         this.#reached = this.#plan.onLate?.(effect.devices, effect.because, this.#reasonOf(effect.because));
         return;
@@ -195,6 +199,14 @@ export class Ring {
 
   #reasonOf(because: CancelReason): string | undefined {
     return because === 'caller-cancelled' ? this.#cancelReason : cancelReasons[because];
+  }
+
+  #moveLeg(id: string, flow: string): void {
+    const running = this.#legs.get(id);
+    const nextHop = this.#plan.nextHop?.(flow);
+    if (running === undefined || nextHop === undefined) return;
+    running.flow = flow;
+    running.leg.move(nextHop);
   }
 
   #startLeg(id: string, device: string, flow: string): void {

@@ -6,6 +6,7 @@ import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
+import { mediaSection } from './media-schema.ts';
 import { nodesSection } from './nodes-schema.ts';
 import { pushSection } from './push-schema.ts';
 import { redisSection } from './redis-schema.ts';
@@ -168,11 +169,15 @@ export const configSchema = z
         early_ringing_ms: fallback(integer(0, 30_000, 'milliseconds'), 2000, {
           doc: 'How long after the INVITE that is said, when no phone rings by then.',
         }),
+        identity_to_phones: fallback(oneOf('pass', 'strip'), 'pass', {
+          doc: 'What the PBX asserts of callers and of the way a call took (P-Asserted-Identity, Remote-Party-ID, Diversion, History-Info): phones of calls are told, unless Privacy forbids it, or not. From phones none of it is believed.',
+        }),
         max_subscriptions: fallback(integer(0, 10_000_000), 100_000, {
           doc: 'Most subscriptions (SUBSCRIBE) that pass through this process at once; one more gets 503.',
         }),
       })
       .prefault({}),
+    media: mediaSection.prefault({}),
     messages: z
       .strictObject({
         store: fallback(yesOrNo, false, {
@@ -187,8 +192,11 @@ export const configSchema = z
       .prefault({}),
     shutdown: z
       .strictObject({
+        held_seconds: fallback(integer(0, 60, 'seconds'), 10, {
+          doc: 'How long calls that are held may still wait for their phones after SIGTERM, before they are answered 480; new calls get 503 at once.',
+        }),
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
-          doc: 'How long calls go on after SIGTERM before they are ended.',
+          doc: 'How long calls go on after that before they are ended.',
         }),
       })
       .prefault({}),

@@ -237,7 +237,8 @@ export function acceptRegister(
       continue;
     }
     if (expires <= 0) {
-      if (matched !== undefined && !touched.has(matched.id)) set.delete(matched.id);
+      if (matched !== undefined && !touched.has(matched.id) && !isFormerAddress(matched, candidate.target))
+        set.delete(matched.id);
       continue;
     }
     const id = matched?.id ?? candidate.id;
@@ -248,6 +249,7 @@ export function acceptRegister(
     const accepted = {
       ...candidate,
       id,
+      ...formerOf(matched, candidate),
       ...(candidate.push && { push: afterRegister(matched?.push, candidate.push) }),
     };
     set.set(id, accepted);
@@ -273,6 +275,32 @@ export function keepProvisioned(before: readonly Binding[], change: BindingChang
     bindings: [...change.bindings, ...kept.map((binding) => ({ ...binding, flow: noFlow }))],
     removed: change.removed.filter((id) => !kept.some((one) => one.id === id)),
   };
+}
+
+/**
+ * Whether taking back `gone` means an address that the phone has left: it has registered from another one since, and by instance-id or
+ * token both are one device (pjsip takes the old Contact back in a REGISTER of its own, before or after the new one).
+ */
+export function isFormerAddress(known: Binding, gone: string): boolean {
+  if (sameAddress(known.target, gone)) return false;
+  return known.formerTargets?.some((former) => sameAddress(former, gone)) === true;
+}
+
+/** So many networks a phone may have left before it takes back the first. */
+const rememberedTargets = 3;
+
+function formerOf(before: Binding | undefined, { target }: Binding): Pick<Binding, 'formerTargets'> {
+  if (before === undefined) return {};
+  const left = [before.target, ...(before.formerTargets ?? [])].filter((former) => !sameAddress(former, target));
+  return left.length === 0 ? {} : { formerTargets: left.slice(0, rememberedTargets) };
+}
+
+/** Host and port are where a phone is; parameters are not. */
+function sameAddress(one: string, other: string): boolean {
+  const a = parseUri(one);
+  const b = parseUri(other);
+  if (a === undefined || b === undefined) return one === other;
+  return a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port;
 }
 
 function stays({ expires }: AcceptedContact): boolean {

@@ -53,6 +53,8 @@ export interface Binding {
   readonly contact: string;
   /** its URI with every push parameter taken out: request-URI of legs, and what others may see */
   readonly target: string;
+  /** the targets before it, newest first, of a phone that has moved: they may be taken back later, and nothing is meant by that */
+  readonly formerTargets?: readonly string[];
   /** +sip.instance without the angle brackets */
   readonly instanceId?: string;
   readonly regId?: number;

@@ -17,16 +17,31 @@ export interface BridgeSide {
   readonly callId: string;
   readonly localTag: string;
   readonly remoteTag: string;
+  /** Contact of the peer as it was heard last */
+  readonly remoteTarget?: string | undefined;
+  /** the user the peer is a phone of, under which others know it */
+  readonly aor?: string | undefined;
+}
+
+/** A dialog as its receiver knows it, and by which URI he reaches the one at its other end. */
+export interface TwinDialog extends DialogNames {
+  readonly uri?: string | undefined;
+}
+
+/** `to`: the names say who is meant from our place in the dialog, as those of its receiver do (RFC 3891 3); else from the peer's. */
+export function meansUs(names: DialogNames, side: BridgeSide): boolean {
+  return names.toTag === side.localTag && names.fromTag === side.remoteTag;
 }
 
 /**
  * The twin's name when `names` means `side`. Where our tag stands for us on one side, the peer of the other side stands in
  * its place there, and the other way round.
  */
-export function twinNames(names: DialogNames, side: BridgeSide, twin: BridgeSide): DialogNames | undefined {
+export function twinNames(names: DialogNames, side: BridgeSide, twin: BridgeSide): TwinDialog | undefined {
   if (names.callId !== side.callId) return undefined;
-  if (names.toTag === side.localTag && names.fromTag === side.remoteTag) {
-    return { callId: twin.callId, toTag: twin.remoteTag, fromTag: twin.localTag };
+  if (meansUs(names, side)) {
+    const uri = twin.aor === undefined ? twin.remoteTarget : `sip:${twin.aor}`;
+    return { callId: twin.callId, toTag: twin.remoteTag, fromTag: twin.localTag, uri };
   }
   if (names.toTag === side.remoteTag && names.fromTag === side.localTag) {
     return { callId: twin.callId, toTag: twin.localTag, fromTag: twin.remoteTag };
@@ -51,12 +66,17 @@ export function translateReplaces(value: string, translate: (names: DialogNames)
   return `${twin.callId};to-tag=${twin.toTag};from-tag=${twin.fromTag}${printParams(others)}`;
 }
 
-/** The value of Refer-To with the dialog of its `?Replaces=` exchanged; as written when there is none of ours. */
-export function translateReferTo(value: string, translate: (names: DialogNames) => DialogNames | undefined): string {
+/**
+ * The value of Refer-To with the dialog of its `?Replaces=` exchanged; as written when there is none of ours. A URI without a user is the
+ * Contact by which the edge stands for the other end of that dialog (RFC 5589 7.1 has phones name it so): the receiver's own name for it
+ * takes its place.
+ */
+export function translateReferTo(value: string, translate: (names: DialogNames) => TwinDialog | undefined): string {
   const addr = parseNameAddr(value);
   const question = addr?.uri.indexOf('?') ?? -1;
   if (addr === undefined || question < 0) return value;
   let changed = false;
+  let target = addr.uri.slice(0, question);
   const headers = addr.uri
     .slice(question + 1)
     .split('&')
@@ -64,13 +84,36 @@ export function translateReferTo(value: string, translate: (names: DialogNames) 
       const equals = header.indexOf('=');
       if (!/^(?:replaces|join)$/i.test(header.slice(0, equals))) return header;
       const written = decode(header.slice(equals + 1));
-      const exchanged = written === undefined ? undefined : translateReplaces(written, translate);
+      const exchanged =
+        written === undefined
+          ? undefined
+          : translateReplaces(written, (names) => {
+              const twin = translate(names);
+              if (twin?.uri !== undefined && !target.includes('@')) target = bare(twin.uri);
+              return twin;
+            });
       if (exchanged === undefined || exchanged === written) return header;
       changed = true;
       return `${header.slice(0, equals)}=${encodeURIComponent(exchanged)}`;
     });
   if (!changed) return value;
-  return printNameAddr({ ...addr, uri: `${addr.uri.slice(0, question)}?${headers.join('&')}` });
+  return printNameAddr({ ...addr, uri: `${target}?${headers.join('&')}` });
+}
+
+/** Without header fields of its own. */
+function bare(uri: string): string {
+  const question = uri.indexOf('?');
+  return question < 0 ? uri : uri.slice(0, question);
+}
+
+/** The value of Refer-To, Referred-By and the like with its URI exchanged; as written when `across` has nothing to say of it. */
+export function translateUri(value: string, across: (uri: string) => string | undefined): string {
+  const addr = parseNameAddr(value);
+  if (addr === undefined) return value;
+  const question = addr.uri.indexOf('?');
+  const headers = question < 0 ? '' : addr.uri.slice(question);
+  const exchanged = across(bare(addr.uri));
+  return exchanged === undefined ? value : printNameAddr({ ...addr, uri: `${exchanged}${headers}` });
 }
 
 function decode(text: string): string | undefined {

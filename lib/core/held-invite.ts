@@ -59,7 +59,7 @@ interface Open {
 export type HeldInvite =
   | Open
   /** the caller has a final answer; these legs have not ended yet */
-  | { readonly at: 'closing'; readonly legs: ReadonlySet<LegId>; readonly ending: Ending; readonly fault: Fault }
+  | { readonly at: 'closing'; readonly legs: ReadonlyMap<LegId, Leg>; readonly ending: Ending; readonly fault: Fault }
   | { readonly at: 'over'; readonly ending: Ending; readonly fault: Fault };
 
 export type Step = readonly [HeldInvite, readonly HoldEffect[]];
@@ -105,10 +105,14 @@ export function step(held: HeldInvite, event: HoldEvent): Step {
 }
 
 function whileClosing(held: Extract<HeldInvite, { at: 'closing' }>, event: HoldEvent): Step {
+  if (event.is === 'refresh-accepted') {
+    const moves = movesOf(held.legs, event.device, event.flow, event.was);
+    return moves.length === 0 ? [held, []] : [{ ...held, legs: moved(held.legs, moves) }, moves];
+  }
   if (event.is !== 'answered' && event.is !== 'failed') return [held, []];
   const effects: HoldEffect[] = event.is === 'answered' ? [{ do: 'hang-up', leg: event.leg }] : [];
   if (!held.legs.has(event.leg)) return [held, effects];
-  const legs = new Set(held.legs);
+  const legs = new Map(held.legs);
   legs.delete(event.leg);
   const { ending, fault } = held;
   if (legs.size > 0) return [{ at: 'closing', legs, ending, fault }, effects];
@@ -119,7 +123,7 @@ function whileOpen(held: Open, event: HoldEvent): Step {
   const call = new Draft(held);
   switch (event.is) {
     case 'refresh-accepted':
-      call.refreshed(event.device, event.flow);
+      call.refreshed(event.device, event.flow, event.was);
       return call.settle();
     case 'refresh-rejected':
     case 'binding-removed':
@@ -153,6 +157,27 @@ function whileOpen(held: Open, event: HoldEvent): Step {
     default:
       return unreachable(event);
   }
+}
+
+type Move = Extract<HoldEffect, { readonly do: 'move-leg' }>;
+
+function movesOf(
+  legs: ReadonlyMap<LegId, Leg>,
+  device: DeviceId,
+  flow: string,
+  was: string | undefined,
+): readonly Move[] {
+  if (was === undefined || was === flow) return [];
+  const moves: Move[] = [];
+  for (const [leg, { device: mine, flow: old, heard }] of legs)
+    if (mine === device && old === was && heard) moves.push({ do: 'move-leg', leg, flow });
+  return moves;
+}
+
+function moved(legs: ReadonlyMap<LegId, Leg>, moves: readonly Move[]): Map<LegId, Leg> {
+  const after = new Map(legs);
+  for (const { leg, flow } of moves) after.set(leg, { ...(after.get(leg) as Leg), flow });
+  return after;
 }
 
 function aDevice(canPush: boolean): Device {
@@ -222,7 +247,8 @@ class Draft {
     this.#effects.push({ do: 'start-leg', leg, device: id, flow }, { do: 'start-silence-timer', leg });
   }
 
-  refreshed(id: DeviceId, flow: string): void {
+  refreshed(id: DeviceId, flow: string, was: string | undefined): void {
+    this.#follow(id, flow, was);
     if (this.#draining) return;
     if (!this.devices.has(id)) {
       if (!this.#policy.admitNewDevices) return;
@@ -230,7 +256,12 @@ class Draft {
     }
     const device = this.devices.get(id) as Device;
     const [legId, leg] = this.#legOf(id);
-    if (device.state === 'done' || leg?.heard === true) return;
+    if (device.state === 'done') return;
+    if (leg?.heard === true) {
+      // it has the INVITE; should it turn out to have lost that with its old network, it gets another one there
+      if (leg.flow !== flow) this.#change(id, { newerFlow: flow });
+      return;
+    }
     if (leg === undefined) {
       this.ring(id, flow);
     } else if (leg.flow === flow) {
@@ -244,6 +275,14 @@ class Draft {
       // the leg may well be answered any moment: a second INVITE only once it proves silent or dead
       this.#change(id, { owed: false, newerFlow: flow });
     }
+  }
+
+  /** What rings on the flow the phone has left is told so; a leg it has not been heard of may still be taken elsewhere. */
+  #follow(id: DeviceId, flow: string, was: string | undefined): void {
+    if (this.#policy.standalone === true) return;
+    const moves = movesOf(this.#legs, id, flow, was);
+    for (const [legId, leg] of moved(this.#legs, moves)) this.#legs.set(legId, leg);
+    this.#effects.push(...moves);
   }
 
   /** No refresh will come: refused for good, or the binding is gone (PN-PROXY-09, PN-DEREG-07). A leg that is out stays out. */
@@ -302,6 +341,8 @@ class Draft {
     this.#legs.delete(legId);
     // 430 and 408 of a proxy on the way say the same as our own: the flow is dead, the device has not seen the INVITE
     const unseen = leg !== undefined && !leg.heard && (local || status === 430 || status === 408);
+    // it rang, and then its network was gone and it has not come back in time
+    const strayed = leg?.heard === true && local && this.#policy.standalone !== true;
     if (leg !== undefined && !local && !unseen) this.#change(leg.device, { owed: false });
     // a 6xx is the user's word, even from a leg we have given up (RFC 3261 16.7 step 5)
     if (leg !== undefined && !local && status >= 600 && (status !== 603 || this.#policy.decline !== 'device')) {
@@ -313,7 +354,7 @@ class Draft {
     // the copy on its older flow has arrived after all (RFC 3261 8.2.2.2): that one will be answered
     if (this.#policy.standalone === true && status === 482 && this.#revive(leg.device)) return this.settle();
     this.#failures = [...this.#failures, { leg: legId, status, local: local || unseen }];
-    if (unseen) this.#flowDied(leg.device);
+    if (unseen || (strayed && this.#mayComeBack(leg))) this.#flowDied(leg.device);
     else {
       this.#stopPush(leg.device);
       this.#change(leg.device, { state: 'done', awaited: false, newerFlow: undefined });
@@ -407,7 +448,7 @@ class Draft {
       this.#effects.push({ do: 'remember-late', devices: late, because });
     if (this.#bucketRuns) this.#effects.push({ do: 'stop-bucket-timer' });
     if (this.#legs.size > 0 && this.#policy.standalone !== true)
-      return [{ at: 'closing', legs: new Set(this.#legs.keys()), ending, fault }, this.#effects];
+      return [{ at: 'closing', legs: this.#legs, ending, fault }, this.#effects];
     this.#effects.push({ do: 'over', ending, fault });
     return [{ at: 'over', ending, fault }, this.#effects];
   }
@@ -415,6 +456,16 @@ class Draft {
   #onlyDeadFlows(): boolean {
     const pushed = [...this.devices.values()].some(({ pushes }) => pushes > 0);
     return !pushed && !this.#rings() && this.#failures.length > 0 && this.#failures.every(({ local }) => local);
+  }
+
+  /** It has registered elsewhere since, or a push may bring it back. */
+  #mayComeBack({ device: id, flow }: Leg): boolean {
+    const device = this.devices.get(id);
+    if (device === undefined || this.#draining) return false;
+    return (
+      (device.newerFlow !== undefined && device.newerFlow !== flow) ||
+      (device.canPush && device.pushes < pushesPerDevice)
+    );
   }
 
   #flowDied(id: DeviceId): void {

@@ -34,7 +34,13 @@ export type EndsCall = 'device' | 'all';
 
 export type HoldEvent =
   /** a REGISTER of this device got its 2xx, over this flow */
-  | { readonly is: 'refresh-accepted'; readonly device: DeviceId; readonly flow: string }
+  | {
+      readonly is: 'refresh-accepted';
+      readonly device: DeviceId;
+      readonly flow: string;
+      /** the flow of the same binding until now, which is dead for whatever begins (RFC 5626 5.3) */
+      readonly was?: string | undefined;
+    }
   /** a REGISTER was refused for good; 401, 407, 423 and 494 are not reported (PN-PROXY-10) */
   | { readonly is: 'refresh-rejected'; readonly device: DeviceId; readonly status: number }
   | { readonly is: 'binding-removed'; readonly device: DeviceId }
@@ -77,6 +83,8 @@ export type HoldEffect =
   /** with the first leg, once */
   | { readonly do: 'start-ring-timer' }
   | { readonly do: 'cancel-leg'; readonly leg: LegId; readonly because: CancelReason }
+  /** its phone is on another flow now: what is still to be said in it goes there */
+  | { readonly do: 'move-leg'; readonly leg: LegId; readonly flow: string }
   | { readonly do: 'relay-progress'; readonly leg: LegId }
   | { readonly do: 'relay-answer'; readonly leg: LegId }
   /** a 2xx that nobody wants: ACK and BYE */

@@ -7,7 +7,13 @@ import { authParam, parseAuth } from '../sip/auth.ts';
 import { headerKey, Headers } from '../sip/headers.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { pushFields, stripPushParams } from '../sip/push-params.ts';
-import { type DialogNames, translateReferTo, translateReplaces } from './dialog-names.ts';
+import {
+  type DialogNames,
+  translateReferTo,
+  translateReplaces,
+  translateUri,
+  type TwinDialog,
+} from './dialog-names.ts';
 
 export type Side = 'phone' | 'upstream';
 
@@ -16,8 +22,12 @@ export interface PassOptions {
   readonly from?: Side;
   /** who gets it; a phone is not told an identity that was asked to be hidden (RFC 3325 7). Default: the upstream */
   readonly towards?: Side;
+  /** phones are not told who somebody is beyond From, nor by whom a call came */
+  readonly keepsIdentities?: boolean;
   /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join and Refer-To */
-  readonly translate?: (names: DialogNames) => DialogNames | undefined;
+  readonly translate?: (names: DialogNames) => TwinDialog | undefined;
+  /** what the receiver calls whom the sender calls by this URI; undefined: the same */
+  readonly across?: (uri: string) => string | undefined;
   /** the edge's own realm: credentials for it have been checked and end here (RFC 3261 22.3) */
   readonly realm?: string | undefined;
 }
@@ -57,6 +67,12 @@ const onlyFromUpstream = new Set([
   'p-charging-vector',
   'p-charging-function-addresses',
 ]);
+
+/** Who a call has come by, and who somebody is by older custom (RFC 5806, RFC 7044): the word of a PBX, and of a phone only where it redirects. */
+const wordOfThePbx = new Set(['remote-party-id', 'diversion', 'history-info']);
+
+/** Fields that tell a phone about identities; which a site may keep to itself. */
+const identities = new Set(['p-asserted-identity', 'p-asserted-service', ...wordOfThePbx]);
 
 /** A phone that sends such a field says of itself what it cannot know (EDGE-PRX-16). */
 export function isAssertedByNetworks(key: string): boolean {
@@ -132,10 +148,11 @@ export function passStandalone(headers: Headers, options: PassInviteOptions): He
 /** The header fields of a final answer. With `status` 3xx or 485 the Contacts pass too: they are what it says. */
 export function passAnswer(headers: Headers, status = 200, options: PassOptions = {}): Headers {
   const passed = Headers.empty();
-  if ((status >= 300 && status < 400) || status === 485) {
+  const redirects = (status >= 300 && status < 400) || status === 485;
+  if (redirects) {
     for (const contact of headers.lines('contact')) passed.add('Contact', stripPushParams(contact));
   }
-  pass(headers, passed, options, (tag) => !hopTags.has(tag));
+  pass(headers, passed, options, (tag) => !hopTags.has(tag), redirects);
   return passed;
 }
 
@@ -157,17 +174,44 @@ export function passAck(headers: Headers): Headers {
   return passed.delete('authorization').delete('proxy-authorization');
 }
 
-function pass(from: Headers, to: Headers, options: PassOptions, keepsTag: (tag: string) => boolean): void {
-  const hidden =
-    options.towards === 'phone' && from.list('privacy').some((value) => /(?:^|;)\s*id\s*(?:;|$)/i.test(value));
+function pass(
+  from: Headers,
+  to: Headers,
+  options: PassOptions,
+  keepsTag: (tag: string) => boolean,
+  redirects = false,
+): void {
+  const hidden = options.towards === 'phone' ? hiddenBy(from) : nothing;
   for (let at = 0; at < from.size; at++) {
     const key = from.keyAt(at);
     if (ownOfEachSide.has(key) || key.startsWith('pn-')) continue;
-    if (onlyFromUpstream.has(key) && (options.from === 'phone' || hidden)) continue;
+    if (options.from === 'phone' && (onlyFromUpstream.has(key) || (wordOfThePbx.has(key) && !redirects))) continue;
+    if (hidden.has(key) || (options.towards === 'phone' && key === 'p-preferred-identity')) continue;
+    if (options.keepsIdentities === true && options.towards === 'phone' && identities.has(key)) continue;
     if (key === 'proxy-authorization' && isForUs(from.valueAt(at), options)) continue;
     const passed = passValue(key, from.valueAt(at), options, keepsTag);
     if (passed !== undefined) to.add(from.nameAt(at), passed);
   }
+}
+
+const nothing: ReadonlySet<string> = new Set();
+
+/** What Privacy asks to be kept from those who are not trusted (RFC 3323 4.2, RFC 3325 9.3, RFC 7044 10.1.2). */
+function hiddenBy(headers: Headers): ReadonlySet<string> {
+  if (!headers.has('privacy')) return nothing;
+  const asked = new Set(
+    headers.list('privacy').flatMap((value) =>
+      value
+        .toLowerCase()
+        .split(';')
+        .map((one) => one.trim()),
+    ),
+  );
+  const hidden = new Set<string>();
+  if (asked.has('id')) for (const key of [...onlyFromUpstream, 'remote-party-id']) hidden.add(key);
+  if (['history', 'header', 'session'].some((one) => asked.has(one)))
+    for (const key of ['history-info', 'diversion']) hidden.add(key);
+  return hidden;
 }
 
 /** A phone is nobody's proxy: what is for one must not reach it, least of all another phone's digest. */
@@ -194,10 +238,18 @@ function passValue(
     case 'join':
       return options.translate === undefined ? value : translateReplaces(value, options.translate);
     case 'refer-to':
-      return stripPushParams(options.translate === undefined ? value : translateReferTo(value, options.translate));
+      return stripPushParams(
+        across(options.translate === undefined ? value : translateReferTo(value, options.translate), options),
+      );
+    case 'referred-by':
+      return stripPushParams(across(value, options));
     default:
       return holdUris.has(key) ? stripPushParams(value) : value;
   }
+}
+
+function across(value: string, options: PassOptions): string {
+  return options.across === undefined ? value : translateUri(value, options.across);
 }
 
 /** As written when every tag stays. An empty Supported is a statement of its own and passes. */

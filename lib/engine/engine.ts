@@ -142,9 +142,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const frames: SipFrames = {
     onResponse: (app, msgId, txn, message) => serverSide.onResponse(app, msgId, txn, message),
     onCancel: (app, msgId, txn, message) => clientSide.onCancel(app, msgId, txn, message),
-    onInDialog: (app, msgId, dialogId, nextHop, message) =>
-      clientSide.onInDialog(app, msgId, dialogId, nextHop, message),
-    onRequest: (app, msgId, nextHop, message) => clientSide.onRequest(app, msgId, nextHop, message),
+    onMove: (app, msgId, txn, nextHop) => clientSide.onMove(app, msgId, txn, nextHop),
+    onInDialog: (app, msgId, dialogId, message, nextHop) =>
+      clientSide.onInDialog(app, msgId, dialogId, message, nextHop),
+    onRequest: (app, msgId, nextHop, message, routed) => clientSide.onRequest(app, msgId, nextHop, message, routed),
     knowsTransaction: (txn) => serverSide.knows(txn),
     onAppGone: (app) => {
       wheel.schedule(lostDialogsMs, { onTimer: () => dialogs.removeOwnedBy(app) }, 'lost');

@@ -28,6 +28,12 @@ const mostWaiting = 8;
 const noDialog = 'Server error: unable to find dialog for dialog id provided';
 const withContact = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'UPDATE']);
 
+/**
+ * What decided the way of a new request: the registration cache (such a flow is 410 when it is gone, drachtio-protocol C.4), the next
+ * hop the app named, its route set, or the request-URI.
+ */
+type How = 'cached' | 'along its flow' | 'routed' | 'by itself';
+
 export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
   readonly #core: Core;
   /** requests of the engine's own */
@@ -58,7 +64,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
 
   // ---- from the app ----
 
-  onRequest(app: AppLink, msgId: string, nextHop: string, message: string): void {
+  onRequest(app: AppLink, msgId: string, nextHop: string, message: string, routed = false): void {
     const request = parseMessage(message);
     const uri = request.kind === 'request' ? parseUri(request.uri) : undefined;
     if (request.kind !== 'request' || request.method === 'ACK' || request.method === 'CANCEL') {
@@ -76,23 +82,24 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       return;
     }
     const { transports, registrations, locator, counters } = this.#core;
-    const cached = registrations.find(request.uri);
+    const cached = routed ? undefined : registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, Way.along(cached, this.#core, true), true, true);
+      this.#send(app, msgId, request, Way.along(cached, this.#core, true), 'cached');
       return;
     }
+    const how = routed ? 'routed' : nextHop === '' ? 'by itself' : 'along its flow';
     const hop = hopOf(next, transports);
     switch (hop.is) {
       case 'no-transport':
         app.notOk(msgId, 'requested protocol/transport not available');
         return;
       case 'address':
-        this.#sendTo(app, msgId, request, [hop.target], nextHop !== '');
+        this.#sendTo(app, msgId, request, [hop.target], how);
         return;
       case 'name':
         void locator
           .locate(hop)
-          .then((found) => this.#sendTo(app, msgId, request, found as readonly Target[], nextHop !== ''))
+          .then((found) => this.#sendTo(app, msgId, request, found as readonly Target[], how))
           .catch(() => counters.faults++);
         return;
       default:
@@ -100,16 +107,18 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     }
   }
 
-  #sendTo(app: AppLink, msgId: string, request: SipRequest, targets: readonly Target[], alongFlow: boolean): void {
+  #sendTo(app: AppLink, msgId: string, request: SipRequest, targets: readonly Target[], how: How): void {
     const { transports } = this.#core;
     const others = targets.filter(({ address, port }) => !transports.isOwn(address, port));
     if (targets.length > 0 && others.length === 0) app.notOk(msgId, 'can not send request to myself');
-    else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
+    else this.#send(app, msgId, request, Way.to(others, this.#core), how);
   }
 
-  onInDialog(app: AppLink, msgId: string, id: string, nextHop: string, message: string): void {
+  onInDialog(app: AppLink, msgId: string, id: string, message: string, nextHop = ''): void {
     const request = parseMessage(message);
     const dialog = this.#core.dialogs.get(id);
+    const moved = nextHop === '' ? undefined : this.#flowAt(nextHop);
+    if (moved !== undefined) dialog?.moveTo(moved);
     if (request.kind !== 'request') {
       app.notOk(msgId, 'invalid request-uri: ');
       return;
@@ -128,11 +137,10 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       return;
     }
     const { method } = request;
-    if (nextHop !== '') this.#move(dialog, nextHop);
     if (method === 'INVITE') {
       // while a refresh of the engine's own is on its way (RFC 3261 14.1: one at a time)
       if (dialog.refreshing && dialog.waiting.length < mostWaiting) {
-        dialog.waiting.push(() => this.onInDialog(app, msgId, id, nextHop, message));
+        dialog.waiting.push(() => this.onInDialog(app, msgId, id, message, nextHop));
         return;
       }
       dialog.asking++;
@@ -167,17 +175,6 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     });
   }
 
-  /** The peer has moved there, as its app knows from a REGISTER: whatever its Contact says. A name or a lost flow moves nothing. */
-  #move(dialog: Dialog, nextHop: string): void {
-    const uri = parseUri(nextHop);
-    const hop = uri === undefined ? undefined : hopOf(uri, this.#core.transports);
-    const flow = hop?.is === 'address' ? this.#core.transports.flowTo(hop.target) : undefined;
-    if (flow === undefined) return;
-    dialog.flow = flow;
-    dialog.alongFlow = true;
-    dialog.behindNat = true;
-  }
-
   onCancel(app: AppLink, msgId: string, txn: string, message: string): void {
     const transaction = this.#invites.get(txn);
     const request = parseMessage(message);
@@ -196,8 +193,27 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     transaction.cancel();
   }
 
-  /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
-  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, alongFlow: boolean, cached = false): void {
+  onMove(app: AppLink, msgId: string, txn: string, nextHop: string): void {
+    const transaction = this.#invites.get(txn);
+    const flow = this.#flowAt(nextHop);
+    if (transaction === undefined || flow === undefined || !transaction.moveTo(flow)) {
+      app.notOk(msgId, `unable to move unknown transaction id: ${txn}`);
+      return;
+    }
+    // to the old place it may have gone in vain
+    if (transaction.sent.cancel !== '' && transaction.state === 'proceeding') this.onCancelDue(transaction);
+    app.ok(msgId);
+  }
+
+  #flowAt(nextHop: string): Flow | undefined {
+    const uri = parseUri(nextHop);
+    const { transports } = this.#core;
+    const hop = uri === undefined ? undefined : hopOf(uri, transports);
+    if (hop?.is !== 'address' || transports.isOwn(hop.target.address, hop.target.port)) return undefined;
+    return transports.flowTo(hop.target);
+  }
+
+  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, how: How): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -211,7 +227,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       app.notOk(msgId, 'requested protocol/transport not available');
       return;
     }
-    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq());
+    const routed = how === 'routed';
+    const routes = routed ? headers.list('route') : [];
+    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq(), routes);
     if (parts === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
       return;
@@ -221,7 +239,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       app,
       txn: uuid(),
       dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
-      alongFlow,
+      alongFlow: how === 'cached' || how === 'along its flow',
+      routed,
       sdp: sdpOf(request),
       again: { way, lines, body },
     };
@@ -229,7 +248,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       const text = printRequest(parts, lines, body);
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
       localAnswer(sent, 503, 'DNS Error', 'unknown');
-    } else if (cached && !flow.open) {
+    } else if (how === 'cached' && !flow.open) {
       app.requestSent(msgId, printRequest(parts, lines, body), 0, sentPeer(flow), sent.txn);
       localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
     } else this.#launch(app, msgId, sent);

@@ -9,8 +9,8 @@ export interface DialogRequest {
   readonly body: string;
   /**
    * `sip:address:port;transport=t`: sends it there instead of the way the dialog has gone so far, because the peer is known to have
-   * moved; later requests follow until another one is named. On a drachtio-server without effect on INVITE and SUBSCRIBE, whose way
-   * is the server's.
+   * moved; later requests follow until another one is named. Without effect on INVITE and SUBSCRIBE where the engine cannot be told
+   * (drachtio-server).
    */
   readonly nextHop?: string;
   /** INVITE only: when it is aborted while no final answer has come, a CANCEL is sent, as soon as the protocol allows */
@@ -47,6 +47,10 @@ export interface Dialog {
   readonly callId: string;
   readonly localTag: string;
   readonly remoteTag: string;
+  /** Contact of the peer as it was heard last */
+  readonly remoteTarget?: string | undefined;
+  /** the user whose phone the peer is known to be */
+  readonly aor?: string | undefined;
   /** Sends a request inside the dialog. 481 with local=true when the dialog is unknown to the engine. Never rejects. */
   request(request: DialogRequest): Promise<DialogAnswer>;
   /** Every request from the peer inside this dialog but ACK; a re-INVITE is an InviteTransaction. One listener. */

@@ -10,8 +10,8 @@ export type BindingChange =
   | { readonly is: 'refresh-accepted'; readonly aor: Aor; readonly bindingId: string }
   /** a REGISTER of this device was refused for good by the registrar */
   | { readonly is: 'refresh-rejected'; readonly aor: Aor; readonly bindingId: string; readonly status: number }
-  /** the binding is gone (expiry 0, `*`) */
-  | { readonly is: 'removed'; readonly aor: Aor; readonly bindingId: string };
+  /** the binding is gone (expiry 0, `*`). `moving`: taken back by the phone from another address, from where it will register next */
+  | { readonly is: 'removed'; readonly aor: Aor; readonly bindingId: string; readonly moving?: true };
 
 export type BindingNews =
   | BindingChange

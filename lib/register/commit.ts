@@ -14,6 +14,7 @@ import { nextRefresh, refreshTask } from '../core/refresh-schedule.ts';
 import { canBePushed } from '../core/register-decision.ts';
 import { EdgeError } from '../errors.ts';
 import type { BindingChange as Published } from '../ports/node-bus.ts';
+import { flowUri } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import { stripPush } from '../sip/push-params.ts';
 import type { Asked, AskedContact, RegisterDeps } from './read-register.ts';
@@ -57,7 +58,7 @@ export async function commit(
       deps.store.swap(asked.aor, version, change.bindings, Math.max(now, keptUntil(change.bindings))),
       schedule(asked, change, now, deps),
       // after the swap on the same way to the store: whoever takes a token from us later finds it there
-      deps.mover?.registered(freshOf(change)),
+      deps.mover?.registered(freshOf(change), bindings),
     ]);
     if (stored === 'stored') return change;
   }
@@ -101,7 +102,24 @@ export function announce(asked: Asked, change: BindingChange, deps: RegisterDeps
     return;
   }
   for (const id of [...change.added, ...change.refreshed]) void deps.bus.publish(news('refresh-accepted', id));
-  for (const id of change.removed) void deps.bus.publish(news('removed', id));
+  for (const id of change.removed)
+    void deps.bus.publish(
+      isMoving(asked, id) ? { is: 'removed', aor: asked.aor, bindingId: id, moving: true } : news('removed', id),
+    );
+}
+
+/** The phone names the Contact it had, and speaks from somewhere else. */
+function isMoving({ contacts, transaction, stored }: Asked, id: string): boolean {
+  if (contacts === '*') return false;
+  const known = stored.find((binding) => binding.id === id);
+  return (
+    known !== undefined &&
+    flowUri(known.flow) !== flowUri(transaction.flow) &&
+    contacts.some(
+      ({ expires, contact, known: meant }) =>
+        expires === 0 && meant?.id === id && stripPush(contact.uriText) === known.target,
+    )
+  );
 }
 
 function bindingOf(asked: Asked, granted: Granted, now: number, deps: RegisterDeps): Binding {

@@ -110,10 +110,12 @@ function contactValue(asked: Asked, one: AskedContact, deps: RegisterDeps): stri
   return `<${edgeContact(asked, nameOf(one), deps)}>${printParams([...params, expires])}`;
 }
 
-/** A phone that takes back one of its flows is still there by the others: their Contact is only refreshed. */
+/** A phone that takes back one of its flows, or an address that it has left, is still there: its Contact is only refreshed. */
 function expiresUpstream(asked: Asked, one: AskedContact, deps: RegisterDeps): number {
   if (one.expires > 0) return asked.domain.throttle?.upstreamExpires ?? one.expires;
-  const leaving = new Set(asked.contacts === '*' ? [] : asked.contacts.map(({ id }) => id));
+  const leaving = new Set(
+    asked.contacts === '*' ? [] : asked.contacts.flatMap((each) => (each.isFormer ? [] : each.id)),
+  );
   const left = asked.stored
     .filter((other) => !leaving.has(other.id) && phoneName(other) === nameOf(one))
     .map(({ expiresAt }) => Math.ceil((expiresAt - deps.clock.now()) / 1000));

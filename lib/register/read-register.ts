@@ -3,7 +3,7 @@
  * has agreed. Changes nothing.
  */
 import type { Aor, Binding } from '../core/binding.ts';
-import { bindingId, liveBindings, matchDevice, wakeableBindings } from '../core/binding-set.ts';
+import { bindingId, isFormerAddress, liveBindings, matchDevice, wakeableBindings } from '../core/binding-set.ts';
 import type { DeviceName } from '../core/contact-token.ts';
 import type { Domain } from '../core/domain.ts';
 import { modeOf, type Mode } from '../core/modes.ts';
@@ -26,7 +26,7 @@ import { type Contact, parseContacts, readExpires } from '../sip/contact.ts';
 import { readFeatureCaps } from '../sip/feature-caps.ts';
 import { Headers } from '../sip/headers.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
-import { type Dialect, readPush, type PushAsk } from '../sip/push-params.ts';
+import { type Dialect, readPush, stripPush, type PushAsk } from '../sip/push-params.ts';
 import { findParam, parseUri } from '../sip/uri.ts';
 import { pridHash } from '../telemetry/log-fields.ts';
 import type { TokenUsers } from './token-users.ts';
@@ -90,6 +90,8 @@ export interface AskedContact {
   readonly known: Binding | undefined;
   /** id of the binding, also when it is yet to be made */
   readonly id: string;
+  /** it takes back an address that the phone has left already: the binding stays */
+  readonly isFormer: boolean;
 }
 
 /** A REGISTER that passed the door: what both kinds of registrar start from. */
@@ -205,6 +207,7 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
       expires,
       known,
       id: known?.id ?? bindingId(deps.edgeSecret, aor, contact, ask),
+      isFormer: expires === 0 && known !== undefined && isFormerAddress(known, stripPush(contact.uriText)),
     });
   }
   return { ...about, outbound: outbound.is === 'used' && outbound.require, contacts, stored, read };

@@ -75,6 +75,10 @@ class FailoverLeg implements Leg {
     this.#leg.cancel(reason);
   }
 
+  move(nextHop: string): void {
+    this.#leg.move(nextHop);
+  }
+
   #try(at: number): Leg {
     const server = this.#servers[at] as Server;
     const pool = this.#pool;

@@ -66,6 +66,8 @@ export interface KnownFlow {
 }
 
 const lookAgainMs = 300;
+/** A phone that has taken back the Contact of its old network registers from the new one about a round trip later. */
+const movesWithinMs = 2000;
 
 export class Devices {
   readonly #wanted: Wanted;
@@ -92,6 +94,8 @@ export class Devices {
   readonly #rules = new Map<string, PushRules>();
   /** by device: takes back the watch over its flows */
   readonly #watches = new Map<string, () => void>();
+  /** take back the wait for phones that are moving */
+  readonly #moving = new Set<() => void>();
   #early: BindingNews[] | undefined = [];
   #unsubscribe: (() => void) | undefined;
   #over = false;
@@ -134,6 +138,8 @@ export class Devices {
     this.#over = true;
     for (const stop of this.#watches.values()) stop();
     this.#watches.clear();
+    for (const stop of this.#moving) stop();
+    this.#moving.clear();
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
   }
@@ -370,7 +376,7 @@ export class Devices {
   }
 
   #keyOf(binding: Binding): string {
-    const key = `${flowUri(binding.flow)}|${binding.flow.engine}`;
+    const key = keyOfFlow(binding);
     this.#flows.set(key, { flow: binding.flow, binding });
     return key;
   }
@@ -385,11 +391,9 @@ export class Devices {
         const device = this.#deviceOf(lost);
         // another flow of the same phone still stands
         if (news.is === 'removed' && this.#find(device, () => true) !== undefined) return;
-        this.#tell(
-          news.is === 'removed'
-            ? { is: 'binding-removed', device }
-            : { is: 'refresh-rejected', device, status: news.status },
-        );
+        if (news.is === 'refresh-rejected') this.#tell({ is: 'refresh-rejected', device, status: news.status });
+        else if (news.moving === true) this.#goneUnlessBack(device);
+        else this.#tell({ is: 'binding-removed', device });
         return;
       }
       case 'refresh-accepted':
@@ -408,6 +412,14 @@ export class Devices {
     }
   }
 
+  #goneUnlessBack(device: string): void {
+    const stop = this.#deps.clock.after(movesWithinMs, () => {
+      this.#moving.delete(stop);
+      if (this.#find(device, () => true) === undefined) this.#tell({ is: 'binding-removed', device });
+    });
+    this.#moving.add(stop);
+  }
+
   #refreshed(binding: Binding): void {
     const isNew = !this.#bindings.has(binding.id);
     const device = this.#deviceOf(binding);
@@ -417,12 +429,14 @@ export class Devices {
       return;
     }
     const now = this.#deps.precise();
+    const before = this.#bindings.get(binding.id);
     this.#bindings.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
     if (pushed !== undefined && !this.#refreshedAt.has(device))
       this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
     this.#refreshedAt.set(device, now);
-    this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding) });
+    const was = before === undefined ? undefined : keyOfFlow(before);
+    this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding), was });
   }
 
   /** No app is configured for what the phone asked for: refused as a push service would refuse a wrong key. */
@@ -444,6 +458,12 @@ export class Devices {
     );
     return false;
   }
+}
+
+/** Phones behind one proxy share its flow, and each has a Contact and a Path of its own. */
+function keyOfFlow({ flow, path, id, target }: Binding): string {
+  const key = `${flowUri(flow)}|${flow.engine}`;
+  return path.length === 0 ? key : `${key}|${id}|${target}|${path.join()}`;
 }
 
 /** By the phone's own count: its node's clock may be behind that of the node it registered at before. */

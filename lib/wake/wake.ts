@@ -5,6 +5,7 @@
 import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { shareOfPhone } from '../core/breadth.ts';
 import { callUuid } from '../core/call-uuid.ts';
+import { isBehindNat } from '../core/media-help.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
@@ -13,13 +14,14 @@ import type { HoldTimes } from '../call/hold-runner.ts';
 import { Ring, type RingDeps } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
+import { flowUri } from '../sip/flow.ts';
 import type { Called } from './called.ts';
 import { Devices, type KnownFlow } from './devices.ts';
 import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts';
 import type { LatePhones, Remembered } from './late-phones.ts';
 import { mergeKey } from './merge-key.ts';
 import type { ReachPolicy } from './reach.ts';
-import { WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
+import { phoneOfDialog, WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
 import { wayTo } from './way-to.ts';
 
 export interface WakeDeps extends RingDeps, WakefulDeps {
@@ -39,6 +41,8 @@ export interface WakePolicy extends HoldTimes, ReachPolicy {
   readonly earlyRingingMs?: number;
   readonly busy: EndsCall;
   readonly decline: EndsCall;
+  /** phones are not told who calls beyond From, nor by whom the call came */
+  readonly keepsIdentities: boolean;
   /** INVITEs for phones carry X-Call-UUID */
   readonly callUuid: boolean;
 }
@@ -133,8 +137,15 @@ function ringOf(
       ...(called.earlyRinging === undefined
         ? {}
         : { early: { status: called.earlyRinging, afterMs: deps.policy.earlyRingingMs ?? 0 } }),
-      answers: { from: 'phone', towards: called.from },
+      answers: { from: 'phone', towards: called.from, keepsIdentities: deps.policy.keepsIdentities },
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
+      nextHop: (flow) => {
+        const known = devices.known(flow);
+        // the leg lives on our engine
+        if (known?.flow.engine !== transaction.flow.engine) return undefined;
+        // what a proxy has got it brings to the phone itself
+        return known.binding.path.length > 0 ? undefined : flowUri(known.flow);
+      },
       push: (device, signal) => devices.push(device, signal),
       silentMs: (leg) => devices.silentMs(leg),
       refuseWith: (status) => ({ status }),
@@ -146,15 +157,13 @@ function ringOf(
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const phone = devices.known(flow)?.binding;
-        const wakeful =
-          phone === undefined
-            ? callee
-            : new WakefulDialog(callee, { aor, bindingId: phone.id, flow: phone.flow, kind: 'call' }, deps);
+        const wakeful = phone === undefined ? callee : new WakefulDialog(callee, phoneOfDialog(phone, 'call'), deps);
         const call = bridge(called.wakeful(caller), wakeful, {
           log: deps.log,
           callId,
           caller: called.from,
           callee: 'phone',
+          keepsIdentities: deps.policy.keepsIdentities,
           dialogs: deps.dialogs,
           ...(deps.heartbeat === undefined ? {} : { heartbeat: deps.heartbeat }),
           onOver: done,
@@ -203,14 +212,16 @@ function legRequest(
   deps: WakeDeps,
 ): LegRequest | undefined {
   if (known === undefined) return undefined;
-  const { uri, nextHop, engine, ...to } = wayTo(known, request);
+  const { along, named } = wayTo(known, request);
   const headers = passInvite(request.headers, {
-    ...to,
+    ...named,
     from,
     towards: 'phone',
+    keepsIdentities: deps.policy.keepsIdentities,
     translate: (names) => deps.dialogs.translate(names),
+    across: (named) => deps.dialogs.towardsPhone(named),
   });
   headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
-  return { uri, nextHop, engine, headers, body: request.body };
+  return { ...along, headers, body: request.body, behindNat: isBehindNat(known.binding.target, known.flow.address) };
 }

@@ -3,7 +3,7 @@
  * is held, the phone pushed, and the request sent over the flow of its REGISTER, an INVITE too (on a drachtio-server that one goes
  * the way the server chooses). ACK and PRACK never come here; a CANCEL ends the hold at once (PN-PURR-14).
  */
-import type { Aor } from '../core/binding.ts';
+import type { Aor, Binding } from '../core/binding.ts';
 import type { Target } from '../core/hold-words.ts';
 import { answersTo } from '../core/binding-set.ts';
 import { canPush, type PushClass, pushClassOf } from '../core/push-class.ts';
@@ -31,6 +31,16 @@ export interface PhoneOfDialog {
   readonly flow: Flow;
   /** In a call the app runs, so its flow is tried first; a subscription says nothing about that. */
   readonly kind: 'call' | 'subscription';
+  /** A proxy stands between: Record-Route says how the dialog goes, wherever the phone registers from (RFC 3261 12.2). */
+  readonly behindProxy: boolean;
+}
+
+export function phoneOfDialog(
+  { aor, id, flow, path }: Binding,
+  kind: PhoneOfDialog['kind'],
+  began: Flow = flow,
+): PhoneOfDialog {
+  return { aor, bindingId: id, flow: began, kind, behindProxy: path.length > 0 };
 }
 
 /** After a word of the phone in this dialog it is awake for so long. */
@@ -50,13 +60,13 @@ export class WakefulDialog implements Dialog {
   readonly #inner: Dialog;
   readonly #phone: PhoneOfDialog;
   readonly #deps: WakefulDeps;
-  /** where the engine sends by itself */
-  readonly #firstWay: string;
   /** where the phone is, as far as we know */
   #way: string;
-  /** it has been sent elsewhere than the engine sends by itself */
+  /** it is not where the dialog began any more, so the engine must be told the way */
   #moved = false;
   #heardAt: number;
+  #closed = false;
+  #stopListening: (() => void) | undefined;
 
   constructor(inner: Dialog, phone: PhoneOfDialog, deps: WakefulDeps) {
     this.callId = inner.callId;
@@ -65,9 +75,49 @@ export class WakefulDialog implements Dialog {
     this.#inner = inner;
     this.#phone = phone;
     this.#deps = deps;
-    this.#firstWay = flowUri(phone.flow);
-    this.#way = this.#firstWay;
+    this.#way = flowUri(phone.flow);
     this.#heardAt = deps.clock.now();
+    void this.#follow();
+  }
+
+  /** A phone that registers from a new network is there from now on, whether or not it says so in this dialog (RFC 5626 5.3). */
+  async #follow(): Promise<void> {
+    const { aor, bindingId } = this.#phone;
+    const stop = await this.#deps.bus.subscribe(aor, (news) => {
+      if (news.is === 'refresh-accepted' && news.bindingId === bindingId) void this.#lookAgain();
+    });
+    if (this.#closed) stop();
+    else this.#stopListening = stop;
+  }
+
+  async #lookAgain(): Promise<void> {
+    const { aor, bindingId } = this.#phone;
+    try {
+      const { bindings } = await this.#deps.store.read(aor);
+      const binding = bindings.find(({ id }) => id === bindingId);
+      // the dialog lives on its own engine
+      if (binding === undefined || binding.path.length > 0 || binding.flow.engine !== this.#phone.flow.engine) return;
+      this.#heardAt = this.#deps.clock.now();
+      this.#isAt(flowUri(binding.flow));
+    } catch (error) {
+      this.#deps.log.warn(
+        { callId: this.callId, aor, err: error },
+        'a phone has moved, and the store does not say where to',
+      );
+    }
+  }
+
+  #isAt(way: string): void {
+    if (way !== this.#way && !this.#phone.behindProxy) this.#moved = true;
+    this.#way = way;
+  }
+
+  get remoteTarget(): string | undefined {
+    return this.#inner.remoteTarget;
+  }
+
+  get aor(): Aor {
+    return this.#phone.aor;
   }
 
   async request(asked: DialogRequest): Promise<DialogAnswer> {
@@ -77,17 +127,18 @@ export class WakefulDialog implements Dialog {
     const isPing = asked.method === 'OPTIONS' && asked.body === '';
     if (pushClass === undefined || isPing) return this.#send(asked);
     const change = asked.method === 'INVITE' ? new HeldChange(asked) : undefined;
-    if (!this.#isAwake()) return this.#hold(asked, request, 'not tried', change);
+    const sentOn = this.#way;
+    if (!this.#isAwake()) return this.#hold(asked, request, 'not tried', change, sentOn);
     const first = this.#send(change?.next() ?? asked);
     const answer = await this.#unlessSilent(first, change);
     if (answer !== undefined && !isLost(answer)) return answer;
-    return this.#hold(asked, request, answer === undefined ? first : 'failed', change);
+    return this.#hold(asked, request, answer === undefined ? first : 'failed', change, sentOn);
   }
 
   onRequest(listener: (transaction: ServerTransaction | InviteTransaction) => void): void {
     this.#inner.onRequest((transaction) => {
       this.#heardAt = this.#deps.clock.now();
-      this.#way = flowUri(transaction.flow);
+      this.#isAt(flowUri(transaction.flow));
       listener(transaction);
     });
   }
@@ -101,6 +152,9 @@ export class WakefulDialog implements Dialog {
   }
 
   close(): void {
+    this.#closed = true;
+    this.#stopListening?.();
+    this.#stopListening = undefined;
     this.#inner.close();
   }
 
@@ -109,7 +163,6 @@ export class WakefulDialog implements Dialog {
   }
 
   async #send(asked: DialogRequest): Promise<DialogAnswer> {
-    this.#moved ||= this.#way !== this.#firstWay;
     const answer = await this.#inner.request(this.#moved ? { ...asked, nextHop: this.#way } : asked);
     if (!answer.local) this.#heardAt = this.#deps.clock.now();
     return answer;
@@ -133,6 +186,7 @@ export class WakefulDialog implements Dialog {
     request: SipRequest,
     first: Promise<DialogAnswer> | 'failed' | 'not tried',
     change: HeldChange | undefined,
+    sentOn: string,
   ): Promise<DialogAnswer> {
     const { aor, bindingId } = this.#phone;
     const { requestHoldMs: holdMs, silentMs } = this.#deps.policy;
@@ -170,7 +224,13 @@ export class WakefulDialog implements Dialog {
     return new Promise((resolve) => {
       held = new RequestHold<DialogAnswer>(
         {
-          targets: [this.#target(target, devices, first)],
+          // its app is in a call: when its network changes it comes back by itself, also where no push may wake it for this
+          targets: targetsOf(
+            { ...target, canPush: target.canPush || this.#phone.kind === 'call' },
+            devices.registered(target.device),
+            first,
+            sentOn,
+          ),
           policy: { admitNewDevices: false },
           times,
           send: (device, key) => {
@@ -183,10 +243,10 @@ export class WakefulDialog implements Dialog {
             }
             const known = devices.take(device, key);
             if (known === undefined) return undefined;
-            this.#way = flowUri(known.flow);
+            this.#isAt(flowUri(known.flow));
             return this.#send(change?.next() ?? asked);
           },
-          push: (device, signal) => devices.push(device, signal),
+          push: (device, signal) => (target.canPush ? devices.push(device, signal) : Promise.resolve(true)),
           answer: (answer) => {
             if (!('is' in answer)) return resolve(answer);
             change?.giveUp();
@@ -224,15 +284,23 @@ export class WakefulDialog implements Dialog {
     const own = bindings.find((binding) => answersTo(binding, bindingId));
     return own?.push !== undefined && !canPush(own.push, 'notify') ? 'call' : 'notify';
   }
+}
 
-  /** What is out already is a leg that has begun; what failed a moment ago is not tried again. */
-  #target(target: Target, devices: Devices, first: Promise<DialogAnswer> | 'failed' | 'not tried'): Target {
-    const registered = devices.registered(target.device);
-    const sameWay = registered !== undefined && flowUri(registered.flow) === this.#way;
-    if (first === 'not tried') return target;
-    if (first === 'failed') return sameWay ? { ...target, flow: undefined } : target;
-    return { ...target, flow: sameWay ? registered.key : along };
-  }
+/**
+ * What is out already is a leg that has begun; what failed a moment ago is not tried again. A phone that has registered elsewhere
+ * since is there, and awake.
+ */
+function targetsOf(
+  target: Target,
+  registered: ReturnType<Devices['registered']>,
+  first: Promise<DialogAnswer> | 'failed' | 'not tried',
+  sentOn: string,
+): readonly Target[] {
+  if (first === 'not tried') return [target];
+  const moved = registered !== undefined && flowUri(registered.flow) !== sentOn;
+  const there = moved ? [{ ...target, flow: registered.key }] : [];
+  if (first === 'failed') return moved ? there : [{ ...target, flow: undefined }];
+  return [{ ...target, flow: moved ? along : (registered?.key ?? along) }, ...there];
 }
 
 /** Made up by the engine because nobody was reached. */

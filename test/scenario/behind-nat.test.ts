@@ -6,17 +6,20 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Dialog, IncomingCall } from '../../apps/demo/calls.ts';
 import { sessionDescription } from '../../apps/demo/media.ts';
 import { Headers } from '../../lib/sip/headers.ts';
-import { places } from '../support/edge.ts';
+import { onDrachtio, places } from '../support/edge.ts';
 import { anOffer, Bed } from '../support/test-bed.ts';
 
 const answerSdp = sessionDescription(places.phones, 41_000);
 const sdp = Headers.of([['Content-Type', 'application/sdp']]);
 
-describe.each(['udp', 'tcp'] as const)('a phone behind a NAT on %s', (transport) => {
+// TLS has the listeners and certificates of the operator there
+const transports = onDrachtio ? (['udp', 'tcp'] as const) : (['udp', 'tcp', 'tls'] as const);
+
+describe.each(transports)('a phone behind a NAT on %s', (transport) => {
   const home = '192.168.77.20:5060';
   let bed: Bed;
   beforeAll(async () => {
-    bed = await Bed.open({ transport });
+    bed = await Bed.open(transport === 'tls' ? { everywhere: true } : { transport });
   });
   afterAll(() => bed.close());
 

@@ -69,6 +69,8 @@ export class FakeLeg implements Leg {
   readonly events: LegEvents;
   readonly dialog = new FakeDialog('callee');
   cancelled = 0;
+  /** next hops it was told of */
+  readonly moves: string[] = [];
   acks = 0;
 
   constructor(asked: LegRequest, events: LegEvents) {
@@ -78,6 +80,10 @@ export class FakeLeg implements Leg {
 
   cancel(): void {
     this.cancelled++;
+  }
+
+  move(nextHop: string): void {
+    this.moves.push(nextHop);
   }
 
   ring(): void {

@@ -202,6 +202,8 @@ export class RacingLeg implements Leg {
     this.#stopTimer = clock.after(timerMs, () => this.#fail(408, true));
   }
 
+  move(): void {}
+
   cancel(): void {
     this.cancelled = true;
     if (this.ended !== undefined || !this.#rings) return;

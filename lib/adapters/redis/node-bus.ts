@@ -115,8 +115,9 @@ function changeFrom(text: string, own: string, aor: Aor): BindingChange | undefi
   if (typeof bindingId !== 'string') return undefined;
   switch (is) {
     case 'refresh-accepted':
-    case 'removed':
       return { is, aor, bindingId };
+    case 'removed':
+      return { is, aor, bindingId, ...('moving' in change && change.moving === true ? { moving: true } : {}) };
     case 'refresh-rejected':
       return 'status' in change && typeof change.status === 'number'
         ? { is, aor, bindingId, status: change.status }

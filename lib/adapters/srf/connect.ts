@@ -46,8 +46,10 @@ export interface SrfOptions extends EngineAt {
   readonly maxHead?: number;
   /** The engine prefers the connection a Contact was registered on to the next hop it is told, as drachtio-server does (the default). */
   readonly remembersConnections?: boolean;
-  /** The engine takes a next hop for a request inside a dialog; drachtio-server does not (the default). */
-  readonly movesDialogs?: boolean;
+  /** The engine can be told where the peer of a dialog or of an INVITE of ours has moved to. No drachtio-server can (the default). */
+  readonly movesFlows?: boolean;
+  /** The engine writes the Route fields it is given into a request that begins something. No drachtio-server does (the default). */
+  readonly takesRoutes?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
   /** An INVITE is an InviteTransaction (`'onCancel' in transaction`), a SUBSCRIBE a DialogTransaction (`'accept' in transaction`). Must not throw. */
@@ -86,7 +88,8 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     maxFrame: options.maxFrame ?? 12_200,
     maxHead: options.maxHead ?? 8_400,
     remembersConnections: options.remembersConnections ?? true,
-    movesDialogs: options.movesDialogs ?? false,
+    movesFlows: options.movesFlows ?? false,
+    takesRoutes: options.takesRoutes ?? false,
     onRequest: options.onRequest,
     counts,
   };

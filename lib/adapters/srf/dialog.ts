@@ -29,6 +29,8 @@ export class SrfDialog implements Dialog {
   #newTarget: string | undefined;
   /** our requests go there by our own count: the engine cannot be told another way for a dialog */
   #moved: { nextHop: string; parts: DialogParts } | undefined;
+  /** a BYE of ours is out: it may have been lost with the way it went, but the engine has forgotten the dialog */
+  #byeSent = false;
   #over = false;
 
   constructor(
@@ -46,14 +48,16 @@ export class SrfDialog implements Dialog {
     exchange.dialogs.set(id, this);
   }
 
+  get remoteTarget(): string | undefined {
+    return this.#newTarget ?? this.#begun().target;
+  }
+
   request(request: DialogRequest): Promise<DialogAnswer> {
     if (this.#over) return Promise.resolve({ response: localResponse(481), local: true });
     if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
     const moved = this.#wayOfItsOwn(request);
     if (moved !== undefined) return new Promise((resolve) => this.#sendOutside(request, moved, resolve));
-    const { nextHop } = request;
-    const moves = nextHop !== undefined && fitsMetaLine(nextHop) && this.#exchange.surroundings.movesDialogs;
-    return askInDialog(this.#exchange, moves ? `${this.#id}|${nextHop}` : this.#id, request, (reply) => {
+    return askInDialog(this.#exchange, this.#id, request, (reply) => {
       this.#lastSent = reply.text;
     });
   }
@@ -96,9 +100,13 @@ export class SrfDialog implements Dialog {
   }
 
   #wayOfItsOwn({ method, nextHop }: DialogRequest): { nextHop: string; parts: DialogParts } | undefined {
+    if (this.#exchange.surroundings.movesFlows && !this.#byeSent) {
+      this.#byeSent = method === 'BYE';
+      return undefined;
+    }
     if (method === 'INVITE' || method === 'SUBSCRIBE') return undefined;
     // a BYE that reached nobody has ended the dialog for the engine
-    if (this.#exchange.surroundings.movesDialogs && method !== 'BYE') return undefined;
+    if (this.#exchange.surroundings.movesFlows && method !== 'BYE') return undefined;
     if (nextHop === undefined || !fitsMetaLine(nextHop)) return this.#moved;
     if (this.#moved !== undefined) this.#moved.nextHop = nextHop;
     else this.#moved = { nextHop, parts: this.#lastSent === undefined ? this.#begun() : partsOf(this.#lastSent()) };
@@ -174,7 +182,9 @@ function send(
     request.cancel?.removeEventListener('abort', cancel);
     resolve(answer);
   };
-  exchange.request(`|${dialogId}`, text, {
+  const { nextHop } = request;
+  const directed = exchange.surroundings.movesFlows && nextHop !== undefined && fitsMetaLine(nextHop);
+  exchange.request(directed ? `|${dialogId}|${nextHop}` : `|${dialogId}`, text, {
     sent: (id, reply) => {
       txn = id;
       onSent(reply);

@@ -133,4 +133,9 @@ class LegToCome implements Leg {
     if (this.#leg === undefined) this.#cancelled ??= { reason };
     else this.#leg.cancel(reason);
   }
+
+  /** What is not under way yet rings, if at all, where it was meant to: a phone that has left is pushed. */
+  move(nextHop: string): void {
+    this.#leg?.move(nextHop);
+  }
 }

@@ -34,8 +34,10 @@ export interface Surroundings {
   readonly maxHead: number;
   /** see SrfOptions */
   readonly remembersConnections: boolean;
-  /** the engine takes a next hop for a request inside a dialog; drachtio-server does not */
-  readonly movesDialogs: boolean;
+  /** see SrfOptions */
+  readonly movesFlows: boolean;
+  /** see SrfOptions */
+  readonly takesRoutes: boolean;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;

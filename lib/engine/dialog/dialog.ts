@@ -118,10 +118,11 @@ export class Dialog {
     return this.invite?.state === 'proceeding';
   }
 
-  get routeLines(): string {
-    let text = '';
-    for (const route of this.routes) text += `Route: ${route}\r\n`;
-    return text;
+  /** The peer is known to be there now, whatever its Contact says. */
+  moveTo(flow: Flow): void {
+    this.flow = flow;
+    this.alongFlow = true;
+    this.behindNat = true;
   }
 }
 

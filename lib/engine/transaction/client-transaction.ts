@@ -30,6 +30,7 @@ export type ClientTimer =
   | 'timer-a'
   | 'timer-b'
   | 'timer-cancelled'
+  | 'timer-lost'
   | 'timer-d'
   | 'timer-m'
   | 'timer-e'
@@ -58,7 +59,7 @@ export interface ClientHost<Sent> {
 export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWatcher {
   readonly branch: string;
   readonly method: string;
-  readonly flow: Flow;
+  #flow: Flow;
   /** what the user wants to know again when the answer comes */
   readonly sent: Sent;
   state: State;
@@ -75,12 +76,31 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
   ) {
     this.branch = request.branch;
     this.method = request.method;
-    this.flow = request.flow;
+    this.#flow = request.flow;
     this.sent = request.sent;
     this.#text = request.text;
     this.#host = host;
     this.#interval = lengthOf(request.method === 'INVITE' ? 'timer-a' : 'timer-e', host.timers, false);
     this.state = request.method === 'INVITE' ? 'calling' : 'trying';
+  }
+
+  get flow(): Flow {
+    return this.#flow;
+  }
+
+  /**
+   * What is still sent goes there from now on. The INVITE too, with the same branch, where the way it took is gone: whoever has it takes
+   * it for a copy (RFC 3261 17.2.1), whoever has lost it gets it. False when it is too late.
+   */
+  moveTo(flow: Flow): boolean {
+    if (this.state !== 'calling' && this.state !== 'calling-cancelled' && this.state !== 'proceeding') return false;
+    if (flow === this.#flow) return true;
+    const lost = !this.#flow.open;
+    this.#flow.unwatch(this);
+    this.#flow = flow;
+    flow.watch(this);
+    if (lost) this.dispatch('moved');
+    return true;
   }
 
   /** Sends for the first time. */
@@ -93,7 +113,8 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
     const end = invite ? 'timer-b' : 'timer-f';
     this.#end = wheel.schedule(lengthOf(end, timers, this.flow.listener.reliable), this, end);
     if (!this.flow.send(this.#text)) queueMicrotask(() => this.dispatch('transport-error'));
-    if (this.flow.listener.reliable) this.#text = '';
+    // a connection delivers; a phone that rings may come back over another one
+    if (this.flow.listener.reliable && !(invite && this.flow.accepted === true)) this.#text = '';
   }
 
   onResponse(response: Response): void {
@@ -111,7 +132,7 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
   }
 
   onFlowLost(): void {
-    this.dispatch('transport-error');
+    this.dispatch(this.method === 'INVITE' && this.flow.accepted === true ? 'flow-lost' : 'transport-error');
   }
 
   onTimer(name: ClientTimer): void {
@@ -144,7 +165,7 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
       case 'ack':
         if (response !== undefined && this.#ack === '') this.#ack = user.ackFor(this, response);
         this.#text = '';
-        this.flow.send(this.#ack);
+        (this.flow.open ? this.flow : (response?.flow ?? this.flow)).send(this.#ack);
         return;
       case 'send-cancel':
         user.onCancelDue(this);
@@ -167,10 +188,14 @@ export class ClientTransaction<Sent> implements TimerOwner<ClientTimer>, FlowWat
       case 'start-cancelled':
         this.#end = wheel.schedule(lengthOf('timer-cancelled', timers, reliable), this, 'timer-cancelled');
         return;
+      case 'start-lost':
+        this.#end = wheel.schedule(lengthOf('timer-lost', timers, reliable), this, 'timer-lost');
+        return;
       case 'start-d':
         this.#last('timer-d');
         return;
       case 'start-m':
+        this.#text = '';
         this.#last('timer-m');
         return;
       case 'start-k':

@@ -18,10 +18,16 @@ export type InviteClientEvent =
   | 'failure'
   | 'cancel'
   | 'transport-error'
+  /** the connection the peer had made is gone */
+  | 'flow-lost'
+  /** the peer is known to be somewhere else, and what went to the old place may not have arrived */
+  | 'moved'
   | 'timer-a'
   | 'timer-b'
   /** the peer was sent a CANCEL and never ended the INVITE */
   | 'timer-cancelled'
+  /** the peer has not come back */
+  | 'timer-lost'
   | 'timer-d'
   | 'timer-m';
 
@@ -36,6 +42,7 @@ export type InviteClientEffect =
   | 'unreachable'
   | 'start-a'
   | 'start-cancelled'
+  | 'start-lost'
   | 'start-d'
   | 'start-m'
   | 'stop-timers'
@@ -48,6 +55,7 @@ export const inviteClient: Table<InviteClientState, InviteClientEvent, InviteCli
     failure: go('completed', 'stop-timers', 'ack', 'start-d', 'pass-up'),
     cancel: go('calling-cancelled'),
     'transport-error': go('terminated', 'stop-timers', 'unreachable', 'forget'),
+    'flow-lost': go('terminated', 'stop-timers', 'unreachable', 'forget'),
     'timer-a': go('calling', 'send-again', 'start-a'),
     'timer-b': go('terminated', 'stop-timers', 'timed-out', 'forget'),
   },
@@ -56,6 +64,7 @@ export const inviteClient: Table<InviteClientState, InviteClientEvent, InviteCli
     success: go('accepted', 'stop-timers', 'start-m', 'pass-up'),
     failure: go('completed', 'stop-timers', 'ack', 'start-d', 'pass-up'),
     'transport-error': go('terminated', 'stop-timers', 'unreachable', 'forget'),
+    'flow-lost': go('terminated', 'stop-timers', 'unreachable', 'forget'),
     'timer-a': go('calling-cancelled', 'send-again', 'start-a'),
     'timer-b': go('terminated', 'stop-timers', 'timed-out', 'forget'),
   },
@@ -65,11 +74,16 @@ export const inviteClient: Table<InviteClientState, InviteClientEvent, InviteCli
     failure: go('completed', 'stop-timers', 'ack', 'start-d', 'pass-up'),
     cancel: go('proceeding', 'stop-timers', 'send-cancel', 'start-cancelled'),
     'transport-error': go('terminated', 'stop-timers', 'unreachable', 'forget'),
+    // it has the INVITE, and its answer may come another way (RFC 3261 18.1.2)
+    'flow-lost': go('proceeding', 'stop-timers', 'start-lost'),
+    moved: go('proceeding', 'stop-timers', 'send-again'),
+    'timer-lost': go('terminated', 'stop-timers', 'unreachable', 'forget'),
     'timer-cancelled': go('terminated', 'stop-timers', 'timed-out', 'forget'),
   },
   completed: {
     failure: go('completed', 'ack'),
     'transport-error': go('terminated', 'stop-timers', 'forget'),
+    'flow-lost': go('terminated', 'stop-timers', 'forget'),
     'timer-d': go('terminated', 'forget'),
   },
   accepted: {

@@ -5,6 +5,7 @@ export type TimerName =
   | 'timer-a'
   | 'timer-b'
   | 'timer-cancelled'
+  | 'timer-lost'
   | 'timer-d'
   | 'timer-e'
   | 'timer-f'
@@ -40,6 +41,12 @@ export const timerLengths: Readonly<Record<TimerName, TimerLength>> = {
     of: 't1Ms',
     overConnection: 'the same',
     endsIn: '408 to the app: the CANCEL ended nothing',
+  },
+  'timer-lost': {
+    times: 20,
+    of: 't1Ms',
+    overConnection: 'the same',
+    endsIn: '503 to the app: the phone that rang has not come back over another connection',
   },
   'timer-d': {
     times: 64,

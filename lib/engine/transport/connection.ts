@@ -15,7 +15,7 @@ export abstract class Connection implements Flow {
   readonly listener: Listener;
   readonly remoteAddress: string;
   readonly remotePort: number;
-  /** the name its certificate was checked for; undefined for connections that were accepted, and for TCP */
+  /** the name it was made for, which its certificate was checked for; undefined for connections that were accepted */
   readonly verifiedFor: string | undefined;
   protected readonly around: Surroundings;
   #watchers: Set<FlowWatcher> | undefined;
@@ -43,6 +43,10 @@ export abstract class Connection implements Flow {
 
   get open(): boolean {
     return this.#open;
+  }
+
+  get accepted(): boolean {
+    return this.verifiedFor === undefined;
   }
 
   /** A SIP message or keep-alive has come over it. */

@@ -40,6 +40,8 @@ export interface Flow {
   readonly remotePort: number;
   /** false once a connection is gone; a UDP flow is always open */
   readonly open: boolean;
+  /** a connection the peer made: when it is gone, the peer alone can make another */
+  readonly accepted?: boolean;
   /** Puts one message on the wire; false when the flow is gone. */
   send(text: string): boolean;
   /** Closes a connection after what was sent on it; UDP has nothing to close. */

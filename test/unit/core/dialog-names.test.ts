@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
 import { type DialogNames, translateReferTo, translateReplaces, twinNames } from '../../../lib/core/dialog-names.ts';
 
 const phone = { callId: 'c-phone', localTag: 'edge-p', remoteTag: 'phone' };
@@ -72,4 +73,41 @@ test('Refer-To: only the embedded Replaces changes', () => {
   ]) {
     expect(translateReferTo(value, translate)).toBe(value);
   }
+});
+
+test('the Contact by which the edge stands for somebody becomes that of whom it stands for, a user where it is a phone', () => {
+  const edge = '<sip:192.0.2.1:5060;transport=tcp?Replaces=c-phone%3Bto-tag%3Dedge-p%3Bfrom-tag%3Dphone>';
+  const left = (twin: object): string =>
+    translateReferTo(edge, (names) => twinNames(names, phone, { ...pbx, ...twin }));
+  const names = 'c-pbx%3Bto-tag%3Dpbx%3Bfrom-tag%3Dedge-x';
+  expect(left({ remoteTarget: 'sip:bob@198.51.100.7' })).toBe(`<sip:bob@198.51.100.7?Replaces=${names}>`);
+  expect(left({ remoteTarget: 'sip:bob@10.0.0.9', aor: 'bob@x' })).toBe(`<sip:bob@x?Replaces=${names}>`);
+  expect(left({})).toBe(`<sip:192.0.2.1:5060;transport=tcp?Replaces=${names}>`);
+});
+
+test('a call that the PBX sends back to us has both its ends here: the receiver is the one who is named as such', () => {
+  const dialogs = new BridgedDialogs();
+  const middle = { callId: 'c-middle', localTag: 'edge-m', remoteTag: 'edge-n' };
+  const callee = { callId: 'c-callee', localTag: 'edge-c', remoteTag: 'callee' };
+  const other = { callId: 'c-middle', localTag: 'edge-n', remoteTag: 'edge-m' };
+  dialogs.add(phone, middle);
+  const forget = dialogs.add(other, callee);
+  // what the first phone has written for the other one, after its first crossing
+  const crossed = dialogs.translate({ callId: 'c-phone', toTag: 'edge-p', fromTag: 'phone' }) as DialogNames;
+  expect(crossed).toMatchObject({ callId: 'c-middle', toTag: 'edge-n', fromTag: 'edge-m' });
+  expect(dialogs.translate(crossed)).toMatchObject({ callId: 'c-callee', toTag: 'callee', fromTag: 'edge-c' });
+  // and the other way
+  const back = dialogs.translate({ callId: 'c-callee', toTag: 'edge-c', fromTag: 'callee' }) as DialogNames;
+  expect(dialogs.translate(back)).toMatchObject({ callId: 'c-phone', toTag: 'phone', fromTag: 'edge-p' });
+  forget();
+  expect(dialogs.size).toBe(2);
+});
+
+test('a phone names users, not Contacts that lead nowhere from where it is read', () => {
+  const dialogs = new BridgedDialogs((user) => (user === 'vsealed' ? 'alice@x' : undefined));
+  expect(dialogs.towardsPhone('sip:vsealed@192.0.2.1:5060')).toBe('sip:alice@x');
+  expect(dialogs.towardsPhone('sip:carol@x')).toBeUndefined();
+  const side = { ...phone, remoteTarget: 'sip:alice@10.0.0.5:5060;ob', aor: 'alice@x' };
+  expect(dialogs.ofPhone(side, 'sip:alice@10.0.0.5:5060')).toBe('sip:alice@x');
+  expect(dialogs.ofPhone(side, 'sip:carol@10.0.0.5:5060')).toBeUndefined();
 });

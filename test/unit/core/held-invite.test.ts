@@ -6,7 +6,7 @@ import type { EndsCall, HoldEffect, HoldEvent, Target } from '../../../lib/core/
 
 interface WorldLeg {
   readonly device: string;
-  readonly flow: string;
+  flow: string;
   cancelled: boolean;
   ended: boolean;
 }
@@ -102,6 +102,8 @@ class World {
       if (this.standalone && isMerged && older !== undefined && this.held.at === 'open') older.cancelled = false;
       if (event.is === 'answered' || (!event.local && event.status !== 408 && event.status !== 430))
         this.reached.add(leg.device);
+      // the engine says so: there is nobody any more at the other end of what it rang over
+      if (event.is === 'failed' && event.local && !this.standalone) this.reached.delete(leg.device);
     }
     if (event.is === 'progress') {
       const leg = this.legs.get(event.leg) as WorldLeg;
@@ -194,6 +196,13 @@ class World {
         this.ringTimers++;
         must(this.ringTimers === 1, 'one ring timer');
         return;
+      case 'move-leg': {
+        const leg = this.legs.get(effect.leg) as WorldLeg;
+        must(!leg.ended, 'moves what is still out');
+        must(leg.flow !== effect.flow, 'to another flow');
+        leg.flow = effect.flow;
+        return;
+      }
       case 'cancel-leg': {
         const leg = this.legs.get(effect.leg) as WorldLeg;
         must(isOpen(leg), 'cancels an open leg');
@@ -240,6 +249,8 @@ const wish = fc.record({
     'refresh',
     'refresh',
     'refresh',
+    'moved',
+    'moved',
     'rejected',
     'removed',
     'push-accepted',
@@ -276,6 +287,10 @@ function eventOf(
   switch (what) {
     case 'refresh':
       return { is: 'refresh-accepted', device, flow };
+    case 'moved': {
+      const was = live.map(([, out]) => out).find((out) => out.device === device)?.flow;
+      return { is: 'refresh-accepted', device, flow, was };
+    }
     case 'rejected':
       return { is: 'refresh-rejected', device, status: 403 };
     case 'removed':
@@ -375,6 +390,48 @@ describe('a held INVITE', () => {
     moved.send({ is: 'refresh-accepted', device: 'a', flow: 'f2' });
     expect(moved.legs.get('a/1')?.cancelled).toBe(true);
     expect(moved.send({ is: 'answered', leg: 'a/1' })).toContainEqual({ do: 'relay-answer', leg: 'a/1' });
+  });
+
+  test('a phone that moves while it rings gets the rest there, and another INVITE only when the old one is dead', () => {
+    const world = new World([{ device: 'a', flow: 'f1', canPush: true }], false);
+    world.send({ is: 'progress', leg: 'a/1', status: 180 });
+    // another flow of the same phone is not where this one has moved to
+    expect(world.send({ is: 'refresh-accepted', device: 'a', flow: 'f3', was: 'f9' })).toEqual([]);
+    expect(world.send({ is: 'refresh-accepted', device: 'a', flow: 'f2', was: 'f1' })).toEqual([
+      { do: 'move-leg', leg: 'a/1', flow: 'f2' },
+    ]);
+    expect(world.send({ is: 'cancelled' })).toContainEqual({
+      do: 'cancel-leg',
+      leg: 'a/1',
+      because: 'caller-cancelled',
+    });
+    // what was cancelled follows as well
+    expect(world.send({ is: 'refresh-accepted', device: 'a', flow: 'f3', was: 'f2' })).toEqual([
+      { do: 'move-leg', leg: 'a/1', flow: 'f3' },
+    ]);
+
+    const dead = new World([{ device: 'a', flow: 'f1', canPush: false }], false);
+    dead.send({ is: 'progress', leg: 'a/1', status: 180 });
+    dead.send({ is: 'refresh-accepted', device: 'a', flow: 'f2' });
+    expect(dead.send({ is: 'failed', leg: 'a/1', status: 503, local: true })).toContainEqual({
+      do: 'start-leg',
+      leg: 'a/2',
+      device: 'a',
+      flow: 'f2',
+    });
+
+    const asleep = new World([{ device: 'a', flow: 'f1', canPush: true }], false);
+    asleep.send({ is: 'progress', leg: 'a/1', status: 180 });
+    expect(asleep.send({ is: 'failed', leg: 'a/1', status: 503, local: true })).toContainEqual({
+      do: 'push',
+      device: 'a',
+    });
+    expect(asleep.send({ is: 'refresh-accepted', device: 'a', flow: 'f2' })).toContainEqual({
+      do: 'start-leg',
+      leg: 'a/2',
+      device: 'a',
+      flow: 'f2',
+    });
   });
 
   test('tells the same story when it is told twice', () => {

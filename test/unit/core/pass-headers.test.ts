@@ -183,6 +183,40 @@ describe('INVITE', () => {
     expect(passInvite(headers, { from: 'phone' }).has('p-preferred-identity')).toBe(true);
   });
 
+  test('[EDGE-PRX-16] nor does what a phone says of the way a call took, but where it sends the call elsewhere', () => {
+    const headers = of([
+      ['Remote-Party-ID', '<sip:president@x>;party=calling'],
+      ['Diversion', '<sip:a@x>;reason=unconditional'],
+      ['History-Info', '<sip:a@x>;index=1'],
+    ]);
+    const from = { from: 'phone', towards: 'upstream' } as const;
+    expect(passInvite(headers, from).lines('diversion')).toEqual([]);
+    expect(passRequest(headers, from).has('remote-party-id')).toBe(false);
+    expect(passAnswer(headers, 200, from).has('history-info')).toBe(false);
+    expect(passAnswer(headers, 302, from).get('diversion')).toBe('<sip:a@x>;reason=unconditional');
+  });
+
+  test('a phone is told who calls and by whom the call came, where the site wants that and Privacy does not forbid it', () => {
+    const told = (privacy: string | undefined, keepsIdentities = false): readonly string[] => {
+      const headers = of([
+        ['P-Asserted-Identity', '<sip:a@x>'],
+        ['P-Preferred-Identity', '<sip:b@x>'],
+        ['Remote-Party-ID', '<sip:a@x>'],
+        ['Diversion', '<sip:c@x>'],
+        ['History-Info', '<sip:c@x>;index=1'],
+        ...(privacy === undefined ? [] : [['Privacy', privacy] as const]),
+      ]);
+      const passed = passInvite(headers, { from: 'upstream', towards: 'phone', keepsIdentities });
+      return [...passed.entries()].map(([name]) => name).slice(3);
+    };
+    expect(told(undefined)).toEqual(['P-Asserted-Identity', 'Remote-Party-ID', 'Diversion', 'History-Info']);
+    expect(told('id; critical')).toEqual(['Diversion', 'History-Info', 'Privacy']);
+    expect(told('history')).toEqual(['P-Asserted-Identity', 'Remote-Party-ID', 'Privacy']);
+    expect(told('header;id')).toEqual(['Privacy']);
+    expect(told('none')).toEqual(['P-Asserted-Identity', 'Remote-Party-ID', 'Diversion', 'History-Info', 'Privacy']);
+    expect(told(undefined, true)).toEqual([]);
+  });
+
   test('an identity that is to be hidden is not told to a phone (RFC 3325 7)', () => {
     const headers = of([
       ['P-Asserted-Identity', '<sip:a@x>'],

@@ -94,6 +94,7 @@ function anEdge(
       latePhone: 'nothing',
       busy: 'device',
       decline: 'all',
+      keepsIdentities: false,
       callUuid: true,
       ...policy,
     },

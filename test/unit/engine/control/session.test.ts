@@ -25,6 +25,7 @@ test('an app that writes without end is not worked for without end in one turn o
     frames: {
       onResponse: () => {},
       onCancel: () => {},
+      onMove: () => {},
       onInDialog: () => {},
       onRequest: () => {},
       knowsTransaction: () => false,
