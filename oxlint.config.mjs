@@ -24,6 +24,7 @@ const rooms = {
   config: [/^(\.\.\/)+config\//, 'a room is told what it needs; only apps read the config, and adapters its types'],
   telemetry: [/^(\.\.\/)+telemetry\//, 'this room has nothing to count or to log; whoever calls it does'],
   errors: [/^(\.\.\/)+errors\.ts$/, 'this room reports by values; whoever calls it knows whether one is a surprise'],
+  doctor: [/^(\.\.\/)+doctor\//, 'judgements for an operator are asked for by apps/cli'],
   apps: [/^(\.\.\/)+apps\//, 'arrows go from apps to lib, never back'],
 };
 
@@ -127,6 +128,8 @@ export default {
       ['node:*', 'yaml', 'zod', '@xmldom/xmldom'],
       'the config is text and rules',
     ),
+    room(['lib/doctor/**'], ['sip', 'core', 'doctor'], [], 'the doctor judges what others have seen; apps/cli looks'),
+    { files: ['lib/doctor/**'], rules: pure },
     room(
       ['lib/telemetry/**'],
       ['config', 'telemetry', 'errors'],
@@ -173,7 +176,8 @@ export default {
           'error',
           {
             patterns: ['edge', 'engine', 'cli', 'push-lab', 'demo']
-              .filter((other) => other !== name)
+              // the phone, the PBX and the ladder of the doctor are those of the demo
+              .filter((other) => other !== name && !(name === 'cli' && other === 'demo'))
               .map((other) => ({
                 ...(name === 'push-lab' && other === 'demo'
                   ? { group: ['**/demo/*', ...peers.map((file) => `!**/demo/${file}.ts`)] }
@@ -184,7 +188,7 @@ export default {
         ],
       },
     })),
-    { files: ['lib/config/load.ts'], rules: { 'node/no-process-env': 'off' } },
+    { files: ['lib/config/load.ts', 'apps/cli/doctor/password.ts'], rules: { 'node/no-process-env': 'off' } },
     { files: ['scripts/**', 'apps/**', 'bench/**', 'fuzz/**', 'test/**'], rules: { 'eslint/no-console': 'off' } },
     {
       files: ['scripts/**', 'test/**', 'bench/**', '*.config.*', 'apps/demo/**'],

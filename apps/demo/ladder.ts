@@ -16,10 +16,16 @@ const paint: Readonly<Record<RungKind, readonly [number, number]>> = {
   note: [90, 39],
 };
 
-export function drawLadder(rungs: readonly Rung[], chapters: readonly Chapter[], colour: boolean): string {
+/** `heads`: what stands above the columns, when that is not their names. */
+export function drawLadder(
+  rungs: readonly Rung[],
+  chapters: readonly Chapter[],
+  colour: boolean,
+  heads: readonly string[] = columns,
+): string {
   const tint = ([on, off]: readonly [number, number], text: string): string =>
     colour ? `\u001b[${on}m${text}\u001b[${off}m` : text;
-  const head = atPlaces((index) => columns[index] ?? '');
+  const head = atPlaces((index) => heads[index] ?? '');
   const lines = [tint([1, 22], `${'ms'.padStart(margin - 2)}  ${head}`.trimEnd())];
   const rest = [...chapters];
   for (const rung of rungs) {

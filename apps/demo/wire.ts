@@ -15,6 +15,8 @@ export interface Remote {
   readonly port: number;
   /** PEM certificates to trust there; over TLS and WSS nobody else is */
   readonly ca?: string;
+  /** TLS: somebody else looks at its certificate; `name` is the one asked for (SNI) */
+  readonly unchecked?: { readonly name: string | undefined };
 }
 
 export interface Wire {
@@ -151,8 +153,13 @@ async function openStream({ transport, address, port, connectTo, secure, onText 
   };
 }
 
-function trust({ ca }: { readonly ca?: string }): { readonly ca?: string } {
-  return ca === undefined ? {} : { ca };
+function trust({ ca, unchecked }: Pick<Remote, 'ca' | 'unchecked'>): object {
+  const name = unchecked?.name;
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(unchecked === undefined ? {} : { rejectUnauthorized: false }),
+    ...(name === undefined ? {} : { servername: name }),
+  };
 }
 
 /** One connection to `connectTo`, one message a frame (RFC 7118). */

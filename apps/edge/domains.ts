@@ -15,6 +15,8 @@ import { entriesOf, Upstream } from './upstreams.ts';
 
 export interface OpenDomains {
   readonly known: readonly KnownDomain[];
+  /** One more that is not in the config, until the returned function is called. */
+  serve(domain: KnownDomain): () => void;
   /** the servers of each PBX, by what Domain.upstream says */
   readonly pools: Pools;
   close(): Promise<void>;
@@ -88,6 +90,10 @@ export async function openDomains(
   });
   return {
     known,
+    serve: (domain) => {
+      known.push(domain);
+      return () => void known.splice(known.indexOf(domain), 1);
+    },
     pools: new Map(upstreams.map(({ pool }) => [pool.name, pool])),
     close: async () => {
       for (const timer of timers) clearInterval(timer);

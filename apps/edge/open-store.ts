@@ -7,9 +7,9 @@ import { memoryTokenOwners } from '../../lib/adapters/memory/token-owners.ts';
 import { noOtherNodes } from '../../lib/adapters/memory/node-directory.ts';
 import { memoryBus } from '../../lib/adapters/memory/node-bus.ts';
 import { memoryRecords } from '../../lib/adapters/memory/records.ts';
-import type { RedisAddress } from '../../lib/adapters/redis/connection.ts';
+import { redisAddress } from '../../lib/adapters/redis/address.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
-import type { Config, StoreConfig } from '../../lib/config/load.ts';
+import type { Config } from '../../lib/config/load.ts';
 import type { Agenda } from '../../lib/ports/agenda.ts';
 import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
@@ -66,29 +66,4 @@ function withBus(store: LmdbParts): OpenStore {
 
 function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {
   return { nodes: noOtherNodes(), localAddress: () => undefined };
-}
-
-function redisAddress(store: Extract<StoreConfig, { readonly kind: 'redis' }>): RedisAddress {
-  const { url, keyPrefix, sentinels, primaryName, sentinelPassword, cluster, serverName, files } = store;
-  const { ca, cert, key } = files;
-  return {
-    url: url.reveal(),
-    keyPrefix,
-    tls: {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key: key.reveal() }),
-      ...(serverName === undefined ? {} : { serverName }),
-    },
-    ...(cluster.length === 0 ? {} : { cluster }),
-    ...(sentinels.length === 0
-      ? {}
-      : {
-          sentinel: {
-            nodes: sentinels,
-            primary: primaryName,
-            ...(sentinelPassword === undefined ? {} : { password: sentinelPassword.reveal() }),
-          },
-        }),
-  };
 }

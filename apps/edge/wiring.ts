@@ -52,6 +52,7 @@ import { timingWakes } from './push-wakes.ts';
 import { watchPushes } from './push-watch.ts';
 import { openStore } from './open-store.ts';
 import { openServers } from './servers.ts';
+import { listenToPushes, openSimulations } from './simulations.ts';
 import { registrationsRoutes } from './registrations-api.ts';
 import { route, saidToStrangers, type RouteDeps } from './routes.ts';
 
@@ -113,7 +114,8 @@ async function assemble(
 
   const pushes = await openPushServices(config.push, log, telemetry);
   const { providerOf } = pushes;
-  const push = timingWakes({ push: pushes.push, bus: news, clock: systemClock, telemetry, providerOf });
+  const ears = listenToPushes(pushes.push, pushes.supports);
+  const push = timingWakes({ push: ears.push, bus: news, clock: systemClock, telemetry, providerOf });
   closers.push(() => push.close());
   const watch = watchPushes(config.push, {
     ...{ services: pushes, clock: systemClock, log, telemetry, file: config.file },
@@ -269,7 +271,7 @@ async function assemble(
       tokenUsers: new TokenUsers(config.registration.maxUsersPerToken),
       policy: {
         refresh,
-        supports: pushes.supports,
+        supports: ears.supports,
         providers: pushes.providers,
         vapid: pushes.vapid,
         unsupportedPush: config.registration.unsupportedPush,
@@ -353,6 +355,8 @@ async function assemble(
     telemetry.gauge('calls', calls.talking);
     telemetry.gauge('subscriptions', subscriptions.size);
   });
+  const simulations = openSimulations(ears, { ...shared, config, hostports: srf.hostports, ...domains });
+  closers.push(simulations.close);
   const admin = await startAdmin({
     listen: config.http.listen,
     registry: prometheus,
@@ -371,6 +375,7 @@ async function assemble(
             maxBindings: config.registration.maxBindings,
           },
         }),
+        ...simulations.routes,
         ...pushRoutes({ ...shared, watch, services: pushes, push, deadlineMs: config.push.deadlineMs }),
       ],
     },

@@ -43,6 +43,8 @@ const arrows: readonly (readonly [file: string, forbidden: string, why: string])
   ['lib/core/a.ts', '../telemetry/b.ts', 'nothing to count'],
   ['lib/core/a.ts', 'node:fs', 'no I/O'],
   ['lib/ports/a.ts', '../wake/b.ts', 'use-cases are called by apps only'],
+  ['lib/doctor/a.ts', 'node:net', 'apps/cli looks'],
+  ['lib/core/a.ts', '../doctor/b.ts', 'asked for by apps/cli'],
   ['lib/ports/a.ts', 'ioredis', 'types only'],
   ['lib/wake/a.ts', '../relay/b.ts', 'use-cases are called by apps only'],
   ['lib/register/a.ts', '../call/b.ts', 'nobody else holds one'],
