@@ -229,6 +229,8 @@ describe('reveille doctor before a PBX', { timeout: 60_000 }, () => {
     for (const words of [['--user', 'alice'], ['--watch', 'long'], ['--domain', 'other'], ['--aor', 'a@b'], ['more']])
       expect((await doctor(file, words)).code).toBe(2);
     expect((await doctor(file, ['--user', 'a', '--password-env', 'NOT_THERE'])).out).toContain('NOT_THERE is not set');
+    chmodSync(file, 0o644);
+    expect((await doctor(file, ['--deadline', '4'])).of('permissions')).toMatchObject({ about: file, result: 'fail' });
     const wrong = await doctor(config('nonsense'));
     expect([wrong.code, wrong.of('config')?.result]).toEqual([1, 'fail']);
   });

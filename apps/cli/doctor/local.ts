@@ -1,5 +1,5 @@
 /** Looks at the edge's own side: key files, certificates of the listeners, the store, and what the running edge says of itself. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { redisAddress } from '../../../lib/adapters/redis/address.ts';
@@ -56,13 +56,18 @@ export async function lookForEdge(
 /** Keys in the config whose files hold secrets. */
 const secretKey = /^(?:key_file|secret_key_file|service_account_file|vapid_key_file)$/;
 
+/** Keys that are secrets themselves. */
+const secretText = /^(?:password|sentinel_password|api_token|secret|key|team_key|cookie|redis_url|ha1_md5|ha1_sha256)$/;
+
 export function lookAtFiles(config: Config, tell: Tell): void {
   const files = new Set<string>();
   const { tree, folder } = yamlSource(config.file);
   const walk = (value: unknown): void => {
     if (typeof value !== 'object' || value === null) return;
     for (const [key, inner] of Object.entries(value)) {
-      if (secretKey.test(key) && typeof inner === 'string' && inner !== '') files.add(resolve(folder, inner));
+      const told = typeof inner === 'string' && inner !== '';
+      if (told && secretKey.test(key)) files.add(resolve(folder, inner));
+      else if (told && secretText.test(key) && config.file !== undefined) files.add(config.file);
       else walk(inner);
     }
   };
@@ -70,11 +75,6 @@ export function lookAtFiles(config: Config, tell: Tell): void {
   const { keyFile } = config.sip.tls.paths;
   if (keyFile !== undefined) files.add(keyFile);
   if (config.store.kind === 'lmdb') files.add(join(config.store.path, 'api-token'));
-  if (
-    config.file !== undefined &&
-    /^\s*(?:-\s*)?(?:password|api_token|secret|key|redis_url)\s*:/m.test(readText(config.file))
-  )
-    files.add(config.file);
   for (const file of files) {
     try {
       tell(judgeMode(file, statSync(file).mode));
@@ -88,14 +88,6 @@ export function lookAtFiles(config: Config, tell: Tell): void {
         found: code === 'ENOENT' ? 'not there yet' : `${code}`,
       });
     }
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
   }
 }
 
