@@ -29,8 +29,8 @@ SIP leaves from a free port of the doctor's own; the edge may run or not.
 
   --simulate              a call to a virtual sleeping phone through the running edge
   --aor USER@DOMAIN       the phone registers as this user at the PBX, with --password-env; else a PBX is played for it
-  --caller USER           a second user of the same domain calls through the PBX, with --caller-password-env; else only the
-                          wake by the Contact at the PBX cannot be tried and the run ends after the registration
+  --caller USER           a second user of the same domain calls through the PBX, with --caller-password-env; without it the call
+                          comes from a PBX that is played, not by the Contact the real one has
 
 ${commonUsage}`;
 
