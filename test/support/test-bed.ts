@@ -139,6 +139,7 @@ export class Bed {
             name: 'phone',
             provider: 'apns',
             match: [`${teamId}.${bundle}`],
+            profile: 'generic',
             team_id: teamId,
             key_id: keyId,
             key_file: join(dir, 'key.p8'),
