@@ -29,6 +29,10 @@ const isRight = (user: string, request: SipRequest): boolean => {
   };
   return credentials !== undefined && verifyDigest({ method: 'REGISTER', uri: request.uri, credentials, secret });
 };
+const offer = (algorithm: string): Fields[number] => [
+  'WWW-Authenticate',
+  `Digest realm="pbx", nonce="o", qop="auth", algorithm=${algorithm}`,
+];
 const failing =
   (status: number, fields: Fields = []): Script =>
   (nth) =>
@@ -45,6 +49,15 @@ const scripts = new Map<string, Script>([
     'stale',
     (nth, request) =>
       nth < 3 ? [401, asks('MD5', `n${nth}`, nth > 1)] : isRight('stale', request) ? [200, granted] : [403],
+  ],
+  [
+    'order',
+    (_, request) =>
+      parseAuth(request.headers.get('Authorization') ?? '') === undefined
+        ? [401, ['Unheard-Of', 'SHA-256', 'MD5'].map((name) => offer(name))]
+        : isRight('order', request) && /algorithm=SHA-256\b/.test(request.headers.get('Authorization') ?? '')
+          ? [200, granted]
+          : [403],
   ],
   ['wrong', (nth) => [401, asks('MD5', `n${nth}`)]],
   ['basic', () => [401, [['WWW-Authenticate', 'Basic realm="pbx"']]]],
@@ -168,6 +181,15 @@ describe('on behalf, answer by answer', () => {
 
   it.each(['md5', 'sha256', 'stale'])('digest: %s', async (user) => {
     expect(await rowOf(user)).toMatchObject({ state: 'registered' });
+  });
+
+  it('[EDGE-AUTH-07] of several challenges the topmost one that is known is answered, and those unknown are passed over', async () => {
+    expect(await rowOf('order')).toMatchObject({ state: 'registered' });
+    // there may be more, as below
+    const algorithms = seen
+      .get('order')
+      ?.map(({ request }) => /algorithm=([\w-]+)/.exec(request.headers.get('Authorization') ?? '')?.[1]);
+    expect(algorithms?.slice(0, 2)).toEqual([undefined, 'SHA-256']);
   });
 
   it('refused credentials are sent twice and no more; a scheme we do not know is never answered', async () => {

@@ -88,18 +88,26 @@ describe('a throttled mid-registrar, and its PBX that sends back what the edge h
     expect(await bed.metric('reveille_refusals_total{reason="loop"}')).toBe(1);
   });
 
-  it('gets 482 for a request that has passed the edge, before it goes round again', async () => {
+  it('[EDGE-LOOP-02] gets 482 for a request that has passed the edge and would go round again; where its request-URI leads to a phone now, it passes', async () => {
     const agent = await bed.agent(places.pbx);
+    const phone = bed.phone('emma', { plain: true });
+    await phone.register();
     const { address, port } = bed.edge.at('udp');
-    const headers = Headers.of([
-      ['Via', `SIP/2.0/UDP ${address}:${port};branch=z9hG4bKbefore`],
-      ['From', `<sip:emil@${pbxDomain}>;tag=${newTag()}`],
-      ['To', `<sip:4711@${pbxDomain}>`],
-      ['Call-ID', newCallId()],
-      ['CSeq', '1 INVITE'],
-      ['Contact', `<${agent.uri('emil')}>`],
-    ]);
-    expect((await agent.request('INVITE', `sip:4711@${pbxDomain}`, { headers }).answer(3000)).status).toBe(482);
+    const again = (uri: string) =>
+      agent.request('INVITE', uri, {
+        headers: Headers.of([
+          ['Via', `SIP/2.0/UDP ${address}:${port};branch=z9hG4bKbefore`],
+          ['From', `<sip:emil@${pbxDomain}>;tag=${newTag()}`],
+          ['To', `<sip:4711@${pbxDomain}>`],
+          ['Call-ID', newCallId()],
+          ['CSeq', '1 INVITE'],
+          ['Contact', `<${agent.uri('emil')}>`],
+        ]),
+      });
+    expect((await again(`sip:4711@${pbxDomain}`).answer(3000)).status).toBe(482);
+    const spiral = again(bed.pbx.bindings('emma').at(-1)?.contact ?? '');
+    (await phone.nextCall()).reject(486);
+    expect((await spiral.answer(3000)).status).toBe(486);
   });
 });
 
