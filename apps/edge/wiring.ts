@@ -315,6 +315,7 @@ async function assemble(
     log,
     telemetry,
     draining: () => calls.draining,
+    followsRedirects: config.calls.redirects === 'follow',
   };
 
   const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {
