@@ -145,6 +145,7 @@ async function assemble(
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
+    takesRoutes: config.engine.kind === 'embedded',
     clock: systemClock,
     // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
     ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod] } : {}),
@@ -314,12 +315,12 @@ async function assemble(
     now: systemClock.now,
     log,
     telemetry,
-    draining: () => calls.draining,
+    draining: () => calls.closed,
     followsRedirects: config.calls.redirects === 'follow',
   };
 
   const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {
-    if (calls.draining) return { ok: false, why: 'stopping' };
+    if (calls.closed) return { ok: false, why: 'draining: no new calls' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
     const why = watch.trouble() ?? servers.missing();
@@ -394,6 +395,8 @@ async function assemble(
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
+      calls.close();
+      await until(() => calls.held === 0, config.shutdown.heldSeconds * 1000);
       calls.drain();
       await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
@@ -489,7 +492,10 @@ function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
 
 /** Subscriptions may last for hours: they are waited for only once they have been told to end. */
 async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
+  await until(() => calls.talking === 0 && calls.held === 0 && (subscriptions?.size ?? 0) === 0, ms);
+}
+
+async function until(done: () => boolean, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!done() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -195,8 +195,11 @@ export const configSchema = z
       .prefault({}),
     shutdown: z
       .strictObject({
+        held_seconds: fallback(integer(0, 60, 'seconds'), 10, {
+          doc: 'How long calls that are held may still wait for their phones after SIGTERM, before they are answered 480; new calls get 503 at once.',
+        }),
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
-          doc: 'How long calls go on after SIGTERM before they are ended.',
+          doc: 'How long calls go on after that before they are ended.',
         }),
       })
       .prefault({}),

@@ -7,6 +7,8 @@ export interface LegRequest {
   readonly uri: string;
   /** `sip:address:port;transport=t`, where the INVITE is sent whatever the request-URI says */
   readonly nextHop: string;
+  /** see ClientRequest */
+  readonly routes?: readonly string[];
   /** the engine it leaves from, see Flow.engine; that of this node when left out */
   readonly engine?: string;
   /** everything but Via, Max-Forwards (unless given), Content-Length; From and To without our tag; Call-ID, CSeq and Contact are the engine's unless given */

@@ -21,7 +21,7 @@ import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts
 import type { LatePhones, Remembered } from './late-phones.ts';
 import { mergeKey } from './merge-key.ts';
 import type { ReachPolicy } from './reach.ts';
-import { WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
+import { phoneOfDialog, WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
 import { wayTo } from './way-to.ts';
 
 export interface WakeDeps extends RingDeps, WakefulDeps {
@@ -142,7 +142,9 @@ function ringOf(
       nextHop: (flow) => {
         const known = devices.known(flow);
         // the leg lives on our engine
-        return known?.flow.engine === transaction.flow.engine ? flowUri(known.flow) : undefined;
+        if (known?.flow.engine !== transaction.flow.engine) return undefined;
+        // what a proxy has got it brings to the phone itself
+        return known.binding.path.length > 0 ? undefined : flowUri(known.flow);
       },
       push: (device, signal) => devices.push(device, signal),
       silentMs: (leg) => devices.silentMs(leg),
@@ -156,10 +158,7 @@ function ringOf(
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const phone = devices.known(flow)?.binding;
-        const wakeful =
-          phone === undefined
-            ? callee
-            : new WakefulDialog(callee, { aor, bindingId: phone.id, flow: phone.flow, kind: 'call' }, deps);
+        const wakeful = phone === undefined ? callee : new WakefulDialog(callee, phoneOfDialog(phone, 'call'), deps);
         const call = bridge(called.wakeful(caller), wakeful, {
           log: deps.log,
           callId,
@@ -214,9 +213,9 @@ function legRequest(
   deps: WakeDeps,
 ): LegRequest | undefined {
   if (known === undefined) return undefined;
-  const { uri, nextHop, engine, ...to } = wayTo(known, request);
+  const { along, named } = wayTo(known, request);
   const headers = passInvite(request.headers, {
-    ...to,
+    ...named,
     from,
     towards: 'phone',
     keepsIdentities: deps.policy.keepsIdentities,
@@ -227,12 +226,5 @@ function legRequest(
     for (const [name, value] of diverted) headers.add(name, value);
   headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
-  return {
-    uri,
-    nextHop,
-    engine,
-    headers,
-    body: request.body,
-    behindNat: isBehindNat(known.binding.target, known.flow.address),
-  };
+  return { ...along, headers, body: request.body, behindNat: isBehindNat(known.binding.target, known.flow.address) };
 }
