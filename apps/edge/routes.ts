@@ -46,6 +46,7 @@ import {
 import { followPath } from './middleware/follow-path.ts';
 import { followTarget } from './middleware/follow-target.ts';
 import { hasOurContact, hasOurVia, hintOfRefusal } from './middleware/loops.ts';
+import { following } from './redirects.ts';
 import { screen, screenAsRegistrar } from './middleware/screen.ts';
 
 export interface RouteDeps {
@@ -62,6 +63,8 @@ export interface RouteDeps {
   readonly log: Log;
   readonly telemetry: Telemetry;
   readonly draining: () => boolean;
+  /** the edge itself goes where a phone sends a call by 3xx */
+  readonly followsRedirects?: boolean;
   /** what the edge proves itself with to the PBX of an AOR whose account it holds; when left out it holds none */
   readonly loginOf?: (aor: string) => Promise<Login | undefined>;
 }
@@ -225,16 +228,17 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
   }
   switch (classified.is) {
     case 'to-device':
-      return wake(transaction, calledBy(classified, await answering(classified, deps)), deps.wake);
+      return ring(transaction, classified.domain, calledBy(classified, await answering(classified, deps)), deps);
     case 'to-user': {
       if (!classified.trusted && (await authenticateCaller(transaction, classified.domain, deps)) === 'answered')
         return;
       const registered = called(classified, await wakeableOf(classified.aor, deps));
       if (registered.length > 0)
-        return wake(
+        return ring(
           transaction,
+          classified.domain,
           calledBy(classified, classified.trusted ? asItIs : await wakefulCaller(transaction, 'call', deps)),
-          deps.wake,
+          deps,
         );
       if (classified.gruu !== undefined)
         return void (await transaction.respond({ status: await withoutPhone(classified, deps) }));
@@ -262,6 +266,19 @@ async function onInvite(transaction: InviteTransaction, classified: Classified, 
     default:
       return classified satisfies never;
   }
+}
+
+async function ring(transaction: InviteTransaction, domain: Domain, called: Called, deps: RouteDeps): Promise<void> {
+  if (deps.followsRedirects !== true) return wake(transaction, called, deps.wake);
+  const { log, telemetry } = deps;
+  const send = async (again: InviteTransaction, target: string, onward: Called): Promise<void> => {
+    // the ring before has let go of the call once this is known
+    const registered = await wakeableOf(target, deps);
+    if (isRegistrar(domain) && registered.length > 0) return wake(again, onward, deps.wake);
+    const placing = await withAccount(domain, called.aor, deps.placeCall, deps);
+    placeCall(again, domain, called.wakeful, placing, { caller: called.from, fields: onward.diverted ?? [] });
+  };
+  return wake(transaction, following(transaction, domain, called, { log, telemetry, send }), deps.wake);
 }
 
 /** A qualify of the PBX has no body and never wakes anybody (PN-PROXY-33): 200 while the phone can be reached or woken, 480 when not. */

@@ -318,6 +318,7 @@ async function assemble(
     log,
     telemetry,
     draining: () => calls.closed,
+    followsRedirects: config.calls.redirects === 'follow',
   };
 
   const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {

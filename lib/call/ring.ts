@@ -40,6 +40,8 @@ export interface RingPlan {
   refuseWith(status: number): { readonly status: number; readonly headers?: Headers };
   /** what the caller is told when no phone rings after so many ms; nothing when left out */
   readonly early?: { readonly status: 180 | 183; readonly afterMs: number } | undefined;
+  /** Takes the call over when the best answer is a 3xx, and answers it from then on; false: the caller is told of the 3xx. */
+  redirected?(response: SipResponse): boolean;
   /** the time of `times.budgetMs` is over, and the caller is about to be told */
   onBudgetUsed?(): void;
   /** exactly once, when caller and winner both have their dialogs */
@@ -321,6 +323,7 @@ export class Ring {
   #relayFailure(id: string): void {
     const best = this.#legs.get(id)?.last;
     if (best === undefined) return;
+    if (best.status < 400 && this.#plan.redirected?.(best) === true) return;
     const response = withAllChallenges(
       best,
       [...this.#legs.values()].flatMap(({ last }) => last ?? []),

@@ -169,6 +169,9 @@ export const configSchema = z
         early_ringing_ms: fallback(integer(0, 30_000, 'milliseconds'), 2000, {
           doc: 'How long after the INVITE that is said, when no phone rings by then.',
         }),
+        redirects: fallback(oneOf('pass', 'follow'), 'pass', {
+          doc: 'A phone that says 3xx: the caller is told where to call (pass), or the edge calls there itself (follow), when that is a user of the same domain or leads to its PBX.',
+        }),
         identity_to_phones: fallback(oneOf('pass', 'strip'), 'pass', {
           doc: 'What the PBX asserts of callers and of the way a call took (P-Asserted-Identity, Remote-Party-ID, Diversion, History-Info): phones of calls are told, unless Privacy forbids it, or not. From phones none of it is believed.',
         }),

@@ -196,6 +196,11 @@ function pass(
 
 const nothing: ReadonlySet<string> = new Set();
 
+/** Whether Privacy keeps from phones by whom the call came. */
+export function hidesWay(headers: Headers): boolean {
+  return hiddenBy(headers).has('diversion');
+}
+
 /** What Privacy asks to be kept from those who are not trusted (RFC 3323 4.2, RFC 3325 9.3, RFC 7044 10.1.2). */
 function hiddenBy(headers: Headers): ReadonlySet<string> {
   if (!headers.has('privacy')) return nothing;

@@ -3,7 +3,7 @@
  * its credentials pass to the PBX (EDGE-AUTH-09).
  */
 import { isBehindNat } from '../core/media-help.ts';
-import { passInvite } from '../core/pass-headers.ts';
+import { passInvite, type Side } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
 import { modes } from '../core/modes.ts';
 import { bridge } from '../call/bridge.ts';
@@ -28,12 +28,19 @@ export interface PlaceCallDeps extends RingDeps {
 
 const upstream = 'upstream';
 
+/** A call that a phone has sent elsewhere: its caller may be the PBX itself, and it says by whom it comes. */
+export interface Diverted {
+  readonly caller: Side;
+  readonly fields: readonly (readonly [name: string, value: string])[];
+}
+
 /** `wakeful`: the phone's side of the call, made one that wakes it. */
 export function placeCall(
   transaction: InviteTransaction,
   domain: Domain,
   wakeful: (phone: Dialog) => Dialog,
   deps: PlaceCallDeps,
+  { caller: side, fields }: Diverted = { caller: 'phone', fields: [] },
 ): void {
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
@@ -51,21 +58,23 @@ export function placeCall(
       targets: [{ device: upstream, flow: upstream, canPush: false }],
       policy: { admitNewDevices: false },
       times: deps.times,
-      answers: { from: 'upstream', towards: 'phone', keepsIdentities: deps.keepsIdentities },
+      answers: { from: 'upstream', towards: side, keepsIdentities: deps.keepsIdentities },
       legRequest: () => ({
         uri: request.uri,
         nextHop: domain.upstream,
-        headers: passInvite(request.headers, {
-          from: 'phone',
-          towards: 'upstream',
-          realm,
-          translate: (names) => deps.dialogs.translate(names),
-        }),
-        body: request.body,
-        behindNat: isBehindNat(
-          parseNameAddr(request.headers.get('Contact') ?? '')?.uri ?? '',
-          transaction.flow.address,
+        headers: withFields(
+          passInvite(request.headers, {
+            from: side,
+            towards: 'upstream',
+            realm,
+            translate: (names) => deps.dialogs.translate(names),
+          }),
+          fields,
         ),
+        body: request.body,
+        behindNat:
+          side === 'phone' &&
+          isBehindNat(parseNameAddr(request.headers.get('Contact') ?? '')?.uri ?? '', transaction.flow.address),
       }),
       push: async () => false,
       // a PBX that gives no answer is a fault of the network, not a callee who is away
@@ -76,7 +85,7 @@ export function placeCall(
         const call = bridge(wakeful(caller), callee, {
           log: deps.log,
           callId,
-          caller: 'phone',
+          caller: side,
           callee: 'upstream',
           keepsIdentities: deps.keepsIdentities,
           realm,
@@ -93,4 +102,9 @@ export function placeCall(
     deps,
   );
   ring.start();
+}
+
+function withFields(headers: Headers, fields: Diverted['fields']): Headers {
+  for (const [name, value] of fields) headers.add(name, value);
+  return headers;
 }

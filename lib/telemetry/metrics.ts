@@ -165,6 +165,11 @@ export const metrics = {
     'Requests for phones other than INVITE, in dialogs or not, by how they ended.',
     { method, ending },
   ),
+  redirects: counter(
+    'reveille_redirects_total',
+    'Calls that a phone has sent elsewhere (3xx), where the edge follows (calls.redirects): followed to a user, passed to the caller because it leads elsewhere, or because it was diverted too often.',
+    { outcome: ['followed', 'passed', 'too-many'] },
+  ),
   mediaRelay: counter(
     'reveille_media_relay_total',
     'Questions to rtpengine (media.when), by what it was to do: done, not answered in time (silent), or refused.',

@@ -2,6 +2,7 @@
 import type { Aor, Binding } from '../core/binding.ts';
 import type { Side } from '../core/pass-headers.ts';
 import type { Dialog } from '../ports/dialog.ts';
+import type { SipResponse } from '../sip/message.ts';
 
 /** One phone (the PBX called its Contact, or somebody its GRUU) or every phone of the AOR (the edge is the registrar). */
 export interface Called {
@@ -22,4 +23,8 @@ export interface Called {
   readonly edgeHost: string;
   /** the caller's dialog, made one that wakes him when he is a phone */
   readonly wakeful: (caller: Dialog) => Dialog;
+  /** Takes the call over when its phones send it elsewhere (3xx); false: the caller is told. When left out he always is. */
+  readonly redirected?: (response: SipResponse) => boolean;
+  /** what the INVITE says of the way the call took here, beyond what its caller says */
+  readonly diverted?: readonly (readonly [name: string, value: string])[];
 }

@@ -6,7 +6,7 @@ import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words
 import { shareOfPhone } from '../core/breadth.ts';
 import { callUuid } from '../core/call-uuid.ts';
 import { isBehindNat } from '../core/media-help.ts';
-import { passInvite, type Side } from '../core/pass-headers.ts';
+import { hidesWay, passInvite } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
 import type { Heartbeat } from '../call/heartbeat.ts';
@@ -138,7 +138,7 @@ function ringOf(
         ? {}
         : { early: { status: called.earlyRinging, afterMs: deps.policy.earlyRingingMs ?? 0 } }),
       answers: { from: 'phone', towards: called.from, keepsIdentities: deps.policy.keepsIdentities },
-      legRequest: (device, flow) => legRequest(devices.take(device, flow), called.from, transaction, deps),
+      legRequest: (device, flow) => legRequest(devices.take(device, flow), called, transaction, deps),
       nextHop: (flow) => {
         const known = devices.known(flow);
         // the leg lives on our engine
@@ -149,6 +149,7 @@ function ringOf(
       push: (device, signal) => devices.push(device, signal),
       silentMs: (leg) => devices.silentMs(leg),
       refuseWith: (status) => ({ status }),
+      ...(called.redirected === undefined ? {} : { redirected: called.redirected }),
       onBudgetUsed: () =>
         deps.log.warn(
           { callId, aor, ms: deps.policy.budgetMs },
@@ -178,7 +179,7 @@ function ringOf(
         const call = deps.late.remember({
           devices: owed,
           tell: (flow) => {
-            const request = legRequest(devices.known(flow), called.from, transaction, deps);
+            const request = legRequest(devices.known(flow), called, transaction, deps);
             if (request === undefined) return;
             deps.log.info({ callId, aor }, 'a phone came after the end of its call and is told so');
             cancelledInvite(deps.legs, request, reason);
@@ -207,7 +208,7 @@ function ringOf(
 /** The INVITE for one device. */
 function legRequest(
   known: KnownFlow | undefined,
-  from: Side,
+  { from, diverted = [] }: Called,
   { request }: InviteTransaction,
   deps: WakeDeps,
 ): LegRequest | undefined {
@@ -221,6 +222,8 @@ function legRequest(
     translate: (names) => deps.dialogs.translate(names),
     across: (named) => deps.dialogs.towardsPhone(named),
   });
+  if (!deps.policy.keepsIdentities && !hidesWay(request.headers))
+    for (const [name, value] of diverted) headers.add(name, value);
   headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
   return { ...along, headers, body: request.body, behindNat: isBehindNat(known.binding.target, known.flow.address) };
