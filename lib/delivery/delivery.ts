@@ -66,9 +66,14 @@ const mostAttempts = 3;
 /** a peer that refuses stream after stream is not overlooked for ever */
 const mostUncounted = 20;
 const firstPause = 50;
-/** A timer later than this tells of our own lack of time, ms; then we look again after so many. */
-const mostLate = 150;
-const graceMs = 50;
+/** Looks at a connection in doubt before its pushes leave it. */
+const mostDoubts = 3;
+/** An attempt is not given up for another one that would have less time than this, ms. */
+const shortestAttempt = 250;
+/** A connection that the peer is about to close keeps its streams until a push has only this much time left, ms ... */
+const lastChance = 1000;
+/** ... or so many times as long as an attempt lasts elsewhere. */
+const drainingPatience = 3;
 
 /** Full jitter: any pause up to one that doubles with every attempt. */
 export function pauseBefore(attempt: number): number {
@@ -195,46 +200,47 @@ class Delivery {
     if (status === 200) this.#taken = true;
   }
 
-  /** A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. */
+  /**
+   * A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. A peer that said GOAWAY
+   * has promised to answer the streams it let us keep (RFC 9113 6.8): to send those again would be to send them twice.
+   */
   #watch(session: Session, at: Route): void {
-    const { attemptMs, probeMs, hedgeMs = Number.POSITIVE_INFINITY } = this.#terms;
+    const { attemptMs, probeMs, deadline, hedgeMs = Number.POSITIVE_INFINITY } = this.#terms;
     let past = 0;
-    let wasDoubted = false;
-    const timedOut = (): void => {
-      if (this.#taken) {
-        this.#end({ is: 'accepted', id: '' });
-        return;
-      }
-      // a connection that is dead is counted once, when it ends
-      if (!session.isDoubted) at.pool.fuses.failed('no answer');
-      this.#dropLanes();
-      session.probe(0);
-      this.#transient('no answer', undefined, session.isDoubted ? 0 : pauseBefore(this.#attempts));
-    };
-    let dueAt = 0;
+    let doubts = 0;
     const wait = (ms: number): void => {
-      dueAt = this.#clock.now() + ms;
-      this.#stopTimer = at.pool.deadlines.after(ms, tick);
+      past += ms;
+      this.#stopTimer = at.pool.deadlines.patiently(ms, look);
     };
-    const tick = (): void => {
-      // we were late ourselves: what the peer has said meanwhile may not have been read yet
-      if (dueAt !== 0 && this.#clock.now() - dueAt > mostLate) {
-        wait(graceMs);
-        return;
-      }
-      if (past >= attemptMs || (wasDoubted && session.isDoubted && this.#second === undefined)) {
-        timedOut();
+    const look = (): void => {
+      const left = deadline - this.#clock.now();
+      const { isDraining } = session;
+      doubts = session.isDoubted ? doubts + 1 : 0;
+      const isOver = isDraining
+        ? past >= drainingPatience * attemptMs || left <= lastChance
+        : past >= attemptMs || (doubts >= mostDoubts && this.#second === undefined);
+      if (isOver) {
+        if (this.#taken) this.#end({ is: 'accepted', id: '' });
+        // nothing better can come of it: the answer may still arrive
+        else if (this.#attempts + 1 < mostAttempts && left > shortestAttempt) this.#leave(session, at);
         return;
       }
       // timers may come a little early
-      if (past > 0) session.probe(probeMs * 0.9);
-      wasDoubted = session.isDoubted;
-      if (past >= hedgeMs && this.#second === undefined && !this.#taken) this.#hedge(session, at);
-      const next = Math.min(probeMs, attemptMs - past);
-      past += next;
-      wait(next);
+      session.probe(probeMs * 0.9);
+      if (session.isDoubted && doubts === 0) doubts = 1;
+      if (past >= hedgeMs && !isDraining && this.#second === undefined && !this.#taken) this.#hedge(session, at);
+      wait(isDraining ? Math.min(probeMs, left - lastChance) : Math.min(probeMs, attemptMs - past));
     };
-    tick();
+    wait(Math.min(probeMs, attemptMs));
+  }
+
+  /** No answer in time: another attempt. */
+  #leave(session: Session, at: Route): void {
+    // a connection that is dead is counted once, when it ends
+    if (!session.isDoubted && !session.isDraining) at.pool.fuses.failed('no answer');
+    this.#dropLanes();
+    session.probe(0);
+    this.#transient('no answer', undefined, session.isDoubted ? 0 : pauseBefore(this.#attempts));
   }
 
   /** Two connections for one push, and the first answer counts. */

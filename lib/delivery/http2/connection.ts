@@ -480,7 +480,7 @@ export class Http2Connection {
     // an end in peace lets the last octets out
     if (wasIdle && this.#socket.writable) this.#socket.end(() => this.#socket.destroy());
     else this.#socket.destroy();
-    this.#events.closed(reason);
+    this.#events.closed(reason, open.length);
     for (const { events } of open) events.ended({ is: 'cut' });
   }
 }

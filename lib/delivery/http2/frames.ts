@@ -57,8 +57,8 @@ export interface ConnectionEvents {
   pong(): void;
   /** no new streams any more; `data`: what the peer wrote into it */
   goaway(errorCode: number, data: Buffer): void;
-  /** called once. `reason`: what broke, or empty when the peer just left */
-  closed(reason: string): void;
+  /** called once. `reason`: what broke, or empty when the peer just left; `streams`: those that are `cut` by it */
+  closed(reason: string, streams: number): void;
 }
 
 /** A peer that does not keep to RFC 9113. */
