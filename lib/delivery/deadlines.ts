@@ -7,7 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 /** ms */
 const step = 10;
 /** While somebody waits for a peer our own lateness is measured this often, ms. */
-const beat = 100;
+const beat = 50;
 /** Lateness that is nothing special, ms; and the most that one beat can prove: a time of day set forward is no lateness. */
 const usualLag = 20;
 const mostLag = 5000;

@@ -222,7 +222,7 @@ class Delivery {
       if (isOver) {
         if (this.#taken) this.#end({ is: 'accepted', id: '' });
         // nothing better can come of it: the answer may still arrive
-        else if (this.#attempts + 1 < mostAttempts && left > shortestAttempt) this.#leave(session, at);
+        else if (this.#hasAnother(session) && left > shortestAttempt) this.#leave(session, at);
         return;
       }
       // timers may come a little early
@@ -236,11 +236,28 @@ class Delivery {
 
   /** No answer in time: another attempt. */
   #leave(session: Session, at: Route): void {
-    // a connection that is dead is counted once, when it ends
-    if (!session.isDoubted && !session.isDraining) at.pool.fuses.failed('no answer');
+    const { isDoubted } = session;
     this.#dropLanes();
     session.probe(0);
-    this.#transient('no answer', undefined, session.isDoubted ? 0 : pauseBefore(this.#attempts));
+    // a connection that is dead is counted once, when it ends
+    if (isDoubted) {
+      this.#silence('no answer', session);
+      return;
+    }
+    if (!session.isDraining) at.pool.fuses.failed('no answer');
+    this.#transient('no answer');
+  }
+
+  /** A path that has gone silent says nothing about the service: as often as there is time, which each takes enough of. */
+  #silence(reason: string, session: Session): void {
+    this.#uncounted += 1;
+    this.#last = reason;
+    if (this.#uncounted > mostUncounted) this.#transient(reason);
+    else this.#try(session);
+  }
+
+  #hasAnother(session: Session): boolean {
+    return session.isDoubted ? this.#uncounted < mostUncounted : this.#attempts + 1 < mostAttempts;
   }
 
   /** Two connections for one push, and the first answer counts. */
@@ -297,7 +314,8 @@ class Delivery {
           return;
         }
         if (!result.withSession) this.#at?.pool.fuses.failed(result.reason);
-        this.#transient(result.reason);
+        if (result.withSession && this.#session?.isDoubted === true) this.#silence(result.reason, this.#session);
+        else this.#transient(result.reason);
         return;
       case 'not-sent':
         this.#end({ is: result.config ? 'config-error' : 'unreachable', reason: result.reason });
@@ -391,19 +409,18 @@ class Delivery {
   }
 
   /** Another attempt on another session after a pause, if the budget and the deadline allow. */
-  #transient(reason: string, retryAfterMs = 0, pauseMs = pauseBefore(this.#attempts)): void {
+  #transient(reason: string, retryAfterMs = 0): void {
     if (this.#settled) return;
     this.#last = reason;
     this.#attempts += 1;
     const left = this.#terms.deadline - this.#clock.now();
-    const wait = Math.max(pauseMs, retryAfterMs);
+    const wait = Math.max(pauseBefore(this.#attempts - 1), retryAfterMs);
     if (this.#attempts >= mostAttempts || wait >= left) {
       this.#end({ is: 'unreachable', reason });
       return;
     }
     const used = this.#session;
-    if (wait === 0) this.#try(used);
-    else this.#stopTimer = this.#at?.pool.deadlines.after(wait, () => this.#try(used));
+    this.#stopTimer = this.#at?.pool.deadlines.after(wait, () => this.#try(used));
   }
 
   #end(outcome: PushOutcome): void {

@@ -66,13 +66,7 @@ export class Session {
   /** has answered at least once: it is no connection that dies at birth */
   proven = false;
 
-  constructor(
-    target: SessionTarget,
-    timers: SessionTimers,
-    clock: Clock,
-    deadlines: Deadlines,
-    events: SessionEvents,
-  ) {
+  constructor(target: SessionTarget, timers: SessionTimers, clock: Clock, deadlines: Deadlines, events: SessionEvents) {
     this.#events = events;
     this.#clock = clock;
     this.#deadlines = deadlines;
