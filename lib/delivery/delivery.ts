@@ -66,6 +66,8 @@ const mostAttempts = 3;
 /** a peer that refuses stream after stream is not overlooked for ever */
 const mostUncounted = 20;
 const firstPause = 50;
+/** An answer may lie here unread: time until we look again, ms. */
+const behindMs = 20;
 /** Looks at a connection in doubt before its pushes leave it. */
 const mostDoubts = 3;
 /** An attempt is not given up for another one that would have less time than this, ms. */
@@ -213,6 +215,10 @@ class Delivery {
       this.#stopTimer = at.pool.deadlines.patiently(ms, look);
     };
     const look = (): void => {
+      if (session.isBehind) {
+        wait(behindMs);
+        return;
+      }
       const left = deadline - this.#clock.now();
       const { isDraining } = session;
       doubts = session.isDoubted ? doubts + 1 : 0;

@@ -98,6 +98,11 @@ export class Session {
     return this.#state === 'draining';
   }
 
+  /** Answers of it may lie here unread. */
+  get isBehind(): boolean {
+    return this.#http2?.isBehind === true;
+  }
+
   get isConnecting(): boolean {
     return this.#state === 'connecting';
   }

@@ -44,13 +44,15 @@ describe('GOAWAY', () => {
     await call();
     lab.rules.add({ fault: { do: 'slow', ms: 1500 } });
     const outcomes = Array.from({ length: 60 }, () => call());
-    await until(() => lab.stats().streamsOpen === 60);
+    await until(() => lab.stats().faults === 60);
     lab.goaway('graceful');
     // two connections now: a reason to send on the other one, if there were any
     const later = Array.from({ length: 5 }, () => call());
     lab.rules.clear();
     expect(failedOf(await Promise.all([...outcomes, ...later]))).toEqual([]);
     expect(lab.stats()).toMatchObject({ accepted: 66, duplicates: 0, sessionsOpened: 2 });
+    // none of them went out on the second connection as well
+    expect(lab.pushes().filter(({ session }) => session === 1)).toHaveLength(61);
     expect(said).toEqual([]);
   });
 

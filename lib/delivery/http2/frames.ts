@@ -13,6 +13,15 @@ export const code = {
   calm: 11,
 } as const;
 
+/** What a client says first (RFC 9113 3.4). */
+export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+/** Octets before every payload. */
+export const head = 9;
+export const standardWindow = 65_535;
+export const standardFrame = 16_384;
+export const largestWindow = 2 ** 31 - 1;
+export const lastId = 2 ** 31 - 1;
+
 export const frame = {
   data: 0,
   headers: 1,
@@ -48,6 +57,18 @@ export interface StreamEvents {
   heard(status: number): void;
   /** called once, unless the stream was given up */
   ended(end: StreamEnd): void;
+}
+
+/** A request on its way. */
+export interface Stream {
+  readonly id: number;
+  readonly events: StreamEvents;
+  window: number;
+  /** what flow control still holds back */
+  unsent: Buffer | undefined;
+  status: number;
+  headers: Http2Answer['headers'];
+  body: string;
 }
 
 export interface ConnectionEvents {
