@@ -19,6 +19,7 @@ import {
   type Stream,
   type StreamEvents,
 } from './frames.ts';
+import { hearOut } from './hear-out.ts';
 import { type Field, HpackError, HpackReader, HpackWriter, Octets } from './hpack.ts';
 
 /** As much as one TLS record takes, octets. */
@@ -68,6 +69,7 @@ export class Http2Connection {
     this.#out.octet(setting.push);
     this.#number(0);
     this.#flushSoon();
+    hearOut(socket);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     const ended = (reason: string): void => {
       // what came before the end counts

@@ -339,3 +339,60 @@ it('a TCP peer that says nothing and hangs up closes it with no reason', async (
   const client = await aClient((server.address() as AddressInfo).port);
   expect(await client.closed).toBe('');
 });
+
+async function aTcpServer(serve: (socket: Socket) => void): Promise<{ readonly port: number }> {
+  const server = createTcpServer(serve);
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  cleanups.push(() => server.close());
+  return { port: (server.address() as AddressInfo).port };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((done) => setTimeout(done, 5));
+}
+
+describe('a peer that has left', () => {
+  it('push-providers 3.4: is heard out although nothing can be written to it any more', async () => {
+    const ends: string[] = [];
+    const { port } = await aTcpServer((socket) => {
+      // SETTINGS, and for the first octets of a request: its answer, GOAWAY with it as the last, and the end of the connection
+      socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+      socket.on('data', (chunk: Buffer) => {
+        if (!chunk.includes('first')) return;
+        socket.write(Buffer.from([0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]));
+        socket.write(Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]));
+        socket.destroySoon();
+      });
+      socket.on('close', () => ends.push('server'));
+    });
+    const socket = connect(port, '127.0.0.1');
+    cleanups.push(() => socket.destroy());
+    let open = (): void => undefined;
+    const opened = new Promise<void>((done) => {
+      open = done;
+    });
+    const http2 = new Http2Connection(socket, 'localhost', {
+      settings: () => open(),
+      pong: () => undefined,
+      goaway: () => ends.push('goaway'),
+      closed: () => ends.push('closed'),
+    });
+    await opened;
+    const post = (body: Buffer): Promise<StreamEnd> =>
+      new Promise((ended) => {
+        http2.post([{ name: ':path', value: '/a', as: 'plain' }], body, { heard: () => undefined, ended });
+      });
+    const first = post(Buffer.from('first'));
+    // we are too busy to read; the next writes meet a peer that is gone
+    await until(() => socket.bytesWritten > 60);
+    socket.pause();
+    await until(() => ends.includes('server'));
+    const second = post(Buffer.alloc(20_000));
+    await new Promise((done) => setTimeout(done, 50));
+    const third = post(Buffer.alloc(20_000));
+    socket.resume();
+    expect(await first).toMatchObject({ is: 'answered', answer: { status: 200 } });
+    expect([await second, await third]).toEqual([{ is: 'unprocessed' }, { is: 'unprocessed' }]);
+    expect(ends).toEqual(['server', 'goaway', 'closed']);
+  });
+});
