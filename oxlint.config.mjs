@@ -162,6 +162,7 @@ export default {
     ...adapter('http', []),
     ...adapter('push', []),
     ...adapter('policy', []),
+    ...adapter('rtpengine', []),
     ...['edge', 'engine', 'cli', 'push-lab'].map((name) => ({
       files: [`apps/${name}/**`],
       rules: {

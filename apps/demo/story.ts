@@ -260,7 +260,7 @@ function edgeConfig({ sipPort, http, pbxPort, transport, push, dir }: EdgeFacts)
         },
       ],
     },
-    shutdown: { call_seconds: 1 },
+    shutdown: { held_seconds: 0, call_seconds: 1 },
   };
 }
 

@@ -24,7 +24,7 @@ export function statusRoutes({ calls, subscriptions, ready, hostports }: StatusD
           body: {
             ready: ok,
             ...(why === undefined ? {} : { why }),
-            draining: calls.draining,
+            draining: calls.closed,
             listens: hostports.join(' '),
             uptimeSeconds: Math.round(process.uptime()),
             held: calls.held,
@@ -33,6 +33,24 @@ export function statusRoutes({ calls, subscriptions, ready, hostports }: StatusD
             subscriptions: subscriptions.size,
           },
         };
+      },
+    },
+    {
+      method: 'POST',
+      path: '/drain',
+      does: 'no new calls from now on: 503, and /readyz says no; what is going on goes on',
+      handle: async () => {
+        calls.close();
+        return { status: 200, body: { draining: true, held: calls.held, calls: calls.talking } };
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/drain',
+      does: 'takes calls again',
+      handle: async () => {
+        calls.reopen();
+        return { status: 200, body: { draining: calls.closed, held: calls.held, calls: calls.talking } };
       },
     },
   ];

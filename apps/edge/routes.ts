@@ -32,7 +32,7 @@ import type { Called } from '../../lib/wake/called.ts';
 import { holdRequest } from '../../lib/wake/hold-request.ts';
 import { holdSubscribe, type HoldSubscribeDeps } from '../../lib/wake/hold-subscribe.ts';
 import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
-import { WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
+import { phoneOfDialog, WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
 import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
 import {
   classify,
@@ -391,9 +391,9 @@ async function wakefulCaller(
   const { flow, request } = transaction;
   const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
-  const binding = bindings.find((one) => flowUri(one.flow) === flowUri(flow));
+  const binding = registeredFrom(transaction, bindings);
   if (aor === undefined || binding?.push === undefined) return asItIs;
-  return (dialog) => new WakefulDialog(dialog, { aor, bindingId: binding.id, flow, kind }, deps.wake);
+  return (dialog) => new WakefulDialog(dialog, phoneOfDialog(binding, kind, flow), deps.wake);
 }
 
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
@@ -442,10 +442,14 @@ async function senderOf(transaction: ServerTransaction, deps: RouteDeps): Promis
   if (!saysWhere(request)) return undefined;
   const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
   const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
-  return (
-    bindings.find((one) => flowUri(one.flow) === flowUri(flow)) ??
-    bindings.find((one) => one.flow.address === flow.address)
-  );
+  return registeredFrom(transaction, bindings) ?? bindings.find((one) => one.flow.address === flow.address);
+}
+
+/** Of phones behind one proxy, which share its flow, the one whose Contact stands in the request. */
+function registeredFrom({ flow, request }: ServerTransaction, bindings: readonly Binding[]): Binding | undefined {
+  const here = bindings.filter((one) => flowUri(one.flow) === flowUri(flow));
+  const contact = parseNameAddr(request.headers.list('Contact')[0] ?? '')?.uri;
+  return here.find(({ target, path }) => path.length > 0 && target === contact) ?? here[0];
 }
 
 async function registerFirst(transaction: ServerTransaction, aor: string | undefined, deps: RouteDeps): Promise<void> {

@@ -38,6 +38,7 @@ import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
 import { countStoreErrors } from './count-store-errors.ts';
+import { openMedia } from './media.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
 import { requestCounter } from './middleware/count.ts';
 import { UsedNonces } from './middleware/used-nonces.ts';
@@ -144,6 +145,7 @@ async function assemble(
   const common = {
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
+    takesRoutes: config.engine.kind === 'embedded',
     clock: systemClock,
     // nobody knows what a drachtio-server does with a route for every method, and it drops such requests anyway
     ...(config.engine.kind === 'embedded' ? { methods: [...routedMethods, anyMethod] } : {}),
@@ -192,6 +194,8 @@ async function assemble(
   closers.push(domains.close);
   const servers = openServers({ client: nodes.client, legs: nodes.legs, isUp: () => srf.up }, domains.pools, config);
   closers.push(async () => servers.close());
+  const media = openMedia(config, servers.legs, { log, telemetry });
+  closers.push(async () => media.close());
   const behalf = openBehalf(config, {
     ...{ records, registrations, secret, contactKey, log, telemetry },
     ...{ client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
@@ -234,7 +238,7 @@ async function assemble(
     ids: systemIds,
     mailbox,
     subscriptions,
-    legs: servers.legs,
+    legs: media.legs,
     client: servers.client,
     keys: { contactKey, targetKey },
   };
@@ -311,11 +315,11 @@ async function assemble(
     now: systemClock.now,
     log,
     telemetry,
-    draining: () => calls.draining,
+    draining: () => calls.closed,
   };
 
   const ready = async (): Promise<{ readonly ok: boolean; readonly why?: string }> => {
-    if (calls.draining) return { ok: false, why: 'stopping' };
+    if (calls.closed) return { ok: false, why: 'draining: no new calls' };
     if (!connected) return { ok: false, why: 'not connected to the SIP engine' };
     await store.ping();
     const why = watch.trouble() ?? servers.missing();
@@ -391,6 +395,8 @@ async function assemble(
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
+      calls.close();
+      await until(() => calls.held === 0, config.shutdown.heldSeconds * 1000);
       calls.drain();
       await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
       calls.hangUpAll();
@@ -486,7 +492,10 @@ function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
 
 /** Subscriptions may last for hours: they are waited for only once they have been told to end. */
 async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
+  await until(() => calls.talking === 0 && calls.held === 0 && (subscriptions?.size ?? 0) === 0, ms);
+}
+
+async function until(done: () => boolean, ms: number): Promise<void> {
   const deadline = Date.now() + ms;
-  while ((calls.talking > 0 || calls.held > 0 || (subscriptions?.size ?? 0) > 0) && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!done() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
 }

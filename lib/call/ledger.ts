@@ -33,6 +33,7 @@ export class Calls implements CallLedger {
   /** `device request` of every INVITE that names its request */
   readonly #requests = new Set<string>();
   readonly #talking = new Set<() => void>();
+  #closed = false;
   #draining = false;
 
   constructor(limits: LedgerLimits, now: () => number) {
@@ -46,6 +47,11 @@ export class Calls implements CallLedger {
 
   get talking(): number {
     return this.#talking.size;
+  }
+
+  /** no new calls */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   get draining(): boolean {
@@ -64,7 +70,7 @@ export class Calls implements CallLedger {
     const copies = request === undefined ? [] : devices.map((device) => `${device} ${request}`);
     if (copies.length > 0 && copies.every((copy) => this.#requests.has(copy))) return 'merged';
     const mine = copies.filter((copy) => !this.#requests.has(copy));
-    if (this.#draining || this.#held.size >= this.#limits.maxHeld) return undefined;
+    if (this.#closed || this.#held.size >= this.#limits.maxHeld) return undefined;
     if (devices.some((device) => (this.#perDevice.get(device) ?? 0) >= this.#limits.maxHeldPerDevice)) return undefined;
     const held: Held = { since: this.#now(), drain };
     this.#held.add(held);
@@ -86,8 +92,18 @@ export class Calls implements CallLedger {
     return () => this.#talking.delete(hangUp);
   }
 
+  /** No new calls from now on; held ones wait for their phones as before. Can be taken back until `drain`. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  reopen(): void {
+    this.#closed = this.#draining;
+  }
+
   /** No new calls from now on; every held INVITE gets its answer now. */
   drain(): void {
+    this.#closed = true;
     this.#draining = true;
     for (const { drain } of this.#held) drain();
   }

@@ -64,7 +64,7 @@ export const domainSection = z
       doc: 'With registration path: `Require: path` to the PBX, so that one that does not know Path says 420 instead of calling past the edge. false for a PBX that knows Path and refuses the word.',
     }),
     proxies: fallback(listOf(subnet, 'a list of addresses or subnets'), [], {
-      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped.',
+      doc: 'Proxies between phones and edge whose Path and Feature-Caps in a REGISTER are believed; from anybody else both are dropped. What comes for their phones follows the Path.',
     }),
     service_route: fallback(yesOrNo, false, {
       doc: 'With registration registrar: phones are told by Service-Route (RFC 3608) to send their own requests through the edge.',

@@ -76,6 +76,7 @@ export interface Config {
   readonly wake: WakeConfig;
   readonly push: PushConfig;
   readonly calls: Raw['calls'];
+  readonly media: Raw['media'];
   readonly messages: Raw['messages'];
   readonly shutdown: Raw['shutdown'];
   readonly log: Raw['log'];

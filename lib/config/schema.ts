@@ -6,6 +6,7 @@ import { limitsSection, timersSection } from './engine-sections.ts';
 import { fallback, keysOf, type KeyRow, optional } from './keys.ts';
 import { controlSecret, filePath, host, hostPort, integer, listOf, oneOf, secretText, text, yesOrNo } from './kinds.ts';
 import { mistake } from './mistake.ts';
+import { mediaSection } from './media-schema.ts';
 import { nodesSection } from './nodes-schema.ts';
 import { pushSection } from './push-schema.ts';
 import { redisSection } from './redis-schema.ts';
@@ -176,6 +177,7 @@ export const configSchema = z
         }),
       })
       .prefault({}),
+    media: mediaSection.prefault({}),
     messages: z
       .strictObject({
         store: fallback(yesOrNo, false, {
@@ -190,8 +192,11 @@ export const configSchema = z
       .prefault({}),
     shutdown: z
       .strictObject({
+        held_seconds: fallback(integer(0, 60, 'seconds'), 10, {
+          doc: 'How long calls that are held may still wait for their phones after SIGTERM, before they are answered 480; new calls get 503 at once.',
+        }),
         call_seconds: fallback(integer(0, 86_400, 'seconds'), 30, {
-          doc: 'How long calls go on after SIGTERM before they are ended.',
+          doc: 'How long calls go on after that before they are ended.',
         }),
       })
       .prefault({}),

@@ -214,6 +214,26 @@ export function takeToken(
   return left;
 }
 
+/** A claim is renewed once in so many lifetimes of a registration, and lasts twice as long: a write for each refresh would be dear. */
+const lifetimesOfClaim = 4;
+
+/** Which tokens of a registered binding its user has to claim now, and until when, ms; `before`: the same device as it was stored. */
+export function claimsDue(
+  before: Binding | undefined,
+  { push, registeredAt, expiresAt }: Binding,
+): { readonly tokens: readonly string[]; readonly until: number } {
+  const window = Math.max(1, (expiresAt - registeredAt) * lifetimesOfClaim);
+  const until = (Math.floor(registeredAt / window) + 2) * window;
+  const sameWindow =
+    before !== undefined &&
+    before.expiresAt - before.registeredAt === expiresAt - registeredAt &&
+    Math.floor(before.registeredAt / window) === Math.floor(registeredAt / window) &&
+    before.push?.provider === push?.provider &&
+    before.push?.deadSince === undefined;
+  const owned = new Set(sameWindow ? before.push?.tokens.map(({ token }) => token) : []);
+  return { tokens: (push?.tokens ?? []).flatMap(({ token }) => (owned.has(token) ? [] : token)), until };
+}
+
 /** The environment to push a token in: where it was found, else what the phone said. */
 export function environmentOf(push: PushRecord, kind: PushToken['kind']): PushRecord['environment'] {
   return push.life?.[kind]?.environment ?? push.environment;

@@ -145,7 +145,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onMove: (app, msgId, txn, nextHop) => clientSide.onMove(app, msgId, txn, nextHop),
     onInDialog: (app, msgId, dialogId, message, nextHop) =>
       clientSide.onInDialog(app, msgId, dialogId, message, nextHop),
-    onRequest: (app, msgId, nextHop, message) => clientSide.onRequest(app, msgId, nextHop, message),
+    onRequest: (app, msgId, nextHop, message, routed) => clientSide.onRequest(app, msgId, nextHop, message, routed),
     knowsTransaction: (txn) => serverSide.knows(txn),
     onAppGone: (app) => {
       wheel.schedule(lostDialogsMs, { onTimer: () => dialogs.removeOwnedBy(app) }, 'lost');

@@ -2,6 +2,7 @@
 import type { SipRequest } from '../sip/message.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { ownContact, ownHostPort, ownVia } from './core.ts';
+import { alongRoutes } from './dialog/requests.ts';
 import { newBranch, newTag, uuid } from './ids.ts';
 import type { RequestParts } from './printing.ts';
 import { readTag } from './reading.ts';
@@ -10,11 +11,12 @@ import type { Flow } from './transport/flow.ts';
 /** Methods whose 2xx begins a dialog; their requests need a Contact. */
 export const beginsDialog: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE']);
 
-/** Undefined when From cannot be read. `nextSeq` is asked when the app names no CSeq. */
+/** Undefined when From cannot be read. `nextSeq` is asked when the app names no CSeq. `routes`: the route set of the app, in order. */
 export function newRequestParts(
   request: SipRequest,
   ends: Pick<Flow, 'listener' | 'remoteAddress'>,
   nextSeq: () => number,
+  routes: readonly string[] = [],
 ): RequestParts | undefined {
   const { headers, method, uri } = request;
   const own = ownHostPort(ends);
@@ -27,9 +29,8 @@ export function newRequestParts(
   const seq = /^\d{1,10}/.exec(headers.get('cseq') ?? '')?.[0];
   return {
     method,
-    uri,
+    ...alongRoutes(uri, routes),
     via: ownVia(ends, newBranch()),
-    routes: '',
     maxForwards: headers.get('max-forwards') ?? '70',
     from: tag === '' ? `${from};tag=${newTag()}` : from,
     to: to === undefined ? `<${uri}>` : bracketed(replaceLocalhost(to, own)),

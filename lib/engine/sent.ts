@@ -20,6 +20,8 @@ export interface Sent {
   parts: RequestParts;
   /** an outbound proxy was named: the dialog keeps using it */
   readonly alongFlow: boolean;
+  /** it has a route set of the app: the dialog keeps to what its Record-Route says, or to the peer's Contact */
+  readonly routed: boolean;
   /** the dialogs the answers to an INVITE or SUBSCRIBE began, one for each who answers (RFC 3261 12.1.2, 13.2.2.4) */
   readonly begun: Dialog[];
   /** the dialog whose 2xx the app was told */
@@ -58,6 +60,7 @@ export function ownRequest(parts: RequestParts, dialog?: Dialog, onRefreshed?: S
     dialog,
     parts,
     alongFlow: true,
+    routed: false,
     begun: [],
     answered: undefined,
     cancel: '',

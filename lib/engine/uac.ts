@@ -28,6 +28,12 @@ const mostWaiting = 8;
 const noDialog = 'Server error: unable to find dialog for dialog id provided';
 const withContact = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'UPDATE']);
 
+/**
+ * What decided the way of a new request: the registration cache (such a flow is 410 when it is gone, drachtio-protocol C.4), the next
+ * hop the app named, its route set, or the request-URI.
+ */
+type How = 'cached' | 'along its flow' | 'routed' | 'by itself';
+
 export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
   readonly #core: Core;
   /** requests of the engine's own */
@@ -58,7 +64,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
 
   // ---- from the app ----
 
-  onRequest(app: AppLink, msgId: string, nextHop: string, message: string): void {
+  onRequest(app: AppLink, msgId: string, nextHop: string, message: string, routed = false): void {
     const request = parseMessage(message);
     const uri = request.kind === 'request' ? parseUri(request.uri) : undefined;
     if (request.kind !== 'request' || request.method === 'ACK' || request.method === 'CANCEL') {
@@ -76,23 +82,24 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       return;
     }
     const { transports, registrations, locator, counters } = this.#core;
-    const cached = registrations.find(request.uri);
+    const cached = routed ? undefined : registrations.find(request.uri);
     if (cached !== undefined) {
-      this.#send(app, msgId, request, Way.along(cached, this.#core, true), true, true);
+      this.#send(app, msgId, request, Way.along(cached, this.#core, true), 'cached');
       return;
     }
+    const how = routed ? 'routed' : nextHop === '' ? 'by itself' : 'along its flow';
     const hop = hopOf(next, transports);
     switch (hop.is) {
       case 'no-transport':
         app.notOk(msgId, 'requested protocol/transport not available');
         return;
       case 'address':
-        this.#sendTo(app, msgId, request, [hop.target], nextHop !== '');
+        this.#sendTo(app, msgId, request, [hop.target], how);
         return;
       case 'name':
         void locator
           .locate(hop)
-          .then((found) => this.#sendTo(app, msgId, request, found as readonly Target[], nextHop !== ''))
+          .then((found) => this.#sendTo(app, msgId, request, found as readonly Target[], how))
           .catch(() => counters.faults++);
         return;
       default:
@@ -100,11 +107,11 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     }
   }
 
-  #sendTo(app: AppLink, msgId: string, request: SipRequest, targets: readonly Target[], alongFlow: boolean): void {
+  #sendTo(app: AppLink, msgId: string, request: SipRequest, targets: readonly Target[], how: How): void {
     const { transports } = this.#core;
     const others = targets.filter(({ address, port }) => !transports.isOwn(address, port));
     if (targets.length > 0 && others.length === 0) app.notOk(msgId, 'can not send request to myself');
-    else this.#send(app, msgId, request, Way.to(others, this.#core), alongFlow);
+    else this.#send(app, msgId, request, Way.to(others, this.#core), how);
   }
 
   onInDialog(app: AppLink, msgId: string, id: string, message: string, nextHop = ''): void {
@@ -206,8 +213,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     return transports.flowTo(hop.target);
   }
 
-  /** `cached`: the flow was found through the registration cache, and is 410 when it is gone (drachtio-protocol C.4). */
-  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, alongFlow: boolean, cached = false): void {
+  #send(app: AppLink, msgId: string, request: SipRequest, way: Way, how: How): void {
     const { headers, method, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
@@ -221,7 +227,9 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       app.notOk(msgId, 'requested protocol/transport not available');
       return;
     }
-    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq());
+    const routed = how === 'routed';
+    const routes = routed ? headers.list('route') : [];
+    const parts = newRequestParts(request, flow ?? { listener, remoteAddress: '' }, () => this.#nextSeq(), routes);
     if (parts === undefined) {
       app.notOk(msgId, 'Error creating sip transaction for uac request');
       return;
@@ -231,7 +239,8 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       app,
       txn: uuid(),
       dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
-      alongFlow,
+      alongFlow: how === 'cached' || how === 'along its flow',
+      routed,
       sdp: sdpOf(request),
       again: { way, lines, body },
     };
@@ -239,7 +248,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       const text = printRequest(parts, lines, body);
       app.requestSent(msgId, text, 0, { protocol: 'unknown', address: '', port: 0 }, sent.txn);
       localAnswer(sent, 503, 'DNS Error', 'unknown');
-    } else if (cached && !flow.open) {
+    } else if (how === 'cached' && !flow.open) {
       app.requestSent(msgId, printRequest(parts, lines, body), 0, sentPeer(flow), sent.txn);
       localAnswer(sent, 410, 'Gone', sentPeer(flow).protocol);
     } else this.#launch(app, msgId, sent);

@@ -8,6 +8,11 @@ export interface ClientRequest {
   readonly uri: string;
   /** `sip:address:port;transport=t`; when left out the request-URI is the next hop */
   readonly nextHop?: string;
+  /**
+   * Route values for it (RFC 3261 8.1.2), of which the first leads to the next hop; a strict router there is served as 12.2.1.1 says.
+   * With an engine that writes no Route (drachtio-server) it goes to the next hop without.
+   */
+  readonly routes?: readonly string[];
   /** the engine it leaves from, see Flow.engine; that of this node when left out */
   readonly engine?: string;
   /** Call-ID, CSeq, From (with tag) and To go out as given */

@@ -7,11 +7,15 @@ export interface LegRequest {
   readonly uri: string;
   /** `sip:address:port;transport=t`, where the INVITE is sent whatever the request-URI says */
   readonly nextHop: string;
+  /** see ClientRequest */
+  readonly routes?: readonly string[];
   /** the engine it leaves from, see Flow.engine; that of this node when left out */
   readonly engine?: string;
   /** everything but Via, Max-Forwards (unless given), Content-Length; From and To without our tag; Call-ID, CSeq and Contact are the engine's unless given */
   readonly headers: Headers;
   readonly body: string;
+  /** one of the two ends is a phone behind a NAT, which may want a media relay */
+  readonly behindNat?: boolean;
 }
 
 export interface LegEvents {

@@ -58,7 +58,7 @@ export async function commit(
       deps.store.swap(asked.aor, version, change.bindings, Math.max(now, keptUntil(change.bindings))),
       schedule(asked, change, now, deps),
       // after the swap on the same way to the store: whoever takes a token from us later finds it there
-      deps.mover?.registered(freshOf(change)),
+      deps.mover?.registered(freshOf(change), bindings),
     ]);
     if (stored === 'stored') return change;
   }

@@ -2,6 +2,7 @@
  * An INVITE from a phone to the PBX: one leg to the upstream, no waking. Challenges of the PBX (401, 407) pass to the phone and
  * its credentials pass to the PBX (EDGE-AUTH-09).
  */
+import { isBehindNat } from '../core/media-help.ts';
 import { passInvite } from '../core/pass-headers.ts';
 import type { Domain } from '../core/domain.ts';
 import { modes } from '../core/modes.ts';
@@ -14,6 +15,7 @@ import type { CallLedger } from '../call/ledger.ts';
 import type { Dialog } from '../ports/dialog.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { Headers } from '../sip/headers.ts';
+import { parseNameAddr } from '../sip/name-addr.ts';
 
 export interface PlaceCallDeps extends RingDeps {
   readonly calls: CallLedger;
@@ -60,6 +62,10 @@ export function placeCall(
           translate: (names) => deps.dialogs.translate(names),
         }),
         body: request.body,
+        behindNat: isBehindNat(
+          parseNameAddr(request.headers.get('Contact') ?? '')?.uri ?? '',
+          transaction.flow.address,
+        ),
       }),
       push: async () => false,
       // a PBX that gives no answer is a fault of the network, not a callee who is away

@@ -165,6 +165,11 @@ export const metrics = {
     'Requests for phones other than INVITE, in dialogs or not, by how they ended.',
     { method, ending },
   ),
+  mediaRelay: counter(
+    'reveille_media_relay_total',
+    'Questions to rtpengine (media.when), by what it was to do: done, not answered in time (silent), or refused.',
+    { command: ['offer', 'answer', 'delete'], outcome: ['ok', 'silent', 'refused'] },
+  ),
   messages: counter('reveille_messages_total', 'Messages taken over for phones that were away (messages.store).', {
     outcome: ['stored', 'full', 'delivered', 'refused', 'expired', 'retried'],
   }),

@@ -4,7 +4,7 @@
  */
 import type { Aor, Binding } from '../core/binding.ts';
 import { keptUntil } from '../core/binding-set.ts';
-import { takeToken, tokenKey } from '../core/token-life.ts';
+import { claimsDue, takeToken, tokenKey } from '../core/token-life.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
@@ -30,22 +30,24 @@ export class TokenMover {
   }
 
   /**
-   * These bindings of one AOR have just been registered: to be called right after the swap was begun, so that whoever claims later finds
-   * them stored. Never rejects; an index that does not answer costs a phone that is woken for two.
+   * These bindings of one AOR have just been registered; `before`: its set until then. To be called right after the swap was begun, so
+   * that whoever claims later finds them stored. Never rejects; an index that does not answer costs a phone that is woken for two.
    */
-  async registered(bindings: readonly Binding[]): Promise<void> {
-    const claims = bindings.flatMap((binding) =>
-      (binding.push?.tokens ?? []).map(({ token }) => this.#claim(binding, token)),
-    );
+  async registered(bindings: readonly Binding[], before: readonly Binding[]): Promise<void> {
+    const claims = bindings.flatMap((binding) => {
+      const known = before.find(({ id }) => id === binding.id);
+      const { tokens, until } = claimsDue(known, binding);
+      return tokens.map((token) => this.#claim(binding, token, until));
+    });
     await Promise.all(claims);
   }
 
-  async #claim(binding: Binding, token: string): Promise<void> {
+  async #claim(binding: Binding, token: string, until: number): Promise<void> {
     const { owners, log, tokenKey: key } = this.#deps;
-    const { aor, push, expiresAt } = binding;
+    const { aor, push } = binding;
     if (push === undefined) return;
     try {
-      const before = await owners.claim(tokenKey(key, push.provider, token), aor, expiresAt);
+      const before = await owners.claim(tokenKey(key, push.provider, token), aor, until);
       if (before !== undefined && before !== aor) await this.#take(before, binding, token);
     } catch (err) {
       log.warn({ aor, bindingId: binding.id, err }, 'push token not claimed');

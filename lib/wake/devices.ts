@@ -376,7 +376,7 @@ export class Devices {
   }
 
   #keyOf(binding: Binding): string {
-    const key = keyOfFlow(binding.flow);
+    const key = keyOfFlow(binding);
     this.#flows.set(key, { flow: binding.flow, binding });
     return key;
   }
@@ -435,7 +435,7 @@ export class Devices {
     if (pushed !== undefined && !this.#refreshedAt.has(device))
       this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
     this.#refreshedAt.set(device, now);
-    const was = before === undefined ? undefined : keyOfFlow(before.flow);
+    const was = before === undefined ? undefined : keyOfFlow(before);
     this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding), was });
   }
 
@@ -460,8 +460,10 @@ export class Devices {
   }
 }
 
-function keyOfFlow(flow: Flow): string {
-  return `${flowUri(flow)}|${flow.engine}`;
+/** Phones behind one proxy share its flow, and each has a Contact and a Path of its own. */
+function keyOfFlow({ flow, path, id, target }: Binding): string {
+  const key = `${flowUri(flow)}|${flow.engine}`;
+  return path.length === 0 ? key : `${key}|${id}|${target}|${path.join()}`;
 }
 
 /** By the phone's own count: its node's clock may be behind that of the node it registered at before. */

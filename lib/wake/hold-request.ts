@@ -76,13 +76,13 @@ export async function holdRequest(
           }
         : {}),
       send: async (known, timeoutMs) => {
-        const { uri, nextHop, engine, ...to } = wayTo(known, request);
+        const { along, named } = wayTo(known, request);
         const translate = (names: DialogNames): DialogNames | undefined => deps.dialogs.translate(names);
-        const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...to });
+        const passed = passStandalone(headers, { from: called.from, towards: 'phone', translate, ...named });
         passed.set('Max-Breadth', shareOfPhone);
         const contact = saysWhere(request) ? contactForPhone(request, called, known, deps) : undefined;
         if (contact !== undefined) passed.set('Contact', `<${contact}>`);
-        const sent = { method, uri, nextHop, engine, headers: passed, body, timeoutMs };
+        const sent = { method, ...along, headers: passed, body, timeoutMs };
         return { ...(await deps.client.send(sent)), by: known };
       },
       answered: (got) => {

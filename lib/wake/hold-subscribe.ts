@@ -11,7 +11,7 @@ import type { DialogTransaction } from '../ports/server-transaction.ts';
 import type { Called } from './called.ts';
 import type { KnownFlow } from './devices.ts';
 import { holdFor, type HoldRequestDeps } from './hold-request.ts';
-import { WakefulDialog } from './wakeful-dialog.ts';
+import { phoneOfDialog, WakefulDialog } from './wakeful-dialog.ts';
 import { wayTo } from './way-to.ts';
 
 export interface HoldSubscribeDeps extends HoldRequestDeps {
@@ -37,14 +37,12 @@ export async function holdSubscribe(
     called,
     {
       send: async (known, timeoutMs) => {
-        const { uri, nextHop, engine, ...to } = wayTo(known, request);
+        const { along, named } = wayTo(known, request);
         const names = { callId: deps.ids.uuid(), tag: deps.ids.hex(8) };
         const answer = await deps.client.send({
           method: 'SUBSCRIBE',
-          uri,
-          nextHop,
-          engine,
-          headers: passSubscribe(headers, { from: called.from, towards: 'phone', ...to }, names),
+          ...along,
+          headers: passSubscribe(headers, { from: called.from, towards: 'phone', ...named }, names),
           body,
           timeoutMs,
         });
@@ -61,9 +59,8 @@ export async function holdSubscribe(
         if (dialog === undefined || by === undefined) return void (await transaction.respond(answer));
         const subscriber = await transaction.accept(answer);
         if (subscriber === undefined) return dropSubscription(dialog, event);
-        const { aor, id: bindingId, flow } = by.binding;
         const forget = deps.subscriptions.add(() => subscription.end());
-        const phone = new WakefulDialog(dialog, { aor, bindingId, flow, kind: 'subscription' }, deps);
+        const phone = new WakefulDialog(dialog, phoneOfDialog(by.binding, 'subscription'), deps);
         const subscription: BridgedSubscription = bridgeSubscription(called.wakeful(subscriber), phone, {
           log: deps.log,
           clock: deps.clock,

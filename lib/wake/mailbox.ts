@@ -169,13 +169,11 @@ export class Mailbox {
   async #send(message: StoredMessage, binding: Binding): Promise<boolean> {
     const { client } = this.#deps;
     const request = aRequest('MESSAGE', message.uri, Headers.of(message.headers), message.body);
-    const { uri, nextHop, engine, ...to } = wayTo({ binding, flow: binding.flow }, request);
+    const { along, named } = wayTo({ binding, flow: binding.flow }, request);
     const { response, local } = await client.send({
       method: 'MESSAGE',
-      uri,
-      nextHop,
-      engine,
-      headers: passStandalone(request.headers, { from: message.from, towards: 'phone', ...to }),
+      ...along,
+      headers: passStandalone(request.headers, { from: message.from, towards: 'phone', ...named }),
       body: message.body,
       timeoutMs: this.#policy.answerMs,
     });

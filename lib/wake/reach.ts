@@ -18,8 +18,10 @@ export function isWorthTrying(binding: Binding, arrivedAt: number, policy: Reach
   if (binding.push === undefined) return true;
   // it has registered between the INVITE's arrival and our look, here or at another node: that is the refresh we would wait for
   if (binding.registeredAt >= arrivedAt) return true;
-  if (!policy.engineLives(binding.flow.engine)) return false;
-  if (binding.flow.transport !== 'udp') return true;
+  // the connection of a proxy says nothing about the phones behind it
+  const isOwn = binding.path.length === 0;
+  if (isOwn && !policy.engineLives(binding.flow.engine)) return false;
+  if (isOwn && binding.flow.transport !== 'udp') return true;
   return now - binding.registeredAt < policy.udpAwakeMs;
 }
 

@@ -5,6 +5,7 @@
 import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { shareOfPhone } from '../core/breadth.ts';
 import { callUuid } from '../core/call-uuid.ts';
+import { isBehindNat } from '../core/media-help.ts';
 import { passInvite, type Side } from '../core/pass-headers.ts';
 import { bridge } from '../call/bridge.ts';
 import type { BridgedDialogs } from '../call/bridged-dialogs.ts';
@@ -20,7 +21,7 @@ import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts
 import type { LatePhones, Remembered } from './late-phones.ts';
 import { mergeKey } from './merge-key.ts';
 import type { ReachPolicy } from './reach.ts';
-import { WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
+import { phoneOfDialog, WakefulDialog, type WakefulDeps } from './wakeful-dialog.ts';
 import { wayTo } from './way-to.ts';
 
 export interface WakeDeps extends RingDeps, WakefulDeps {
@@ -141,7 +142,9 @@ function ringOf(
       nextHop: (flow) => {
         const known = devices.known(flow);
         // the leg lives on our engine
-        return known?.flow.engine === transaction.flow.engine ? flowUri(known.flow) : undefined;
+        if (known?.flow.engine !== transaction.flow.engine) return undefined;
+        // what a proxy has got it brings to the phone itself
+        return known.binding.path.length > 0 ? undefined : flowUri(known.flow);
       },
       push: (device, signal) => devices.push(device, signal),
       silentMs: (leg) => devices.silentMs(leg),
@@ -154,10 +157,7 @@ function ringOf(
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));
         const phone = devices.known(flow)?.binding;
-        const wakeful =
-          phone === undefined
-            ? callee
-            : new WakefulDialog(callee, { aor, bindingId: phone.id, flow: phone.flow, kind: 'call' }, deps);
+        const wakeful = phone === undefined ? callee : new WakefulDialog(callee, phoneOfDialog(phone, 'call'), deps);
         const call = bridge(called.wakeful(caller), wakeful, {
           log: deps.log,
           callId,
@@ -212,9 +212,9 @@ function legRequest(
   deps: WakeDeps,
 ): LegRequest | undefined {
   if (known === undefined) return undefined;
-  const { uri, nextHop, engine, ...to } = wayTo(known, request);
+  const { along, named } = wayTo(known, request);
   const headers = passInvite(request.headers, {
-    ...to,
+    ...named,
     from,
     towards: 'phone',
     keepsIdentities: deps.policy.keepsIdentities,
@@ -223,5 +223,5 @@ function legRequest(
   });
   headers.set('Max-Breadth', shareOfPhone);
   if (deps.policy.callUuid) headers.set(callUuidField, callUuid(request.headers.get('Call-ID') ?? ''));
-  return { uri, nextHop, engine, headers, body: request.body };
+  return { ...along, headers, body: request.body, behindNat: isBehindNat(known.binding.target, known.flow.address) };
 }

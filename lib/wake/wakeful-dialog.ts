@@ -3,7 +3,7 @@
  * is held, the phone pushed, and the request sent over the flow of its REGISTER, an INVITE too (on a drachtio-server that one goes
  * the way the server chooses). ACK and PRACK never come here; a CANCEL ends the hold at once (PN-PURR-14).
  */
-import type { Aor } from '../core/binding.ts';
+import type { Aor, Binding } from '../core/binding.ts';
 import type { Target } from '../core/hold-words.ts';
 import { answersTo } from '../core/binding-set.ts';
 import { canPush, type PushClass, pushClassOf } from '../core/push-class.ts';
@@ -31,6 +31,16 @@ export interface PhoneOfDialog {
   readonly flow: Flow;
   /** In a call the app runs, so its flow is tried first; a subscription says nothing about that. */
   readonly kind: 'call' | 'subscription';
+  /** A proxy stands between: Record-Route says how the dialog goes, wherever the phone registers from (RFC 3261 12.2). */
+  readonly behindProxy: boolean;
+}
+
+export function phoneOfDialog(
+  { aor, id, flow, path }: Binding,
+  kind: PhoneOfDialog['kind'],
+  began: Flow = flow,
+): PhoneOfDialog {
+  return { aor, bindingId: id, flow: began, kind, behindProxy: path.length > 0 };
 }
 
 /** After a word of the phone in this dialog it is awake for so long. */
@@ -98,7 +108,7 @@ export class WakefulDialog implements Dialog {
   }
 
   #isAt(way: string): void {
-    if (way !== this.#way) this.#moved = true;
+    if (way !== this.#way && !this.#phone.behindProxy) this.#moved = true;
     this.#way = way;
   }
 

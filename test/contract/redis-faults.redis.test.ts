@@ -129,6 +129,16 @@ describe.skipIf(missing !== undefined)(titled('Redis that fails', missing), { ti
     await operator.quit();
   });
 
+  it('keeps a binding with push data in less than a kilobyte of Redis memory, and reads those written whole', async () => {
+    await store.swap(aor, 0, [aBinding()], soon());
+    const operator = new Redis(server.url);
+    expect(await operator.memory('USAGE', `test:set:{${aor}}`)).toBeLessThan(1024);
+    const whole = `${'7'.padStart(16, '0')}${JSON.stringify([aBinding({ cseq: 7 })])}`;
+    await operator.set(`test:set:{${aor}}`, whole, 'PX', 60_000);
+    expect(await store.read(aor)).toEqual({ version: 7, bindings: [aBinding({ cseq: 7 })] });
+    await operator.quit();
+  });
+
   it('takes values of others in its keys for unknown, and writes them anew', async () => {
     const operator = new Redis(server.url);
     await operator.set(`test:set:{${aor}}`, 'not one of ours');

@@ -212,3 +212,50 @@ describe('an outage of DNS', () => {
     expect((await answerTo(app, txn, 200)).split('|')[5]).toBe(servers[0].address);
   });
 });
+
+describe('RFC 3261 8.1.2, 12.2.1.1: a route set of the app, which only the embedded engine takes', () => {
+  const routed = (route: string): string =>
+    text('OPTIONS', 'sip:bert@192.0.2.7', 0, `Route: ${route}\r\nRoute: <sip:two.test;lr>\r\n`);
+
+  test('a loose router gets the target in the request line and the whole set as Route', async () => {
+    const { app, servers } = await aWorld();
+    const [server] = servers;
+    answering(server, 'OPTIONS', 200);
+    const hop = `sip:127.0.0.1:${server.port};transport=udp`;
+    const { txn } = await send(app, `${hop}|routed`, routed(`<${hop};lr>`));
+    await answerTo(app, txn, 200);
+    const got = server.received[0]!.text;
+    expect(got).toMatch(/^OPTIONS sip:bert@192\.0\.2\.7 /);
+    expect(got.match(/^Route: .*$/gm)?.map((line) => line.trim())).toEqual([
+      `Route: <${hop};lr>`,
+      'Route: <sip:two.test;lr>',
+    ]);
+    expect(headerOf(got, 'To')).toContain('sip:bert@192.0.2.7');
+  });
+
+  test('a strict router gets its own URI in the request line and the target last', async () => {
+    const { app, servers } = await aWorld();
+    const [server] = servers;
+    answering(server, 'OPTIONS', 200);
+    const hop = `sip:127.0.0.1:${server.port};transport=udp`;
+    const { txn } = await send(app, `${hop}|routed`, routed(`<${hop}>`));
+    await answerTo(app, txn, 200);
+    const got = server.received[0]!.text;
+    expect(got.startsWith(`OPTIONS ${hop} SIP/2.0`)).toBe(true);
+    expect(got.match(/^Route: .*$/gm)?.map((line) => line.trim())).toEqual([
+      'Route: <sip:two.test;lr>',
+      'Route: <sip:bert@192.0.2.7>',
+    ]);
+    expect(headerOf(got, 'To')).toContain('sip:bert@192.0.2.7');
+  });
+
+  test('without that word Route of an app is dropped, as a drachtio-server drops it', async () => {
+    const { app, servers } = await aWorld();
+    const [server] = servers;
+    answering(server, 'OPTIONS', 200);
+    const hop = `sip:127.0.0.1:${server.port};transport=udp`;
+    const { txn } = await send(app, hop, routed(`<${hop};lr>`));
+    await answerTo(app, txn, 200);
+    expect(server.received[0]!.text).not.toMatch(/^Route:/m);
+  });
+});

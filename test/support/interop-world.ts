@@ -112,7 +112,7 @@ export class World {
             },
           ],
         },
-        shutdown: { call_seconds: 1 },
+        shutdown: { held_seconds: 0, call_seconds: 1 },
         log: { level: 'debug' },
       },
     });

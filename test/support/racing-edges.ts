@@ -14,6 +14,7 @@ import { openMemoryStore } from '../../lib/adapters/memory/location-store.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import { Subscriptions } from '../../lib/call/subscriptions.ts';
+import type { Binding } from '../../lib/core/binding.ts';
 import { liveBindings } from '../../lib/core/binding-set.ts';
 import { ha1 } from '../../lib/core/digest.ts';
 import type { Registration } from '../../lib/core/modes.ts';
@@ -80,6 +81,10 @@ export class Phone {
   sealed: string | undefined;
   /** counts of the world at which its last REGISTER was accepted; undefined: it is not registered */
   registeredAt: number | undefined;
+  /** CSeq of the newest REGISTER that was accepted: the 200 of an older one may come after it, and is not the last word */
+  newestAnswered = 0;
+  /** the store knows that its token is gone */
+  isDead = false;
   /** ms since the epoch: the end of its binding, counted from its REGISTER at the earliest */
   until = 0;
 
@@ -114,6 +119,8 @@ export interface RacingCall {
   /** the phone the PBX named; undefined: every phone of the AOR */
   readonly phone: Phone | undefined;
   readonly arrivedAt: number;
+  /** ms since the epoch */
+  readonly at: number;
   readonly legs: { readonly leg: RacingLeg; readonly phone: Phone }[];
   /** count of the world at each push */
   readonly pushes: { readonly phone: Phone; readonly at: number }[];
@@ -159,7 +166,12 @@ export class RacingEdges {
     this.#store = store;
     const slowStore: LocationStore = {
       read: (aor) => this.gates.around(() => store.read(aor)),
-      swap: (...swap) => this.gates.around(() => store.swap(...swap)),
+      swap: (...swap) =>
+        this.gates.around(async () => {
+          const done = await store.swap(...swap);
+          if (done === 'stored') this.#noteDead(swap[2]);
+          return done;
+        }),
       scan: (...page) => store.scan(...page),
       readSecret: (...name) => store.readSecret(...name),
       shared: (...value) => store.shared(...value),
@@ -190,6 +202,7 @@ export class RacingEdges {
       engine: this.#node(node).engine,
     };
     const send = (credentials: readonly (readonly [string, string])[]): void => {
+      const cseq = ++phone.cseq;
       const uri = `sip:${phone.aor.slice(phone.aor.indexOf('@') + 1)}`;
       const asked = request(
         'REGISTER',
@@ -199,12 +212,12 @@ export class RacingEdges {
           ['From', `<sip:${phone.aor}>;tag=f`],
           ['To', `<sip:${phone.aor}>`],
           ['Call-ID', phone.name],
-          ['CSeq', `${++phone.cseq} REGISTER`],
+          ['CSeq', `${cseq} REGISTER`],
           ['Contact', contact],
           ...credentials,
         ]),
       );
-      this.#pbxSays.set(`${phone.name} ${phone.cseq}`, how.pbx);
+      this.#pbxSays.set(`${phone.name} ${cseq}`, how.pbx);
       this.#registers++;
       const until = this.clock.now() + expires * 1000;
       const transaction = new RacingRequest(asked, from, ({ status, headers = Headers.empty() }) => {
@@ -216,7 +229,8 @@ export class RacingEdges {
           });
           if (answer === undefined) this.wrong.push('a challenge that nobody can answer');
           else if (credentials.length === 0) send([answer]);
-        } else if (status === 200) {
+        } else if (status === 200 && cseq > phone.newestAnswered) {
+          phone.newestAnswered = cseq;
           phone.registeredAt = how.leaves ? undefined : ++this.#count;
           phone.until = until;
         }
@@ -256,6 +270,7 @@ export class RacingEdges {
       aor: phone.aor,
       phone: byContact ? phone : undefined,
       arrivedAt: ++this.#count,
+      at: this.clock.now(),
       legs: [],
       pushes: [],
     };
@@ -298,6 +313,8 @@ export class RacingEdges {
         if (registeredAt === undefined || registeredAt < call.arrivedAt) continue;
         // a store that took longer than a binding lasts
         if (phone.until <= this.clock.now()) continue;
+        // a REGISTER from before the call, stored or answered after it: nothing but a push leads to the phone, and its token is gone
+        if (phone.isDead && phone.until - expires * 1000 < call.at) continue;
         const called = call.legs.some((one) => one.phone === phone);
         const pushed = call.pushes.some((one) => one.phone === phone && one.at > registeredAt);
         if (!called && !pushed) this.wrong.push(`${phone.name} has registered and does not get ${call.id}`);
@@ -415,6 +432,13 @@ export class RacingEdges {
       this.wrong.push(`${here}: a push for another's call`);
     if (call.invite.over) this.wrong.push(`${here}: a push after the end`);
     if (call.pushes.filter((one) => one.phone === phone).length > 2) this.wrong.push(`${here}: a third push`);
+  }
+
+  #noteDead(bindings: readonly Binding[]): void {
+    for (const { target, push } of bindings) {
+      const phone = this.phones.find(({ name }) => name === parseUri(target)?.user);
+      if (phone !== undefined) phone.isDead = push?.deadSince !== undefined;
+    }
   }
 
   // ---- how it is put together ----

@@ -53,6 +53,8 @@ export interface PhoneChoice extends Partial<Omit<PhoneOptions, 'edge'>> {
   readonly plain?: boolean;
   /** its one token takes alerts and background pushes, not VoIP pushes */
   readonly alerts?: boolean;
+  /** the proxy it sends everything to, in place of the edge */
+  readonly via?: Remote;
 }
 
 export class Bed {
@@ -137,6 +139,7 @@ export class Bed {
             name: 'phone',
             provider: 'apns',
             match: [`${teamId}.${bundle}`],
+            profile: 'generic',
             team_id: teamId,
             key_id: keyId,
             key_file: join(dir, 'key.p8'),
@@ -146,7 +149,7 @@ export class Bed {
           },
         ],
       },
-      shutdown: { call_seconds: 2 },
+      shutdown: { held_seconds: 0, call_seconds: 2 },
       log: { level: 'debug' },
     };
     const config: Record<string, unknown> = { ...usual };
@@ -164,7 +167,7 @@ export class Bed {
 
   /** A phone that is known to the PBX (or, in the home domain, to the edge), with a token of its own; not registered yet. */
   phone(user: string, choice: PhoneChoice = {}): Phone {
-    const { transport = 'udp', plain = false, alerts = false, ...rest } = choice;
+    const { transport = 'udp', plain = false, alerts = false, via, ...rest } = choice;
     const domain = rest.domain ?? pbxDomain;
     const password =
       rest.password ?? (domain === homeDomain ? (passwords.get(user) ?? '') : (this.#users[user] ??= secretText()));
@@ -186,7 +189,7 @@ export class Bed {
             },
           }),
       ...rest,
-      edge: this.place(transport),
+      edge: via ?? this.place(transport),
     });
     this.#phones.push(phone);
     return phone;

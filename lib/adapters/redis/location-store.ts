@@ -1,5 +1,6 @@
 /** LocationStore in Redis: one key per AOR, changed by one script, so that it is atomic over all nodes. */
 import type { Aor, Binding } from '../../core/binding.ts';
+import { type Packed, packBinding, unpackBinding } from '../../core/packed-binding.ts';
 import { EdgeError } from '../../errors.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
 import { runSharedValue } from './commands/shared-value.ts';
@@ -35,7 +36,7 @@ export class RedisLocationStore implements LocationStore {
   }
 
   read(aor: Aor): Promise<BindingSet> {
-    return this.#attempt(async () => toSet(await this.#redis.get(this.#keys.set(aor))));
+    return this.#attempt(async () => toSet(aor, await this.#redis.get(this.#keys.set(aor))));
   }
 
   swap(aor: Aor, expected: number, bindings: readonly Binding[], keepUntil: number): Promise<'stored' | 'conflict'> {
@@ -43,7 +44,7 @@ export class RedisLocationStore implements LocationStore {
       runSwapSet(this.#redis, {
         key: this.#keys.set(aor),
         expected,
-        json: bindings.length === 0 ? '' : JSON.stringify(bindings),
+        json: bindings.length === 0 ? '' : JSON.stringify(bindings.map((one) => packBinding(one, aor))),
         // a span, not a point in time: the clocks of this node and of Redis may differ
         keepMs: keepUntil - Date.now(),
       }),
@@ -106,15 +107,22 @@ export class RedisLocationStore implements LocationStore {
 }
 
 /** A text that is not one of ours counts as absent, here and in the script: the next accepted REGISTER writes it anew. */
-function toSet(text: string | null): BindingSet {
+function toSet(aor: Aor, text: string | null): BindingSet {
   const version = text === null ? Number.NaN : Number(text.slice(0, versionDigits));
   if (text === null || Number.isNaN(version)) return { version: 0, bindings: [] };
   try {
     const bindings: unknown = JSON.parse(text.slice(versionDigits));
-    return { version, bindings: Array.isArray(bindings) ? (bindings as Binding[]) : [] };
+    return { version, bindings: Array.isArray(bindings) ? bindings.map((one) => bindingFrom(one, aor)) : [] };
   } catch {
     return { version, bindings: [] };
   }
+}
+
+/** Bindings were written whole before they were packed. */
+function bindingFrom(one: unknown, aor: Aor): Binding {
+  return 'aor' in (one as object) && 'contact' in (one as object)
+    ? (one as Binding)
+    : unpackBinding(one as Packed, aor);
 }
 
 function hexOf(text: string | null | undefined, digits: number): string | undefined {

@@ -1,7 +1,7 @@
 /** Requests of ours outside dialogs other than INVITE (RFC 3261 17.1.2). The time limit is ours: drachtio knows only its 32 s. */
 import { tagOf } from '../../sip/name-addr.ts';
 import type { Client, ClientAnswer, ClientRequest } from '../../ports/client.ts';
-import { composeRequest, fitsMetaLine } from './compose.ts';
+import { composeRequest, fitsMetaLine, metaTowards } from './compose.ts';
 import { dialogOf, type SrfDialog } from './dialog.ts';
 import type { Exchange } from './exchange.ts';
 import { localResponse } from './local-response.ts';
@@ -15,7 +15,8 @@ export class SrfClient implements Client {
 
   send(request: ClientRequest): Promise<ClientAnswer> {
     const exchange = this.#current();
-    const text = composeRequest(request.method, request.uri, request.headers, request.body);
+    const routes = exchange?.surroundings.takesRoutes === true ? request.routes : undefined;
+    const text = composeRequest(request.method, request.uri, request.headers, request.body, routes);
     if (text === undefined || !fitsMetaLine(request.nextHop ?? '')) {
       return Promise.resolve({ response: localResponse(400), local: true });
     }
@@ -38,7 +39,7 @@ export class SrfClient implements Client {
         if (txn !== undefined) exchange.forget(txn);
         end({ response: localResponse(408), local: true });
       });
-      exchange.request(request.nextHop === undefined ? '|' : `||${request.nextHop}`, text, {
+      exchange.request(metaTowards(request.nextHop, routes), text, {
         sent: (id) => {
           txn = id;
           if (over) exchange.forget(id);

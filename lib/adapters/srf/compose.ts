@@ -23,9 +23,16 @@ function clean(value: string): string {
 }
 
 /** The SIP request as an octet string; undefined when the URI or the method cannot stand in a start line. */
-export function composeRequest(method: string, uri: string, headers: Headers, body: string): string | undefined {
+export function composeRequest(
+  method: string,
+  uri: string,
+  headers: Headers,
+  body: string,
+  routes: readonly string[] = [],
+): string | undefined {
   if (!/^[A-Za-z0-9\-.!%*_+`'~]+$/.test(method) || uri === '' || /[\s\u0000-\u0020\u007f]/.test(uri)) return undefined;
-  return compose(`${method} ${uri} SIP/2.0`, headers, body, engineOwned);
+  const lines = routes.map((route) => `\r\nRoute: ${clean(route)}`).join('');
+  return compose(`${method} ${uri} SIP/2.0${lines}`, headers, body, engineOwned);
 }
 
 /** `hidesContact`: the server shall not see that it is a Contact (nor an Expires); whoever receives it does. `to`: with its tag, when it is not the engine's to choose. */
@@ -76,6 +83,12 @@ function compose(
 /** Bodies are octet strings already; a text of ours with wider characters becomes UTF-8. */
 function bodyOctets(body: string): string {
   return /[^\u0000-\u00ff]/.test(body) ? Buffer.from(body, 'utf8').toString('latin1') : body;
+}
+
+/** Where a request outside dialogs goes. `routed` after it, which the embedded engine knows: its Route fields are to be kept. */
+export function metaTowards(nextHop: string | undefined, routes: readonly string[] = []): string {
+  if (nextHop === undefined) return '|';
+  return routes.length === 0 ? `||${nextHop}` : `||${nextHop}|routed`;
 }
 
 /** A next hop stands in the first line of a frame, where `|` and line breaks would be fields of their own. */

@@ -48,6 +48,8 @@ export interface SrfOptions extends EngineAt {
   readonly remembersConnections?: boolean;
   /** The engine can be told where the peer of a dialog or of an INVITE of ours has moved to. No drachtio-server can (the default). */
   readonly movesFlows?: boolean;
+  /** The engine writes the Route fields it is given into a request that begins something. No drachtio-server does (the default). */
+  readonly takesRoutes?: boolean;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
   /** An INVITE is an InviteTransaction (`'onCancel' in transaction`), a SUBSCRIBE a DialogTransaction (`'accept' in transaction`). Must not throw. */
@@ -87,6 +89,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     maxHead: options.maxHead ?? 8_400,
     remembersConnections: options.remembersConnections ?? true,
     movesFlows: options.movesFlows ?? false,
+    takesRoutes: options.takesRoutes ?? false,
     onRequest: options.onRequest,
     counts,
   };

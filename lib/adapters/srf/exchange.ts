@@ -36,6 +36,8 @@ export interface Surroundings {
   readonly remembersConnections: boolean;
   /** see SrfOptions */
   readonly movesFlows: boolean;
+  /** see SrfOptions */
+  readonly takesRoutes: boolean;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;

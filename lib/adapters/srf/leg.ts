@@ -4,7 +4,7 @@ import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest, SipResponse } from '../../sip/message.ts';
 import { parseMessage } from '../../sip/message.ts';
-import { composeRequest, fitsMetaLine } from './compose.ts';
+import { composeRequest, fitsMetaLine, metaTowards } from './compose.ts';
 import { ackOnce, dialogOf, placeholder } from './dialog.ts';
 import { SrfEarlyDialog } from './early-dialog.ts';
 import type { EarlyParty, Exchange, Outgoing } from './exchange.ts';
@@ -43,10 +43,11 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
     this.#exchange = exchange;
     this.#events = events;
     this.#pracks = exchange === undefined ? undefined : new Pracks(exchange);
-    const text = composeRequest('INVITE', request.uri, request.headers, request.body);
+    const routes = exchange?.surroundings.takesRoutes === true ? request.routes : undefined;
+    const text = composeRequest('INVITE', request.uri, request.headers, request.body, routes);
     if (text === undefined || !fitsMetaLine(request.nextHop)) this.#failSoon(400);
     else if (exchange === undefined || !exchange.alive) this.#failSoon(503);
-    else exchange.request(`||${request.nextHop}`, text, this);
+    else exchange.request(metaTowards(request.nextHop, routes), text, this);
   }
 
   cancel(reason?: string): void {

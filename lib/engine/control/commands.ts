@@ -15,8 +15,8 @@ export interface SipFrames {
   onMove(app: AppLink, msgId: string, txn: string, nextHop: string): void;
   /** `sip||<dialog id>`; `sip||<dialog id>|<next hop>` when the dialog has moved there */
   onInDialog(app: AppLink, msgId: string, dialogId: string, message: string, nextHop: string): void;
-  /** `sip|||<next hop>`; the next hop is '' when there is none */
-  onRequest(app: AppLink, msgId: string, nextHop: string, message: string): void;
+  /** `sip|||<next hop>`; the next hop is '' when there is none. `sip|||<next hop>|routed`: Route of the message is a route set of the app */
+  onRequest(app: AppLink, msgId: string, nextHop: string, message: string, routed: boolean): void;
   knowsTransaction(txn: string): boolean;
   onAppGone(app: AppLink): void;
 }
@@ -47,10 +47,10 @@ export class Commands {
 
   perform(app: AppLink, payload: string): void {
     const { tokens, message } = parsePayload(payload);
-    const [msgId = '', type, third = '', fourth = '', fifth = ''] = tokens;
+    const [msgId = '', type, third = '', fourth = '', fifth = '', sixth = ''] = tokens;
     switch (type) {
       case 'sip':
-        this.#onSip(app, msgId, third, fourth, fifth, message);
+        this.#onSip(app, msgId, { txn: third, dialogId: fourth, nextHop: fifth, routed: sixth === 'routed' }, message);
         return;
       case 'ping':
         app.ok(msgId, 'pong');
@@ -83,7 +83,12 @@ export class Commands {
     else app.notOk(msgId, `Unknown transaction id: ${txn}`);
   }
 
-  #onSip(app: AppLink, msgId: string, txn: string, dialogId: string, nextHop: string, message: string): void {
+  #onSip(
+    app: AppLink,
+    msgId: string,
+    { txn, dialogId, nextHop, routed }: { txn: string; dialogId: string; nextHop: string; routed: boolean },
+    message: string,
+  ): void {
     const { frames } = this.#parts;
     if (message === '') {
       app.refuse(msgId, 'Invalid message format');
@@ -95,6 +100,6 @@ export class Commands {
     } else if (dialogId !== '') frames.onInDialog(app, msgId, dialogId, message, nextHop);
     else if (txn !== '' && nextHop !== '') frames.onMove(app, msgId, txn, nextHop);
     else if (txn !== '') frames.onCancel(app, msgId, txn, message);
-    else frames.onRequest(app, msgId, nextHop, message);
+    else frames.onRequest(app, msgId, nextHop, message, routed);
   }
 }

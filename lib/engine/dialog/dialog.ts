@@ -124,12 +124,6 @@ export class Dialog {
     this.alongFlow = true;
     this.behindNat = true;
   }
-
-  get routeLines(): string {
-    let text = '';
-    for (const route of this.routes) text += `Route: ${route}\r\n`;
-    return text;
-  }
 }
 
 /** Form that drachtio-srf relies on. The tag is that of the From of the request that began the dialog. */

@@ -12,15 +12,11 @@ import { contactUri, type Dialog, looseRoute, pointsAlong } from './dialog.ts';
 
 /** Request line, route set and the rest that the dialog fixes (RFC 3261 12.2.1.1). */
 export function dialogParts(dialog: Dialog, method: string, flow: Flow, branch: string, seq: number): RequestParts {
-  const { routes, target, callId, local, remote, routeLines } = dialog;
-  const [first] = routes;
-  const strict = first === undefined || looseRoute(first) !== undefined ? undefined : bareUri(first);
+  const { routes, target, callId, local, remote } = dialog;
   return {
     method,
-    // a strict router gets its own URI in the request line and the target last
-    uri: strict ?? target,
+    ...alongRoutes(target, routes),
     via: ownVia(flow, branch),
-    routes: strict === undefined ? routeLines : linesFor([...routes.slice(1), `<${target}>`]),
     maxForwards: '70',
     from: local,
     to: remote,
@@ -28,6 +24,14 @@ export function dialogParts(dialog: Dialog, method: string, flow: Flow, branch: 
     seq,
     contact: '',
   };
+}
+
+/** Request-URI and Route lines to a target behind a route set: a strict router gets its own URI in the request line and the target last. */
+export function alongRoutes(target: string, routes: readonly string[]): Pick<RequestParts, 'uri' | 'routes'> {
+  const [first] = routes;
+  const strict = first === undefined || looseRoute(first) !== undefined ? undefined : bareUri(first);
+  if (strict === undefined) return { uri: target, routes: linesFor(routes) };
+  return { uri: strict, routes: linesFor([...routes.slice(1), `<${target}>`]) };
 }
 
 /** Finds the way of a request in a dialog; undefined when the connection it needs is gone. May answer later. */
@@ -70,9 +74,10 @@ export function adoptAnswer(dialog: Dialog, response: Response, sent: Sent): voi
   dialog.flow = flow;
   const [first] = dialog.routes;
   const next = first === undefined ? dialog.target : (looseRoute(first) ?? dialog.target);
-  const behindNat = first === undefined ? !pointsAlong(next, flow) : isPrivate(next);
+  // what went through proxies of the app's choice came from the last of them, and says nothing about where the peer is
+  const behindNat = !sent.routed && (first === undefined ? !pointsAlong(next, flow) : isPrivate(next));
   dialog.behindNat = behindNat;
-  dialog.alongFlow = sent.alongFlow || flow.listener.reliable || behindNat;
+  dialog.alongFlow = sent.alongFlow || (flow.listener.reliable && !sent.routed) || behindNat;
   if (status < 200) return;
   dialog.confirmed = true;
   if (sent.parts.method === 'INVITE') dialog.invited = sent.parts.seq;

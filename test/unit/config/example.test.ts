@@ -92,6 +92,7 @@ describe.each(examples)('%s', (name, keys) => {
     expect(keys.map((row) => row.path).filter((path) => !named.has(path))).toEqual([]);
     // shown by an example, because their default is an empty list
     const lists = [
+      'media.rtpengine',
       'store.redis.sentinels',
       'store.redis.cluster',
       'push.webpush.allow_ports',

@@ -98,10 +98,8 @@ describe('digest, the client side', () => {
   it('reads anything without breaking', () => {
     fc.assert(
       fc.property(fc.array(fc.string()), (lines) => {
-        readChallenges(
-          Headers.of(lines.map((line): [string, string] => ['WWW-Authenticate', `Digest ${line}`])),
-          undefined,
-        );
+        const fields = lines.map((line): [string, string] => ['WWW-Authenticate', `Digest ${line}`]);
+        expect(Array.isArray(readChallenges(Headers.of(fields), undefined))).toBe(true);
       }),
     );
   });

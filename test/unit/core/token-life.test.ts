@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Binding, PushRecord, PushToken } from '../../../lib/core/binding.ts';
+import { aBinding as aPhone } from '../../support/a-binding.ts';
 import { acceptRegister } from '../../../lib/core/binding-set.ts';
-import { hearOfToken, takeToken, type TokenNews, tokenKey } from '../../../lib/core/token-life.ts';
+import { hearOfToken, claimsDue, takeToken, type TokenNews, tokenKey } from '../../../lib/core/token-life.ts';
 
 const now = 1_700_000_000_000;
 const push = (tokens: readonly PushToken[], more: Partial<PushRecord> = {}): PushRecord => ({
@@ -149,5 +150,29 @@ describe('one device too many', () => {
       added: ['9'],
       removed: ['3'],
     });
+  });
+
+  it('is claimed when it is new, and then once in a few lifetimes, long before the claim ends', () => {
+    const hour = 3_600_000;
+    const shared = aPhone();
+    const at = (registeredAt: number): Binding => ({ ...shared, registeredAt, expiresAt: registeredAt + hour });
+    let last = at(now);
+    let until = claimsDue(undefined, last).until;
+    expect(claimsDue(undefined, last).tokens).toHaveLength(1);
+    let claims = 0;
+    for (let refresh = 1; refresh <= 100; refresh++) {
+      const next = at(now + (refresh * hour) / 2);
+      const due = claimsDue(last, next);
+      expect(next.expiresAt).toBeLessThan(Math.max(until, due.tokens.length > 0 ? due.until : 0));
+      if (due.tokens.length > 0) ({ until } = due);
+      claims += due.tokens.length;
+      last = next;
+    }
+    expect(claims).toBeLessThanOrEqual(13);
+    expect(claims).toBeGreaterThanOrEqual(12);
+    const [push] = [last.push].flatMap((one) => one ?? []);
+    const dead = { ...last, ...(push && { push: { ...push, deadSince: 1 } }) };
+    expect(claimsDue(dead, last).tokens).toHaveLength(1);
+    expect(claimsDue(last, { ...last, expiresAt: last.expiresAt + 1 }).tokens).toHaveLength(1);
   });
 });

@@ -18,7 +18,7 @@ function begin(method: string, lines = '', nextHop = ''): { readonly engine: Eng
 
 /** The app sends this in the dialog; gives what went out. */
 function say(engine: EngineSides, method: string, lines = '', body = ''): string {
-  engine.uac.onInDialog(engine.app, 'm', id, '', `${method} sip:placeholder SIP/2.0\r\n${lines}\r\n${body}`);
+  engine.uac.onInDialog(engine.app, 'm', id, `${method} sip:placeholder SIP/2.0\r\n${lines}\r\n${body}`);
   return engine.sent.at(-1) as string;
 }
 

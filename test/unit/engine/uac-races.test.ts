@@ -42,7 +42,7 @@ test('early dialogs of one INVITE are told apart, and the answered one gets the 
     { dialogId: a?.dialogId ?? '', tag: 'a' },
     { dialogId: b?.dialogId ?? '', tag: 'b' },
   ]) {
-    engine.uac.onInDialog(engine.app, 'p', dialogId, '', 'PRACK sip:placeholder SIP/2.0\r\nRAck: 1 1 INVITE\r\n\r\n');
+    engine.uac.onInDialog(engine.app, 'p', dialogId, 'PRACK sip:placeholder SIP/2.0\r\nRAck: 1 1 INVITE\r\n\r\n');
     const prack = engine.sent.at(-1) as string;
     expect([prack.split(' ', 2)[1], toTag(prack)]).toEqual([`sip:${tag}@192.0.2.1`, tag]);
   }
@@ -54,7 +54,7 @@ test('early dialogs of one INVITE are told apart, and the answered one gets the 
   expect(engine.told.at(-1)?.dialogId).toBe(b?.dialogId);
   engine.answer(invite, '200 OK', 'b');
   expect(engine.told.at(-1)?.dialogId).toBe(usualId);
-  engine.uac.onInDialog(engine.app, 'a', usualId, '', ackOf);
+  engine.uac.onInDialog(engine.app, 'a', usualId, ackOf);
   expect(toTag(engine.sent.at(-1) as string)).toBe('b');
   engine.advance(10_000);
   expect(engine.counters.dialogs).toBe(1);
@@ -90,7 +90,7 @@ test('[EDGE-TXN-07] [EDGE-TXN-11] one answer for the app, one ACK at least for e
       const ack = (): void => {
         if (answered.size === 0 || acked) return;
         acked = true;
-        engine.uac.onInDialog(engine.app, 'a', usualId, '', ackOf);
+        engine.uac.onInDialog(engine.app, 'a', usualId, ackOf);
       };
       for (const one of events) {
         if (one.is === 'time') {

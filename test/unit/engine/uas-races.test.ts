@@ -77,7 +77,7 @@ describe('inside a dialog', () => {
   test('an INVITE that meets one of ours gets 491, and one after it does not', () => {
     const caller = new Caller().talk();
     const { engine } = caller;
-    engine.uac.onInDialog(engine.app, 'm', dialogId, '', 'INVITE sip:placeholder SIP/2.0\r\n\r\n');
+    engine.uac.onInDialog(engine.app, 'm', dialogId, 'INVITE sip:placeholder SIP/2.0\r\n\r\n');
     const ours = engine.sent.at(-1) as string;
     caller.send('INVITE', 2);
     expect(caller.heard('2 INVITE')).toEqual([100, 491]);
@@ -118,7 +118,7 @@ describe('inside a dialog', () => {
     const caller = new Caller().talk();
     const { engine } = caller;
     const target = (): string | undefined => {
-      engine.uac.onInDialog(engine.app, 'm', dialogId, '', 'INFO sip:placeholder SIP/2.0\r\n\r\n');
+      engine.uac.onInDialog(engine.app, 'm', dialogId, 'INFO sip:placeholder SIP/2.0\r\n\r\n');
       return engine.sent.at(-1)?.split(' ')[1];
     };
     caller.send('INVITE', 2, { contact: 'sip:new@192.0.2.2' });
@@ -128,7 +128,7 @@ describe('inside a dialog', () => {
     caller.answers('UPDATE', 200);
     expect(target()).toBe('sip:new@192.0.2.3');
     // ours: the 2xx to UPDATE says it too (erratum 3173)
-    engine.uac.onInDialog(engine.app, 'm', dialogId, '', 'UPDATE sip:placeholder SIP/2.0\r\n\r\n');
+    engine.uac.onInDialog(engine.app, 'm', dialogId, 'UPDATE sip:placeholder SIP/2.0\r\n\r\n');
     engine.answer(engine.sent.at(-1) as string, '200 OK', 'moved');
     expect(target()).toBe('sip:moved@192.0.2.1');
   });
@@ -142,7 +142,7 @@ describe('inside a dialog', () => {
         caller.send('BYE', 3);
         caller.answers('BYE', 200);
       } else {
-        engine.uac.onInDialog(engine.app, 'm', dialogId, '', 'BYE sip:placeholder SIP/2.0\r\n\r\n');
+        engine.uac.onInDialog(engine.app, 'm', dialogId, 'BYE sip:placeholder SIP/2.0\r\n\r\n');
         engine.answer(engine.sent.at(-1) as string, '200 OK', '');
       }
       expect(caller.heard('2 INVITE'), from).toEqual([100, 487]);
@@ -219,7 +219,7 @@ describe('refreshes of the engine (RFC 4028)', () => {
     const refresh = engine.sent.at(-1) as string;
     expect([refresh.slice(0, 7), refresh.endsWith('o=ours\r\n')]).toEqual(['INVITE ', true]);
     const before = engine.sent.length;
-    engine.uac.onInDialog(engine.app, 'm', dialogId, '', 'INVITE sip:placeholder SIP/2.0\r\n\r\n');
+    engine.uac.onInDialog(engine.app, 'm', dialogId, 'INVITE sip:placeholder SIP/2.0\r\n\r\n');
     expect(engine.sent).toHaveLength(before);
     caller.send('INVITE', 2);
     expect(caller.heard('2 INVITE')).toEqual([100, 491]);

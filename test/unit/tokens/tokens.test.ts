@@ -44,7 +44,7 @@ describe('a token under another address of record', () => {
     const register = async (aor: string, at: number): Promise<void> => {
       const binding = aBinding(aor, at);
       await put(store, binding);
-      await mover.registered([binding]);
+      await mover.registered([binding], []);
     };
     const state = async () =>
       Promise.all(

@@ -27,7 +27,12 @@ test('what is written arrives in order and as it was, never within the write', a
 
 test('both ends tell that they are connected, later', async () => {
   const [one, other] = MemorySocket.pair();
+  const told: string[] = [];
+  one.once('connect', () => told.push('one'));
+  other.once('connect', () => told.push('other'));
+  expect(told).toEqual([]);
   await Promise.all([once(one, 'connect'), once(other, 'connect')]);
+  expect(told.toSorted()).toEqual(['one', 'other']);
 });
 
 test('a paused end takes nothing, in the middle of what has come too', async () => {
