@@ -48,7 +48,7 @@ class Peer {
   readonly #writer = new HpackWriter();
   readonly #out = new Octets(65_536);
   readonly #due: { readonly at: number; readonly id: number; readonly path: string; readonly name: string }[] = [];
-  readonly #open = new Map<number, { readonly path: string; readonly name: string }>();
+  readonly #open = new Map<number, { readonly path: string; readonly name: string; hasBegun: boolean }>();
   #rest: Buffer = Buffer.alloc(0);
   #hasPreface = false;
   #read = 0;
@@ -107,14 +107,19 @@ class Peer {
       const fields = this.#reader.read(block);
       const isWhole = fields[':method'] === 'POST' && /^bearer /i.test(fields['authorization'] ?? '');
       if (!isWhole) broken += 1;
-      this.#open.set(id, { path: fields[':path'] ?? '', name: fields['apns-id'] ?? '' });
+      this.#open.set(id, { path: fields[':path'] ?? '', name: fields['apns-id'] ?? '', hasBegun: false });
     }
     if (type === frame.data) {
       this.#read += payload.length;
       const about = this.#open.get(id);
-      if ((flags & 1) === 0 || about === undefined) return;
+      if (about === undefined) return;
+      // flow control may have cut a body in two
+      const isWrong = payload.length > 0 && !about.hasBegun && payload[0] !== 0x7b;
+      about.hasBegun = true;
+      if (isWrong) broken += 1;
+      if ((flags & 1) === 0) return;
       this.#open.delete(id);
-      if (payload.length > 0 && (payload[0] !== 0x7b || payload.at(-1) !== 0x7d)) broken += 1;
+      if (payload.length > 0 && !isWrong && payload.at(-1) !== 0x7d) broken += 1;
       this.#due.push({ at: performance.now() + latencyMs, id, ...about });
       this.#timer ??= setTimeout(() => this.#answer(), latencyMs);
     }

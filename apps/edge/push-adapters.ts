@@ -13,7 +13,8 @@ import type {
 } from '../../lib/config/push-config.ts';
 import type { PayloadPolicy } from '../../lib/payload/profile.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { PushService } from '../../lib/ports/push-service.ts';
+import type { ApnsService } from '../../lib/adapters/apns/apns-push-service.ts';
+import type { FcmService } from '../../lib/adapters/fcm/fcm-push-service.ts';
 
 export interface AdapterDeps {
   readonly log: Log;
@@ -38,7 +39,7 @@ export async function openApnsApps(
   apps: readonly ApnsAppConfig[],
   ways: Ways,
   { log, clockAlarm, breakers }: AdapterDeps,
-): Promise<PushService> {
+): Promise<ApnsService> {
   const { openApns } = await import('../../lib/adapters/apns/apns-push-service.ts');
   return openApns(
     {
@@ -80,7 +81,7 @@ export async function openFcmApps(
   apps: readonly FcmAppConfig[],
   ways: Ways,
   { log, breakers }: AdapterDeps,
-): Promise<PushService> {
+): Promise<FcmService> {
   const { openFcm } = await import('../../lib/adapters/fcm/fcm-push-service.ts');
   return openFcm(
     apps.map((app) => ({

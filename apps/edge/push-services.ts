@@ -9,6 +9,7 @@ import { systemClock } from '../../lib/adapters/system/clock.ts';
 import type { PushConfig } from '../../lib/config/push-config.ts';
 import { Secret } from '../../lib/config/secret.ts';
 import type { RegisterPolicy } from '../../lib/core/register-decision.ts';
+import type { Watched } from '../../lib/delivery/renewal.ts';
 import type { Log } from '../../lib/ports/log.ts';
 import type { PushService } from '../../lib/ports/push-service.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
@@ -16,6 +17,7 @@ import { providerLabel, pushReasonLabel } from '../../lib/telemetry/metrics.ts';
 import { type AdapterDeps, openApnsApps, openFcmApps, openHooks, openWebPushOf } from './push-adapters.ts';
 import { appFinder, type MatchableApp } from './push-apps.ts';
 import { watchBreakers } from './push-breakers.ts';
+import { measureServices } from './push-gauges.ts';
 import { apnsCheck, type AppCheck, fcmCheck, logCheck, webhookCheck, webpushCheck } from './push-checks.ts';
 
 export interface PushServices {
@@ -31,12 +33,14 @@ export interface PushServices {
   checks(): readonly AppCheck[];
   /** Takes another config into use; false when nothing differs. When something cannot be opened it rejects, and everything is as it was. */
   renew(config: PushConfig): Promise<boolean>;
+  /** Sets the gauges of what each service is doing. */
+  measure(): void;
 }
 
 /** All apps of one provider. */
 interface Group {
   readonly provider: string;
-  readonly service: PushService;
+  readonly service: PushService & Partial<Watched>;
   readonly names: readonly string[];
   readonly matchable: readonly MatchableApp[];
   readonly checks: readonly AppCheck[];
@@ -71,8 +75,10 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
         // who leaves by another proxy needs other connections
         const print = fingerprint([part.about, to.proxy, to.connections]);
         const known = groups.get(part.provider);
-        if (known?.print === print) next.set(part.provider, known);
-        else {
+        if (known?.print === print) {
+          known.group.service.askAgain?.();
+          next.set(part.provider, known);
+        } else {
           const group = await part.open();
           opened.push(group);
           next.set(part.provider, { print, group });
@@ -118,6 +124,12 @@ export async function openPushServices(config: PushConfig, log: Log, telemetry: 
     providerOf: (app) => routes.get(app)?.provider,
     checks: () => [...groups.values()].flatMap(({ group }) => group.checks),
     renew,
+    measure: () =>
+      measureServices(
+        [...groups.values()].map(({ group }) => group),
+        telemetry,
+        systemClock.now(),
+      ),
   };
 }
 
@@ -192,7 +204,7 @@ function webpushPart(provider: 'webpush' | 'unifiedpush', config: PushConfig, de
   };
 }
 
-function groupOf(provider: string, service: PushService, apps: readonly MatchableApp[]): Omit<Group, 'checks'> {
+function groupOf(provider: string, service: Group['service'], apps: readonly MatchableApp[]): Omit<Group, 'checks'> {
   const matchable = apps.map(({ name, provider: of, match, refuses }) => ({
     ...{ name, provider: of, match },
     ...(refuses === undefined ? {} : { refuses }),

@@ -350,6 +350,7 @@ async function assemble(
   const followed = followEngine(telemetry);
   prometheus.onScrape(async () => {
     if (engine.handle !== undefined) followed(await engine.handle.counters());
+    pushes.measure();
     telemetry.gauge('otherNodes', directory.others);
     telemetry.gauge('heldInvites', calls.held);
     telemetry.gauge('oldestHeld', calls.oldestHeldSeconds);

@@ -1,5 +1,6 @@
 /** A TCP door in front of the lab whose connections can go silent, as a dead path does: open, but nothing is read any more. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { hearOut } from '../../lib/delivery/http2/hear-out.ts';
 
 export class Relay {
   readonly #server: Server;
@@ -10,10 +11,13 @@ export class Relay {
     this.#server = createServer({ noDelay: true }, (outer) => {
       const inner = connect({ ...target, noDelay: true });
       this.#pairs.set(outer, inner);
+      // what one side has said reaches the other, also when it can be told nothing any more
+      hearOut(inner);
+      hearOut(outer);
       const end = (): void => {
         this.#pairs.delete(outer);
-        if (!this.#silent.has(outer)) outer.destroy();
-        inner.destroy();
+        if (!this.#silent.has(outer)) outer.destroySoon();
+        inner.destroySoon();
       };
       outer.on('error', end).on('close', () => {
         this.#silent.delete(outer);

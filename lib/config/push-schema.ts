@@ -154,8 +154,8 @@ export const pushSection = z
     connections: fallback(integer(1, 4), 1, {
       doc: 'HTTP/2 connections to each push service that are open before anything is pushed; with two, to two addresses where there are two, a call is sent over the other one when the first is silent for a second.',
     }),
-    refresh_per_second: fallback(integer(1, 10_000, 'a second'), 50, {
-      doc: 'Most refresh pushes to one app in a second: at least the number of its phones divided by the seconds their bindings last.',
+    refresh_per_second: fallback(integer(1, 10_000, 'a second'), 400, {
+      doc: 'Most refresh pushes to one app in a second, by each node: at least the number of its phones whose bindings may end together (after an outage all of them) divided by the 300 s in which they are refreshed; 400 are enough for 100,000.',
     }),
     ladder: z.strictObject(ladderKeys('')).prefault({}),
     ladders: z.array(ownLadder).prefault([]),

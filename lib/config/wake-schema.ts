@@ -37,7 +37,7 @@ export const registrationSection = z
     refresh_push_lead_seconds: fallback(integer(120, 86_400, 'seconds'), 300, {
       doc: 'How long before its end a sleeping phone is pushed first; and once more at half of what is left.',
     }),
-    refresh_pushes_per_second: fallback(integer(1, 10_000), 200, {
+    refresh_pushes_per_second: fallback(integer(1, 10_000), 400, {
       doc: 'Most sleeping phones looked at for a refresh push in a second, by each node.',
     }),
     purr_hours: fallback(integer(0, 168, 'hours'), 0, {

@@ -31,6 +31,12 @@ const mostAttempts = 3;
 const atOnce = 32;
 const queueLimit = 5000;
 
+/** As of a pool of connections. */
+export function gateLoad({ bulkhead }: Gate): { readonly streams: number; readonly waiting: number } {
+  const { inside, waiting } = bulkhead.load;
+  return { streams: inside, waiting };
+}
+
 export function openGate(clock: Clock, changed: FuseHook): Gate {
   return { bulkhead: new Bulkhead(atOnce, queueLimit, clock), fuses: new Fuses(clock, changed) };
 }

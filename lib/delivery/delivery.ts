@@ -66,9 +66,16 @@ const mostAttempts = 3;
 /** a peer that refuses stream after stream is not overlooked for ever */
 const mostUncounted = 20;
 const firstPause = 50;
-/** A timer later than this tells of our own lack of time, ms; then we look again after so many. */
-const mostLate = 150;
-const graceMs = 50;
+/** An answer may lie here unread: time until we look again, ms. */
+const behindMs = 20;
+/** Looks at a connection in doubt before its pushes leave it. */
+const mostDoubts = 3;
+/** An attempt is not given up for another one that would have less time than this, ms. */
+const shortestAttempt = 250;
+/** A connection that the peer is about to close keeps its streams until a push has only this much time left, ms ... */
+const lastChance = 1000;
+/** ... or so many times as long as an attempt lasts elsewhere. */
+const drainingPatience = 3;
 
 /** Full jitter: any pause up to one that doubles with every attempt. */
 export function pauseBefore(attempt: number): number {
@@ -195,46 +202,68 @@ class Delivery {
     if (status === 200) this.#taken = true;
   }
 
-  /** A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. */
+  /**
+   * A slow answer is waited for until the attempt ends; a silent connection is left as soon as it looks dead. A peer that said GOAWAY
+   * has promised to answer the streams it let us keep (RFC 9113 6.8): to send those again would be to send them twice.
+   */
   #watch(session: Session, at: Route): void {
-    const { attemptMs, probeMs, hedgeMs = Number.POSITIVE_INFINITY } = this.#terms;
+    const { attemptMs, probeMs, deadline, hedgeMs = Number.POSITIVE_INFINITY } = this.#terms;
     let past = 0;
-    let wasDoubted = false;
-    const timedOut = (): void => {
-      if (this.#taken) {
-        this.#end({ is: 'accepted', id: '' });
-        return;
-      }
-      // a connection that is dead is counted once, when it ends
-      if (!session.isDoubted) at.pool.fuses.failed('no answer');
-      this.#dropLanes();
-      session.probe(0);
-      this.#transient('no answer', undefined, session.isDoubted ? 0 : pauseBefore(this.#attempts));
-    };
-    let dueAt = 0;
+    let doubts = 0;
     const wait = (ms: number): void => {
-      dueAt = this.#clock.now() + ms;
-      this.#stopTimer = at.pool.deadlines.after(ms, tick);
+      past += ms;
+      this.#stopTimer = at.pool.deadlines.patiently(ms, look);
     };
-    const tick = (): void => {
-      // we were late ourselves: what the peer has said meanwhile may not have been read yet
-      if (dueAt !== 0 && this.#clock.now() - dueAt > mostLate) {
-        wait(graceMs);
+    const look = (): void => {
+      if (session.isBehind) {
+        wait(behindMs);
         return;
       }
-      if (past >= attemptMs || (wasDoubted && session.isDoubted && this.#second === undefined)) {
-        timedOut();
+      const left = deadline - this.#clock.now();
+      const { isDraining } = session;
+      doubts = session.isDoubted ? doubts + 1 : 0;
+      const isOver = isDraining
+        ? past >= drainingPatience * attemptMs || left <= lastChance
+        : past >= attemptMs || (doubts >= mostDoubts && this.#second === undefined);
+      if (isOver) {
+        if (this.#taken) this.#end({ is: 'accepted', id: '' });
+        // nothing better can come of it: the answer may still arrive
+        else if (this.#hasAnother(session) && left > shortestAttempt) this.#leave(session, at);
         return;
       }
       // timers may come a little early
-      if (past > 0) session.probe(probeMs * 0.9);
-      wasDoubted = session.isDoubted;
-      if (past >= hedgeMs && this.#second === undefined && !this.#taken) this.#hedge(session, at);
-      const next = Math.min(probeMs, attemptMs - past);
-      past += next;
-      wait(next);
+      session.probe(probeMs * 0.9);
+      if (session.isDoubted && doubts === 0) doubts = 1;
+      if (past >= hedgeMs && !isDraining && this.#second === undefined && !this.#taken) this.#hedge(session, at);
+      wait(isDraining ? Math.min(probeMs, left - lastChance) : Math.min(probeMs, attemptMs - past));
     };
-    tick();
+    wait(Math.min(probeMs, attemptMs));
+  }
+
+  /** No answer in time: another attempt. */
+  #leave(session: Session, at: Route): void {
+    const { isDoubted } = session;
+    this.#dropLanes();
+    session.probe(0);
+    // a connection that is dead is counted once, when it ends
+    if (isDoubted) {
+      this.#silence('no answer', session);
+      return;
+    }
+    if (!session.isDraining) at.pool.fuses.failed('no answer');
+    this.#transient('no answer');
+  }
+
+  /** A path that has gone silent says nothing about the service: as often as there is time, which each takes enough of. */
+  #silence(reason: string, session: Session): void {
+    this.#uncounted += 1;
+    this.#last = reason;
+    if (this.#uncounted > mostUncounted) this.#transient(reason);
+    else this.#try(session);
+  }
+
+  #hasAnother(session: Session): boolean {
+    return session.isDoubted ? this.#uncounted < mostUncounted : this.#attempts + 1 < mostAttempts;
   }
 
   /** Two connections for one push, and the first answer counts. */
@@ -291,7 +320,8 @@ class Delivery {
           return;
         }
         if (!result.withSession) this.#at?.pool.fuses.failed(result.reason);
-        this.#transient(result.reason);
+        if (result.withSession && this.#session?.isDoubted === true) this.#silence(result.reason, this.#session);
+        else this.#transient(result.reason);
         return;
       case 'not-sent':
         this.#end({ is: result.config ? 'config-error' : 'unreachable', reason: result.reason });
@@ -385,19 +415,18 @@ class Delivery {
   }
 
   /** Another attempt on another session after a pause, if the budget and the deadline allow. */
-  #transient(reason: string, retryAfterMs = 0, pauseMs = pauseBefore(this.#attempts)): void {
+  #transient(reason: string, retryAfterMs = 0): void {
     if (this.#settled) return;
     this.#last = reason;
     this.#attempts += 1;
     const left = this.#terms.deadline - this.#clock.now();
-    const wait = Math.max(pauseMs, retryAfterMs);
+    const wait = Math.max(pauseBefore(this.#attempts - 1), retryAfterMs);
     if (this.#attempts >= mostAttempts || wait >= left) {
       this.#end({ is: 'unreachable', reason });
       return;
     }
     const used = this.#session;
-    if (wait === 0) this.#try(used);
-    else this.#stopTimer = this.#at?.pool.deadlines.after(wait, () => this.#try(used));
+    this.#stopTimer = this.#at?.pool.deadlines.after(wait, () => this.#try(used));
   }
 
   #end(outcome: PushOutcome): void {

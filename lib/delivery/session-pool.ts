@@ -257,7 +257,7 @@ export class SessionPool {
     const { endpoint, ca, proxy, timers } = this.#options;
     let hasOpened = false;
     const lookup = orderedLookup((addresses) => this.#ordered(addresses));
-    const session: Session = new Session({ endpoint, ca, proxy, lookup }, timers, this.#clock, {
+    const session: Session = new Session({ endpoint, ca, proxy, lookup }, timers, this.#clock, this.deadlines, {
       opened: () => {
         hasOpened = true;
         this.fuses.connected();
@@ -271,8 +271,7 @@ export class SessionPool {
         this.#events.connection?.(endpoint, 'draining', reason);
         this.#fill();
       },
-      closed: (_, reason) => {
-        const hadStreams = session.streams > 0;
+      closed: (_, reason, streams) => {
         // one that was told to end has done so
         const hasFailed = this.#sessions.delete(session);
         this.#leaving.delete(session);
@@ -286,7 +285,7 @@ export class SessionPool {
           if (session.address !== undefined) this.#failedAddresses.set(session.address, this.#clock.now() + failedMs);
           if (!hasOpened) this.fuses.connectFailed(reason);
           // one event, however many waited on it
-          else if (hadStreams) this.fuses.failed(reason);
+          else if (streams > 0) this.fuses.failed(reason);
         }
         this.#events.connection?.(endpoint, 'closed', reason);
         this.#fill();

@@ -2,6 +2,7 @@
 import type { LookupFunction } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../ports/clock.ts';
+import type { Deadlines } from './deadlines.ts';
 import { dial, type Proxy } from './dial.ts';
 import { Http2Connection } from './http2/connection.ts';
 import { code, type Http2Answer, type StreamEnd } from './http2/frames.ts';
@@ -31,7 +32,8 @@ export interface SessionEvents {
   room(session: Session): void;
   /** no new streams any more; those that are open go on */
   draining(session: Session, reason: string): void;
-  closed(session: Session, reason: string): void;
+  /** `streams`: how many waited for an answer */
+  closed(session: Session, reason: string, streams: number): void;
 }
 
 export type Answer = Http2Answer;
@@ -49,6 +51,7 @@ const ownLimit = 1000;
 export class Session {
   readonly #events: SessionEvents;
   readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
   readonly #timers: SessionTimers;
   readonly #endDial: () => void;
   #http2: Http2Connection | undefined;
@@ -63,12 +66,13 @@ export class Session {
   /** has answered at least once: it is no connection that dies at birth */
   proven = false;
 
-  constructor(target: SessionTarget, timers: SessionTimers, clock: Clock, events: SessionEvents) {
+  constructor(target: SessionTarget, timers: SessionTimers, clock: Clock, deadlines: Deadlines, events: SessionEvents) {
     this.#events = events;
     this.#clock = clock;
+    this.#deadlines = deadlines;
     this.#timers = timers;
     const { host, hostname, port } = new URL(target.endpoint);
-    this.#stopTimer = clock.after(timers.connectMs, () => this.destroy('connect timeout'));
+    this.#stopTimer = deadlines.patiently(timers.connectMs, () => this.destroy('connect timeout'));
     this.#endDial = dial(
       {
         host: hostname.replace(/^\[|\]$/g, ''),
@@ -87,6 +91,16 @@ export class Session {
 
   get isOpen(): boolean {
     return this.#state === 'open' && this.#http2?.isOpen === true;
+  }
+
+  /** Takes no new streams, and those that are open go on. */
+  get isDraining(): boolean {
+    return this.#state === 'draining';
+  }
+
+  /** Answers of it may lie here unread. */
+  get isBehind(): boolean {
+    return this.#http2?.isBehind === true;
   }
 
   get isConnecting(): boolean {
@@ -152,12 +166,12 @@ export class Session {
 
   /**
    * A stream waits for its answer: if nothing at all was heard for this long (ms), no new streams until the peer has
-   * answered a PING.
+   * answered a PING. One that drains gets none anyway; the PING finds out whether it is dead.
    */
   probe(silentMs: number): void {
-    if (this.#state !== 'open' || this.#clock.now() - this.#heardAt < silentMs) return;
-    this.#doubted = true;
-    this.#ping();
+    if (this.#clock.now() - this.#heardAt < silentMs) return;
+    if (this.#state === 'open') this.#doubted = true;
+    if (this.#state === 'open' || this.#state === 'draining') this.#ping();
   }
 
   /** Takes no new streams; ends when the open ones have. */
@@ -176,7 +190,7 @@ export class Session {
     if (this.#state === 'closed') return;
     this.#reason = reason;
     this.#endDial();
-    if (this.#http2 === undefined) this.#closed();
+    if (this.#http2 === undefined) this.#closed(0);
     else this.#http2.destroy(reason);
   }
 
@@ -192,9 +206,9 @@ export class Session {
       },
       pong: () => this.#pong(),
       goaway: (errorCode, data) => this.#goaway(errorCode, data),
-      closed: (reason) => {
+      closed: (reason, streams) => {
         if (reason !== '' && this.#state !== 'draining') this.#reason = reason;
-        this.#closed();
+        this.#closed(streams);
       },
     });
   }
@@ -215,7 +229,7 @@ export class Session {
     this.#stopTimer();
     this.#pinging = true;
     // its own end mark: the interval goes on only after the acknowledgement
-    this.#stopTimer = this.#clock.after(this.#timers.pingAckMs, () => this.destroy('PING not acknowledged'));
+    this.#stopTimer = this.#deadlines.patiently(this.#timers.pingAckMs, () => this.destroy('PING not acknowledged'));
     this.#http2?.ping();
   }
 
@@ -246,11 +260,11 @@ export class Session {
     else this.#events.draining(this, why);
   }
 
-  #closed(): void {
+  #closed(streams: number): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#stopTimer();
-    this.#events.closed(this, this.#reason);
+    this.#events.closed(this, this.#reason, streams);
   }
 
   #exchanged(end: StreamEnd): Exchanged {

@@ -191,6 +191,18 @@ export const metrics = {
     provider,
     kind: ['transport', 'credentials'],
   }),
+  pushSessions: gauge('reveille_push_sessions', 'HTTP/2 connections to a push service.', { provider }),
+  pushStreams: gauge('reveille_push_streams', 'Pushes on their way to a push service.', { provider }),
+  pushQueue: gauge('reveille_push_queue', 'Pushes that wait until one more may go to a push service.', { provider }),
+  pushTokenAge: gauge('reveille_push_token_age_seconds', 'Age of the provider token or access token in use.', {
+    provider,
+    app: configured,
+  }),
+  pushTokenLeft: gauge(
+    'reveille_push_token_left_seconds',
+    'Time until the access token in use ends. A new one is due in the last quarter; below zero pushes fail.',
+    { provider, app: configured },
+  ),
   pushResults: counter(
     'reveille_push_results_total',
     'The same by app and reason. Apps have the names of the config, other is one that is gone; a reason that is not in the list is other.',

@@ -8,7 +8,9 @@ import {
   type ApnsService,
   openApns,
 } from '../../lib/adapters/apns/apns-push-service.ts';
+import { measureServices } from '../../apps/edge/push-gauges.ts';
 import type { PushOutcome } from '../../lib/ports/push-service.ts';
+import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { aClock } from '../support/hand-moved-day.ts';
 import { aCall, anApp, aToken, noSignal } from '../support/push-request.ts';
 
@@ -171,5 +173,39 @@ describe('breakers', () => {
       expect(await apns.push(aCall({ tokens }), noSignal)).toMatchObject({ is: 'token-dead' });
     }
     expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted' });
+  });
+});
+
+describe('what a service says of itself', () => {
+  it('push-providers 8.7: connections, pushes on their way and waiting, the age of its token, as gauges', async () => {
+    const { lab, apns, call } = await aPair({}, { limits: { maxSessions: 1 } });
+    await call();
+    lab.setStreamLimit(2);
+    lab.rules.add(parseRule({ do: 'slow', ms: 300 }));
+    // the new limit is known with the next answer
+    await call();
+    const outcomes = Array.from({ length: 5 }, call);
+    await until(() => lab.stats().streamsOpen === 2);
+    const gauges = new Map<string, number>();
+    const telemetry = {
+      gauge: (key: string, value: number, labels: object) => gauges.set(`${key} ${JSON.stringify(labels)}`, value),
+    };
+    measureServices([{ provider: 'apns', service: apns }], telemetry as unknown as Telemetry, Date.now());
+    expect(gauges.get('pushSessions {"provider":"apns"}')).toBe(1);
+    expect(gauges.get('pushStreams {"provider":"apns"}')).toBe(2);
+    expect(gauges.get('pushQueue {"provider":"apns"}')).toBe(3);
+    const age = gauges.get('pushTokenAge {"provider":"apns","app":"phone"}');
+    expect(age).toBeGreaterThanOrEqual(0);
+    expect(age).toBeLessThanOrEqual(40 * 60);
+    await Promise.all(outcomes);
+  });
+
+  it('push-providers 8.5: and a reload that changes nothing for it lets pushes try again at once', async () => {
+    const { lab, apns, call } = await aPair();
+    lab.rules.add(parseRule({ do: 'answer', status: 403, reason: 'Forbidden', times: 1 }));
+    await call();
+    expect(await call()).toMatchObject({ is: 'config-error' });
+    apns.askAgain();
+    expect(await call()).toMatchObject({ is: 'accepted' });
   });
 });

@@ -563,6 +563,6 @@ describe('connections that end', () => {
     await apns.push(aCall(), noSignal);
     await lab.outage(100);
     await until(() => lab.stats().sessionsOpen === 1);
-    expect(apns.load()).toEqual({ sessions: 1, streams: 0, waiting: 0 });
+    expect(apns.load()).toMatchObject({ sessions: 1, streams: 0, waiting: 0 });
   });
 });

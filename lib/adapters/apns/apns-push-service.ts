@@ -4,7 +4,7 @@ import type { Proxy } from '../../delivery/dial.ts';
 import { deliver, type Route } from '../../delivery/delivery.ts';
 import type { Field } from '../../delivery/http2/hpack.ts';
 import { type PoolEvents, SessionPool } from '../../delivery/session-pool.ts';
-import type { RenewHow } from '../../delivery/renewal.ts';
+import { loadOf, type RenewHow, type ServiceLoad, type Watched } from '../../delivery/renewal.ts';
 import { urgencies } from '../../delivery/waiting-line.ts';
 import { EdgeError } from '../../errors.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -187,15 +187,19 @@ class ApnsPushService implements ApnsService {
     await Promise.all(pools.map((pool) => pool.close(this.#timers.closeMs)));
   }
 
-  /** Sums over all pools, for gauges. */
-  load(): { readonly sessions: number; readonly streams: number; readonly waiting: number } {
-    const sum = { sessions: 0, streams: 0, waiting: 0 };
-    for (const { load } of this.#pools.values()) {
-      sum.sessions += load.sessions;
-      sum.streams += load.streams;
-      sum.waiting += load.waiting;
-    }
-    return sum;
+  load(): ServiceLoad {
+    const tokens = [...this.#installed.apps.values()].flatMap(({ app, ways }) => {
+      const { madeAt } = ways.production.tokens;
+      return madeAt === undefined ? [] : [{ app: app.name, madeAt }];
+    });
+    return loadOf(
+      [...this.#pools.values()].map(({ load }) => load),
+      tokens,
+    );
+  }
+
+  askAgain(): void {
+    for (const { fuses } of this.#pools.values()) fuses.renewed();
   }
 
   #push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> | PushOutcome {
@@ -362,15 +366,13 @@ function checkEndpoint(app: string, endpoint: string): void {
   }
 }
 
-export interface ApnsService extends PushService {
+export interface ApnsService extends PushService, Watched {
   /**
    * All apps anew, with their keys. Connections of keys that are still used stay, and their breakers let pushes try again; new keys
    * get new connections, and pushes that wait move over to them; those of other keys end when their streams have, or `at-once`. Throws EDGE_CONFIG_INVALID, and then
    * nothing has changed.
    */
   renew(apps: readonly ApnsApp[], how?: RenewHow): void;
-  /** open connections, streams on their way, pushes that wait for a stream */
-  load(): { readonly sessions: number; readonly streams: number; readonly waiting: number };
 }
 
 /** Opens the connections that calls will need. Throws EDGE_CONFIG_INVALID for an unreadable key or endpoint. */

@@ -93,6 +93,11 @@ export class ProviderTokenSource {
     this.#key = readSigningKey(privateKey, keyId);
   }
 
+  /** When the one in use was made, ms since the epoch; undefined before the first push. */
+  get madeAt(): number | undefined {
+    return this.#current?.signedAt;
+  }
+
   /** The token to use now. */
   current(now: number): ProviderToken {
     const token = this.#current;

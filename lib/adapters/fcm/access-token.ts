@@ -51,6 +51,11 @@ export class AccessTokenSource implements CredentialSource {
     this.#dispatcher = dispatcher;
   }
 
+  /** Of the token in use, ms since the epoch; undefined before the first. */
+  get life(): { readonly madeAt: number; readonly endsAt: number } | undefined {
+    return this.#token === undefined ? undefined : { madeAt: this.#token.obtainedAt, endsAt: this.#token.expiresAt };
+  }
+
   /** Resolves when there is a token to use, false when there is none and the endpoint gives none. At once while one is good. */
   async ready(): Promise<boolean> {
     const now = this.#clock.now();

@@ -4,7 +4,7 @@ import { deliver, type Route } from '../../delivery/delivery.ts';
 import type { Proxy } from '../../delivery/dial.ts';
 import type { Field } from '../../delivery/http2/hpack.ts';
 import { httpsConnector } from '../../delivery/https-connector.ts';
-import type { RenewHow } from '../../delivery/renewal.ts';
+import { loadOf, type RenewHow, type ServiceLoad, type Watched } from '../../delivery/renewal.ts';
 import { type PoolEvents, SessionPool, type SessionPoolLimits } from '../../delivery/session-pool.ts';
 import { urgencies } from '../../delivery/waiting-line.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -92,6 +92,21 @@ class FcmPushService implements FcmService {
         return access.agent?.destroy();
       });
     }
+  }
+
+  load(): ServiceLoad {
+    const tokens = [...this.#apps.values()].flatMap(({ app, access }) => {
+      const { life } = access.tokens;
+      return life === undefined ? [] : [{ app: app.name, ...life }];
+    });
+    return loadOf(
+      [...this.#accesses.values()].map(({ pool }) => pool.load),
+      tokens,
+    );
+  }
+
+  askAgain(): void {
+    for (const { pool } of this.#accesses.values()) pool.fuses.renewed();
   }
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {
@@ -224,7 +239,7 @@ function nameOf(body: string): string {
   return /"name"\s*:\s*"[^"]{0,200}\/([\w:%.-]{1,128})"/.exec(body)?.[1] ?? '';
 }
 
-export interface FcmService extends PushService {
+export interface FcmService extends PushService, Watched {
   /**
    * All apps anew, with their service accounts. What is still used stays, and its breakers let pushes try again; other connections
    * end when their streams have, or `at-once`.

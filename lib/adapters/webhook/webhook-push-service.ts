@@ -4,7 +4,8 @@
  */
 import { createHmac, randomUUID } from 'node:crypto';
 import { Agent, request as send } from 'undici';
-import { attempt, type Gate, openGate } from '../../delivery/attempts.ts';
+import { gateLoad, attempt, type Gate, openGate } from '../../delivery/attempts.ts';
+import { loadOf, type ServiceLoad, type Watched } from '../../delivery/renewal.ts';
 import type { Proxy } from '../../delivery/dial.ts';
 import { httpsConnector } from '../../delivery/https-connector.ts';
 import type { PoolEvents } from '../../delivery/session-pool.ts';
@@ -40,7 +41,7 @@ interface OpenApp {
   readonly gate: Gate;
 }
 
-export interface WebhookService extends PushService {
+export interface WebhookService extends PushService, Watched {
   /** All webhooks anew, with their addresses and secrets; their breakers let pushes try again. */
   renew(apps: readonly WebhookApp[]): void;
   /** One signed ping (docs/webhook.md), no phone in it. Settles not later than the deadline, ms since the epoch. */
@@ -80,6 +81,14 @@ class Webhooks implements WebhookService {
         return [name, { app, agent, gate }];
       }),
     );
+  }
+
+  load(): ServiceLoad {
+    return loadOf([...this.#apps.values()].map(({ gate }) => gate).map(gateLoad));
+  }
+
+  askAgain(): void {
+    for (const { fuses } of [...this.#apps.values()].map(({ gate }) => gate)) fuses.renewed();
   }
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { Agent, request as send } from 'undici';
-import { attempt, type Gate, openGate } from '../../delivery/attempts.ts';
+import { gateLoad, attempt, type Gate, openGate } from '../../delivery/attempts.ts';
+import { loadOf, type ServiceLoad, type Watched } from '../../delivery/renewal.ts';
 import type { Proxy } from '../../delivery/dial.ts';
 import { httpsConnector } from '../../delivery/https-connector.ts';
 import type { PoolEvents } from '../../delivery/session-pool.ts';
@@ -34,7 +35,7 @@ export interface WebPushConfig extends GuardPolicy {
   readonly mayBeSilent?: boolean;
 }
 
-export interface WebPushService extends PushService {
+export interface WebPushService extends PushService, Watched {
   /** what pages give to `pushManager.subscribe` as applicationServerKey, and sip.vapid says (PN-REG-11) */
   readonly publicKey: string;
   /** why a push resource is not accepted; undefined when it is (PN-SEC-10) */
@@ -90,6 +91,14 @@ class WebPush implements WebPushService {
 
   selfCheck(): string | undefined {
     return this.#vapid.fault(this.#clock.now());
+  }
+
+  load(): ServiceLoad {
+    return loadOf([...this.#gates.values()].map(gateLoad));
+  }
+
+  askAgain(): void {
+    for (const { fuses } of this.#gates.values()) fuses.renewed();
   }
 
   async push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {

@@ -8,38 +8,32 @@ import {
   type ConnectionEvents,
   flag,
   frame,
-  type Http2Answer,
+  head,
   Http2Error,
+  largestWindow,
+  lastId,
+  preface,
   setting,
+  standardFrame,
+  standardWindow,
+  type Stream,
   type StreamEvents,
 } from './frames.ts';
+import { hearOut } from './hear-out.ts';
 import { type Field, HpackError, HpackReader, HpackWriter, Octets } from './hpack.ts';
 
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-const head = 9;
-const standardWindow = 65_535;
-const standardFrame = 16_384;
-const largestWindow = 2 ** 31 - 1;
-const lastId = 2 ** 31 - 1;
+/** As much as one TLS record takes, octets. */
+const fullRecord = 16_384;
 /** A header block in more frames than this has no end in sight. */
 const longestBlock = 65_536;
 /** A peer that makes us answer faster than it reads is not served, octets. */
 const mostUnsent = 4 * 1024 * 1024;
 /** Body kept of an answer; what follows is not waited for. */
 const longestBody = 4096;
+/** Frames of a peer that are looked at in one turn of the event loop. */
+const framesATurn = 64;
 /** Read octets after which the peer may send as many again. */
 const windowStep = 16_384;
-
-interface Stream {
-  readonly id: number;
-  readonly events: StreamEvents;
-  window: number;
-  /** what flow control still holds back */
-  unsent: Buffer | undefined;
-  status: number;
-  headers: Http2Answer['headers'];
-  body: string;
-}
 
 export class Http2Connection {
   readonly #socket: Duplex;
@@ -50,6 +44,7 @@ export class Http2Connection {
   readonly #reader = new HpackReader();
   readonly #streams = new Map<number, Stream>();
   #rest: Buffer | undefined;
+  #resting = false;
   #block: { readonly id: number; readonly parts: Buffer[]; size: number; readonly ends: boolean } | undefined;
   #nextId = 1;
   #sendWindow = standardWindow;
@@ -74,10 +69,20 @@ export class Http2Connection {
     this.#out.octet(setting.push);
     this.#number(0);
     this.#flushSoon();
+    hearOut(socket);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
-    socket.on('error', (cause: NodeJS.ErrnoException) => this.#close(cause.code ?? cause.name));
-    socket.on('close', () => this.#close(''));
-    socket.on('end', () => this.destroy(''));
+    const ended = (reason: string): void => {
+      // what came before the end counts
+      this.#takeAll(Number.POSITIVE_INFINITY);
+      this.#close(reason);
+    };
+    socket.on('error', (cause: NodeJS.ErrnoException) => ended(cause.code ?? cause.name));
+    socket.on('close', () => ended('')).on('end', () => ended(''));
+  }
+
+  /** Has read more than it has looked at. */
+  get isBehind(): boolean {
+    return this.#resting;
   }
 
   get streams(): number {
@@ -115,7 +120,9 @@ export class Http2Connection {
     };
     this.#streams.set(id, stream);
     if (body.length > 0) this.#send(stream);
-    this.#flushSoon();
+    // the peer works on these while we write the next ones
+    if (this.#out.length >= fullRecord) this.#flush();
+    else this.#flushSoon();
     return id;
   }
 
@@ -207,15 +214,17 @@ export class Http2Connection {
     this.#endIfIdle();
   }
 
-  /** All that one turn of the event loop writes goes out in one piece. */
+  /** What one turn of the event loop writes goes out in few pieces. */
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    setImmediate(() => this.#flush());
+    setImmediate(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
   }
 
   #flush(): void {
-    this.#flushing = false;
     if (this.#out.length === 0 || this.#state === 'closed') return;
     this.#socket.write(this.#out.take());
     if (this.#socket.writableLength > mostUnsent) this.destroy('the peer does not read');
@@ -224,13 +233,27 @@ export class Http2Connection {
   // ---- reading
 
   #receive(chunk: Buffer): void {
-    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#rest = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    if (!this.#resting) this.#takeAll(framesATurn);
+  }
+
+  /** A thousand answers at once must hold up neither calls nor the pushes that follow them: `most` now, the others next turn. */
+  #takeAll(most: number): void {
+    let bytes = this.#rest ?? Buffer.alloc(0);
     this.#rest = undefined;
     try {
-      while (bytes.length >= head && this.#state !== 'closed') {
+      for (let count = 0; bytes.length >= head && this.#state !== 'closed'; count++) {
         const length = bytes.readUIntBE(0, 3);
         if (length > standardFrame) throw new Http2Error(code.frameSize, 'a frame larger than allowed');
         if (bytes.length < head + length) break;
+        if (count >= most) {
+          this.#resting = true;
+          setImmediate(() => {
+            this.#resting = false;
+            this.#takeAll(framesATurn);
+          });
+          break;
+        }
         const payload = bytes.subarray(head, head + length);
         this.#take(bytes[3] ?? 0, bytes[4] ?? 0, bytes.readUInt32BE(5) & lastId, payload);
         bytes = bytes.subarray(head + length);
@@ -480,7 +503,7 @@ export class Http2Connection {
     // an end in peace lets the last octets out
     if (wasIdle && this.#socket.writable) this.#socket.end(() => this.#socket.destroy());
     else this.#socket.destroy();
-    this.#events.closed(reason);
+    this.#events.closed(reason, open.length);
     for (const { events } of open) events.ended({ is: 'cut' });
   }
 }

@@ -13,6 +13,15 @@ export const code = {
   calm: 11,
 } as const;
 
+/** What a client says first (RFC 9113 3.4). */
+export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+/** Octets before every payload. */
+export const head = 9;
+export const standardWindow = 65_535;
+export const standardFrame = 16_384;
+export const largestWindow = 2 ** 31 - 1;
+export const lastId = 2 ** 31 - 1;
+
 export const frame = {
   data: 0,
   headers: 1,
@@ -50,6 +59,18 @@ export interface StreamEvents {
   ended(end: StreamEnd): void;
 }
 
+/** A request on its way. */
+export interface Stream {
+  readonly id: number;
+  readonly events: StreamEvents;
+  window: number;
+  /** what flow control still holds back */
+  unsent: Buffer | undefined;
+  status: number;
+  headers: Http2Answer['headers'];
+  body: string;
+}
+
 export interface ConnectionEvents {
   /** the peer's SETTINGS came, for the first time or again */
   settings(mostStreams: number): void;
@@ -57,8 +78,8 @@ export interface ConnectionEvents {
   pong(): void;
   /** no new streams any more; `data`: what the peer wrote into it */
   goaway(errorCode: number, data: Buffer): void;
-  /** called once. `reason`: what broke, or empty when the peer just left */
-  closed(reason: string): void;
+  /** called once. `reason`: what broke, or empty when the peer just left; `streams`: those that are `cut` by it */
+  closed(reason: string, streams: number): void;
 }
 
 /** A peer that does not keep to RFC 9113. */

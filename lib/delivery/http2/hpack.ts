@@ -79,13 +79,21 @@ const fixed: readonly (readonly [name: string, value: string])[] = [
 /** RFC 7541 4.1 */
 const overhead = 32;
 const standardTable = 4096;
-const keyOf = (name: string, value: string): string => `${name}\n${value}`;
+/** Numbers by name, then by value: a key made of both would be a new text for every field of every push. */
+type Numbers = Map<string, Map<string, number>>;
 const fixedNames = new Map<string, number>();
-const fixedFields = new Map<string, number>();
+const fixedFields: Numbers = new Map();
 for (const [index, [name, value]] of fixed.entries()) {
   if (!fixedNames.has(name)) fixedNames.set(name, index + 1);
-  fixedFields.set(keyOf(name, value), index + 1);
+  setNumber(fixedFields, name, value, index + 1);
 }
+
+function setNumber(numbers: Numbers, name: string, value: string, number: number): void {
+  const values = numbers.get(name);
+  if (values === undefined) numbers.set(name, new Map([[value, number]]));
+  else values.set(value, number);
+}
+
 // oxlint-disable-next-line no-control-regex -- these are what must not get onto the wire
 const unprintable = /[^\t\x20-\x7e\x80-\xff]/;
 
@@ -160,10 +168,13 @@ function writeText(out: Octets, text: string): void {
  * nothing is ever evicted and no index moves but by additions.
  */
 export class HpackWriter {
-  readonly #numbers = new Map<string, number>();
+  readonly #numbers: Numbers = new Map();
+  #kept = 0;
   #size = 0;
   #room = standardTable;
   #tell = false;
+  /** the credential of the last push, which is that of the next one too, as it went out: it stands in no table */
+  #credential: { readonly value: string; readonly bytes: Buffer } | undefined;
 
   /** SETTINGS_HEADER_TABLE_SIZE of the peer; more than the standard is of no use to us. */
   limit(octets: number): void {
@@ -171,6 +182,7 @@ export class HpackWriter {
     if (room === this.#room) return;
     this.#room = room;
     this.#numbers.clear();
+    this.#kept = 0;
     this.#size = 0;
     this.#tell = true;
   }
@@ -186,17 +198,27 @@ export class HpackWriter {
     for (const field of fields) this.#field(field, out);
   }
 
-  #field({ name, value, as }: Field, out: Octets): void {
+  #field(field: Field, out: Octets): void {
+    const { name, value, as } = field;
     if (as === 'indexed') {
-      const key = keyOf(name, value);
-      const known = fixedFields.get(key);
-      const number = this.#numbers.get(key);
+      const known = fixedFields.get(name)?.get(value);
+      const number = this.#numbers.get(name)?.get(value);
       if (known !== undefined || number !== undefined) {
         // the newest of the table has the lowest index
-        writeInteger(out, 0x80, 7, known ?? fixed.length + this.#numbers.size - (number ?? 0));
+        writeInteger(out, 0x80, 7, known ?? fixed.length + this.#kept - (number ?? 0));
         return;
       }
     }
+    if (as !== 'secret' || name !== 'authorization') return this.#literal(field, out);
+    if (this.#credential?.value !== value) {
+      const alone = new Octets(512);
+      this.#literal(field, alone);
+      this.#credential = { value, bytes: alone.take() };
+    }
+    out.copy(this.#credential.bytes);
+  }
+
+  #literal({ name, value, as }: Field, out: Octets): void {
     if (unprintable.test(value)) throw new RangeError(`header ${name} has characters that must not be sent`);
     const size = name.length + value.length + overhead;
     const kept = as === 'indexed' && this.#size + size <= this.#room;
@@ -206,7 +228,8 @@ export class HpackWriter {
     if (nameIndex === 0) writeText(out, name);
     writeText(out, value);
     if (!kept) return;
-    this.#numbers.set(keyOf(name, value), this.#numbers.size);
+    setNumber(this.#numbers, name, value, this.#kept);
+    this.#kept += 1;
     this.#size += size;
   }
 }
