@@ -44,3 +44,9 @@ export function readWords<T extends ParseArgsOptionsConfig>(
 function parse<T extends ParseArgsOptionsConfig>(words: readonly string[], options: T) {
   return parseArgs({ args: [...words], options, allowPositionals: true });
 }
+
+/** A value of an answer as one cell of a table; nothing for what is not there. */
+export function cellOf(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

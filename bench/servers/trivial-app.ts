@@ -11,7 +11,7 @@ const [kind = 'srf', host = '127.0.0.1', port = '9022', secret = '', callee = ''
 
 function withSrf(): void {
   const srf = new Srf();
-  srf.connect({ host, port: Number(port), secret });
+  void srf.connect({ host, port: Number(port), secret });
   srf.on('connect', (error: Error | null) => {
     if (error) fail(error);
     else process.stdout.write('connected\n');
@@ -23,8 +23,8 @@ function withSrf(): void {
   srf.invite((request, response) => {
     srf.createB2BUA(request, response, callee, {}).then(
       ({ uas, uac }) => {
-        uas.on('destroy', () => void uac.destroy());
-        uac.on('destroy', () => void uas.destroy());
+        uas.on('destroy', () => uac.destroy());
+        uac.on('destroy', () => uas.destroy());
       },
       // the caller has been answered
       () => undefined,

@@ -2,9 +2,9 @@
  * The accounts the edge registers with at PBXs: those of the config, and those that were provisioned and lie in the store with their
  * passwords sealed. A name is in one of the two; the config wins.
  */
-import { createHmac } from 'node:crypto';
 import type { Aor } from '../core/binding.ts';
 import { type SealingKey, seal, unseal } from '../core/sealed-secret.ts';
+import { keyedName } from '../core/short-name.ts';
 import type { Ids } from '../ports/ids.ts';
 import type { Log } from '../ports/log.ts';
 import type { Records, StoredRecord } from '../ports/records.ts';
@@ -160,10 +160,7 @@ export class Accounts {
   fingerprint({ user, registrar, authUser, realm, expires, open }: Account): string {
     const opened = open();
     const password = opened.is === 'open' ? opened.password : '';
-    return createHmac('sha256', this.#deps.secret)
-      .update(JSON.stringify([user, registrar, authUser, realm, expires, password]))
-      .digest('hex')
-      .slice(0, 16);
+    return keyedName(this.#deps.secret, [user, registrar, authUser, realm, expires, password], 16);
   }
 
   async #sealAnew({ name: aor, version, value }: StoredRecord): Promise<boolean> {

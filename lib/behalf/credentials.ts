@@ -6,7 +6,7 @@ import { answerChallenge, type Challenge, isSamePlace, readChallenges } from '..
 import type { Client, ClientAnswer, ClientRequest } from '../ports/client.ts';
 import type { Dialog, DialogAnswer, DialogRequest } from '../ports/dialog.ts';
 import type { Leg, LegEvents, LegRequest, Legs } from '../ports/leg.ts';
-import { Headers } from '../sip/headers.ts';
+import type { Headers } from '../sip/headers.ts';
 import type { SipResponse } from '../sip/message.ts';
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
 import { parseUri, printUri } from '../sip/uri.ts';

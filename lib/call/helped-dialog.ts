@@ -152,12 +152,12 @@ class HelpedRequest implements ServerTransaction {
   }
 
   protected told<T>(answer: Answer, tell: (answer: Answer) => Promise<T>): Promise<T> {
-    return new Promise((done) => {
+    return new Promise((resolve) => {
       this.#turn.do(async () => {
         const { headers = Headers.empty(), body = '' } = answer;
         const helped = await translated(this.#media, this.#back, 'caller', { headers, body });
         // told, not waited for: a provisional is over with its PRACK only, and what comes next has its own order
-        void tell(body === '' ? answer : { ...answer, body: helped.body }).then(done);
+        void tell(body === '' ? answer : { ...answer, body: helped.body }).then((what) => resolve(what));
       });
     });
   }

@@ -171,7 +171,8 @@ function dataKeys(request: PushRequest, policy: PayloadPolicy, now: number, amou
 /** FCM refuses a number where a text belongs. */
 function texts(keys: Keys): Record<string, string> {
   const data: Record<string, string> = {};
-  for (const [name, value] of Object.entries(keys)) if (value !== undefined) data[name] = String(value);
+  for (const [name, value] of Object.entries(keys))
+    if (value !== undefined) data[name] = typeof value === 'string' ? value : JSON.stringify(value);
   return data;
 }
 

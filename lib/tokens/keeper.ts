@@ -2,9 +2,9 @@
  * The one place that writes down what pushes teach about tokens: an outcome of a push service, or a phone that did not come, is
  * judged by core/token-life and swapped into the stored binding. Tells the operator. Never rejects: a lost word costs one more push.
  */
-import { createHash } from 'node:crypto';
 import type { Binding } from '../core/binding.ts';
 import { keptUntil } from '../core/binding-set.ts';
+import { shortName } from '../core/short-name.ts';
 import { hearOfToken, type TokenBudget, type TokenEvent, type TokenNews, tokenKey } from '../core/token-life.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
@@ -155,7 +155,7 @@ function newsOf(outcome: PushOutcome, occasion: string): TokenNews | undefined {
     case 'token-dead':
       return { is: 'dead', ...(outcome.since === undefined ? {} : { since: outcome.since }) };
     case 'token-suspect':
-      return { is: 'suspect', occasion: createHash('sha256').update(occasion).digest('base64url').slice(0, 22) };
+      return { is: 'suspect', occasion: shortName([occasion], 22) };
     case 'throttled':
     case 'not-applicable':
     case 'config-error':

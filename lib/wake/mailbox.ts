@@ -2,11 +2,11 @@
  * Store and forward of MESSAGE (RFC 3428 7): what a phone could not be given in time is taken over with 202 and delivered, in order,
  * after its next REGISTER. Where it lies is the port's business; how long and how many is decided here.
  */
-import { createHash } from 'node:crypto';
 import type { Aor, Binding } from '../core/binding.ts';
 import { answersTo, liveBindings } from '../core/binding-set.ts';
 import { passStandalone } from '../core/pass-headers.ts';
 import { pushClassOf } from '../core/push-class.ts';
+import { shortName } from '../core/short-name.ts';
 import { expiresOf } from '../call/subscription.ts';
 import type { Client } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -84,10 +84,7 @@ export class Mailbox {
     const callId = headers.get('Call-ID') ?? '';
     const fields = [...headers.entries()].map(([name, value]) => [name, value] as const);
     const message: StoredMessage = {
-      id: createHash('sha256')
-        .update(JSON.stringify([callId, headers.get('CSeq'), headers.get('From')]))
-        .digest('hex')
-        .slice(0, 24),
+      id: shortName([callId, headers.get('CSeq'), headers.get('From')], 24),
       aor,
       ...(bindingId === undefined ? {} : { bindingId }),
       uri,

@@ -17,7 +17,7 @@ import { aToken } from '../support/push-request.ts';
 
 /** made once: RSA keys take their time */
 const accountKey = makeAccountKey();
-const cleanups: (() => Promise<unknown> | unknown)[] = [];
+const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of cleanups.splice(0).reverse()) await close();
 });

@@ -180,7 +180,7 @@ describe('FCM', () => {
   it('shows no more of the caller than privacy allows, and writes what Linphone reads', async () => {
     const { lab, fcm } = await anFcm({}, { profile: 'linphone', privacy: 'none' });
     await fcm.push(fcmCall({ callId: 'abc@pbx' }), noSignal);
-    const data = (lab.pushes()[0]?.content as { data: Record<string, string> }).data;
+    const { data } = (lab.pushes()[0]?.content ?? {}) as { readonly data?: Record<string, string> };
     expect(data).toMatchObject({ 'call-id': 'abc@pbx', 'loc-key': 'IC_MSG' });
     expect(JSON.stringify(data)).not.toMatch(/sip:|Bob/);
   });

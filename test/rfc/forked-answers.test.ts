@@ -114,7 +114,7 @@ describe('all phones refuse', () => {
     expect(
       answer.headers
         .lines('WWW-Authenticate')
-        .map((line) => /realm="([^"]*)"/.exec(line)?.[1])
+        .map((line) => /realm="([^"]*)"/.exec(line)?.[1] ?? '')
         .sort(),
     ).toEqual(['realm-0', 'realm-1']);
   });

@@ -166,7 +166,7 @@ describe('a query', () => {
     await phone.open();
     const answer = await phone.register({ contact: `<${phone.ua.uri('frieda')};pn-provider>` });
     const lines = answer.headers.lines('Feature-Caps');
-    expect(lines.map((line) => /\+sip\.pns="(\w+)"/.exec(line)?.[1]).sort()).toEqual(['acme', 'fcm', 'webpush']);
+    expect(lines.map((line) => /\+sip\.pns="(\w+)"/.exec(line)?.[1] ?? '').sort()).toEqual(['acme', 'fcm', 'webpush']);
     expect(lines.filter((line) => line.includes('sip.vapid'))).toEqual([expect.stringContaining('sip.pns="webpush"')]);
     for (const line of lines) expect(line).toMatch(/^\*;\+sip\.pns="[^"]+"(?:;\+sip\.vapid="[^"]+")?$/);
     await phone.register({ contact: '*', expires: 0 });

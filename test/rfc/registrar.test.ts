@@ -63,7 +63,7 @@ describe('10.3, where the edge is the registrar', () => {
   it('[EDGE-REG-05] [PN-INT-16] the AOR is To without parameters and escapes; a stranger gets 404 or is challenged for ever', async () => {
     const phone = bed.phone('anna', { ...home, plain: true });
     await phone.register();
-    const digits = [...'anna'].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('');
+    const digits = Array.from('anna', (letter) => `%${letter.charCodeAt(0).toString(16)}`).join('');
     const escaped = await phone.ua.authenticated(
       'REGISTER',
       `sip:${homeDomain}`,

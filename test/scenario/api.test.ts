@@ -39,7 +39,7 @@ async function ask(path: string, init: RequestInit = {}, secret: string | undefi
   });
   return fetch(`http://127.0.0.1:${admin.port}${path}`, {
     ...init,
-    headers: { authorization: `Bearer ${token}`, ...init.headers },
+    headers: { authorization: `Bearer ${token}`, ...(init.headers as Readonly<Record<string, string>> | undefined) },
   });
 }
 

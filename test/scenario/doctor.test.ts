@@ -340,7 +340,7 @@ describe('reveille doctor --simulate', { timeout: 60_000 }, () => {
       expect((await ask('POST', '/simulations', wrong)).status).toBe(400);
     expect((await ask('POST', '/simulations', { domain: 'other.example.com', pbx: pbxAt })).status).toBe(404);
     const many = await Promise.all([1, 2, 3, 4, 5].map(() => ask('POST', '/simulations', { domain, pbx: pbxAt })));
-    expect(many.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 200, 409]);
+    expect(many.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 200, 200, 200, 409]);
     for (const { status, body } of many) {
       if (status !== 200) continue;
       expect(await ask('DELETE', `/simulations/${body['id']}`)).toMatchObject({ status: 200, body: { removed: 0 } });

@@ -59,8 +59,13 @@ describe.skipIf(why !== undefined)(titled('JsSIP in Chromium over WSS', why), ()
     const [token, instance] = [world.token(), randomUUID()];
     const first = await aTab('anna', token, instance);
     await first.close();
-    const back = new Promise<Page>((done, fail) => {
-      world.onPush(token, () => void aTab('anna', token, instance).then(done, fail));
+    const back = new Promise<Page>((resolve, reject) => {
+      world.onPush(token, () => {
+        aTab('anna', token, instance).then(
+          (page) => done(page),
+          (error: unknown) => fail(error),
+        );
+      });
     });
     const far = await browser.page(site.url);
     const offer = String(await far.evaluate('caller.offer()'));

@@ -1,6 +1,6 @@
 /** `reveille accounts`: accounts of PBXs that the edge registers with, provisioned while it runs. */
 import { readFileSync } from 'node:fs';
-import { commonOptions, commonUsage, readWords, type Command } from '../command.ts';
+import { cellOf, commonOptions, commonUsage, readWords, type Command } from '../command.ts';
 import { complaint, runningEdge } from '../running-edge.ts';
 
 const usage = `Usage: reveille accounts put AOR --password-file FILE [options]
@@ -62,8 +62,7 @@ export const accounts: Command = {
     const told = answer.body as Readonly<Record<string, unknown>>;
     if (values.json === true) process.stdout.write(`${JSON.stringify(told)}\n`);
     else
-      for (const [name, value] of Object.entries(told))
-        process.stdout.write(`${name.padEnd(20)} ${String(value ?? '')}\n`);
+      for (const [name, value] of Object.entries(told)) process.stdout.write(`${name.padEnd(20)} ${cellOf(value)}\n`);
     return 0;
   },
 };

@@ -1,5 +1,5 @@
 /** `reveille registrations`: what is registered at PBXs and what phones are registered here, in the manner of `pjsip show registrations`. */
-import { commonOptions, commonUsage, readWords, type Command } from '../command.ts';
+import { cellOf, commonOptions, commonUsage, readWords, type Command } from '../command.ts';
 import { type Answered, complaint, type RunningEdge, runningEdge } from '../running-edge.ts';
 
 const usage = `Usage: reveille registrations [list] [--outbound | --inbound] [--state STATE] [--domain DOMAIN] [--limit N | --all]
@@ -160,7 +160,7 @@ function shortTime(time: unknown): string {
 }
 
 function table(head: readonly string[], rows: readonly (readonly unknown[])[]): string {
-  const lines = [head, ...rows.map((row) => row.map((cell) => printable(String(cell ?? ''))))];
+  const lines = [head, ...rows.map((row) => row.map((cell) => printable(cellOf(cell))))];
   const widths = head.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
   return lines
     .map(

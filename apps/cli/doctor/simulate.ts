@@ -57,7 +57,7 @@ export async function simulate(
 ): Promise<string> {
   const tell: Tell = (finding) => void findings.push(finding);
   const status = await asking(edge, 'GET', '/status');
-  const listens = listenersIn(String(status['listens'] ?? ''));
+  const listens = listenersIn(typeof status['listens'] === 'string' ? status['listens'] : '');
   const ladders: string[] = [];
   if (wishes.login !== undefined)
     ladders.push(await withPbx(config, edge, listens, wishes, wishes.login, tell, colour));

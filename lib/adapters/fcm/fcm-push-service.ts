@@ -121,7 +121,7 @@ class FcmPushService implements FcmService {
   async close(): Promise<void> {
     const all = [...this.#accesses.values(), ...this.#retired];
     await Promise.all(all.map(({ pool }) => pool.close(closeMs)));
-    await Promise.all(all.map(({ agent }) => agent?.destroy()));
+    await Promise.all(all.flatMap(({ agent }) => (agent === undefined ? [] : agent.destroy())));
   }
 
   async #push(request: PushRequest, signal: AbortSignal): Promise<PushOutcome> {

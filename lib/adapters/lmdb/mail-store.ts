@@ -21,7 +21,7 @@ export function lmdbMail(table: Database<string, string>, writes: GroupCommit, a
       const before = turns.get(key);
       const turn = (async () => {
         await before?.catch(() => undefined); // whoever asked for it has heard
-        return await task(key);
+        return task(key);
       })();
       turns.set(key, turn);
       try {

@@ -1,5 +1,5 @@
 /** What the node bus hears with: asks a server for channels and says when something may have been missed. One server or a cluster. */
-import { Cluster, Redis } from 'ioredis';
+import { type Cluster, Redis } from 'ioredis';
 import calculateSlot from 'cluster-key-slot';
 import { endConnection, nodeOptions, type Connection, type RedisAddress } from './connection.ts';
 import type { Keys } from './keys.ts';

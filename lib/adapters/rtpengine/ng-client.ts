@@ -106,5 +106,11 @@ function read(fields: Bencoded | undefined): NgAnswer {
   const { result } = said;
   if (result === 'ok' || result === 'pong') return { is: 'ok', fields: said };
   const why = said['error-reason'];
-  return { is: 'refused', why: (typeof why === 'string' ? why : `result ${String(result)}`).slice(0, 200) };
+  return {
+    is: 'refused',
+    why: (typeof why === 'string' ? why : `result ${typeof result === 'string' ? result : 'that is none'}`).slice(
+      0,
+      200,
+    ),
+  };
 }

@@ -1,6 +1,6 @@
 /** The parts of drachtio-srf 5.0.29 that this adapter stands on. Written by hand: the package does not type its inner files. */
 declare module 'drachtio-srf/lib/wire-protocol.js' {
-  import { EventEmitter } from 'node:events';
+  import type { EventEmitter } from 'node:events';
   import type { Socket } from 'node:net';
 
   /** Writes frames and pings. What connects, and connects again, is ours: see wire.ts. */

@@ -27,7 +27,8 @@ const event: fc.Arbitrary<SubscriptionEvent> = fc.oneof(
 test('whatever comes in whatever order: one end, each side closed once, nobody told twice, the timer stopped', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 30 }), (events) => {
-      let [state, effects]: SubscriptionStep = subscribed(600);
+      const [begun, effects]: SubscriptionStep = subscribed(600);
+      let state = begun;
       const done: SubscriptionEffect[] = [];
       let timer = false;
       const take = ([next, some]: SubscriptionStep): void => {
