@@ -62,8 +62,8 @@ describe.skipIf(why !== undefined)(titled('JsSIP in Chromium over WSS', why), ()
     const back = new Promise<Page>((resolve, reject) => {
       world.onPush(token, () => {
         aTab('anna', token, instance).then(
-          (page) => done(page),
-          (error: unknown) => fail(error),
+          (page) => resolve(page),
+          (error: unknown) => reject(error as Error),
         );
       });
     });
