@@ -196,6 +196,9 @@ export default {
     },
     // tests of the control link handle drachtio-srf as an app would
     { files: ['test/**'], rules: { 'typescript/no-explicit-any': 'off' } },
-    { files: ['*.config.*', 'scripts/closing-lines.mjs', 'docs/examples/**'], rules: { 'import/no-default-export': 'off' } },
+    {
+      files: ['*.config.*', 'scripts/closing-lines.mjs', 'docs/examples/**'],
+      rules: { 'import/no-default-export': 'off' },
+    },
   ],
 };
