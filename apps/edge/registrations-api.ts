@@ -271,10 +271,18 @@ async function list(query: URLSearchParams, deps: RegistrationsApiDeps): Promise
   const aor = given === null ? undefined : readAor(given);
   if (given !== null && aor === undefined) return wrong(400, expectedAor);
   const domain = query.get('domain') ?? undefined;
-  const page = await listRegistrations(
-    { direction, state, domain, aor, limit, cursor: query.get('cursor') ?? '' },
-    deps,
-  );
-  const totals = { outbound: await deps.registrations.count(), inbound: deps.counted() ?? null };
+  const cursor = query.get('cursor') ?? '';
+  const page = await listRegistrations({ direction, state, domain, aor, limit, cursor }, deps);
+  const isAll = [...query.keys()].every((name) => name === 'limit') && page.next === undefined;
+  // what was counted some seconds ago would contradict a list that shows everything
+  const totals = isAll
+    ? { outbound: countStates(page.outbound), inbound: countStates(page.inbound) }
+    : { outbound: await deps.registrations.count(), inbound: deps.counted() ?? null };
   return { status: 200, body: { outbound: page.outbound, inbound: page.inbound, totals, next: page.next ?? null } };
+}
+
+function countStates(rows: readonly { readonly state: string }[]): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { state } of rows) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
 }
