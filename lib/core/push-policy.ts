@@ -51,11 +51,6 @@ export type PushDecision = Partial<PushRules>;
 /** The default export of a policy file. Nothing or undefined: as the config says. */
 export type PushPolicy = (facts: PushFacts) => PushDecision | undefined | Promise<PushDecision | undefined>;
 
-/** Gives a policy its type where it is written; changes nothing. */
-export function definePushPolicy(policy: PushPolicy): PushPolicy {
-  return policy;
-}
-
 export interface AboutRequest {
   readonly now: number;
   readonly class: PushClass;
