@@ -36,8 +36,15 @@ interface Fcm {
   readonly troubles: string[];
 }
 
-async function anFcm(options: HttpLabOptions = {}, changes: Partial<FcmApp> = {}, clock = aClock()): Promise<Fcm> {
+/** `early` is in force before the first access token is asked for. */
+async function anFcm(
+  options: HttpLabOptions = {},
+  changes: Partial<FcmApp> = {},
+  clock = aClock(),
+  early?: ReturnType<typeof parseRule>,
+): Promise<Fcm> {
   const lab = await aLab(options);
+  if (early !== undefined) lab.rules.add(early);
   const account = JSON.parse(lab.serviceAccount) as Readonly<Record<string, string>>;
   const troubles: string[] = [];
   const app: FcmApp = {
@@ -160,6 +167,25 @@ describe('FCM', () => {
     lab.rules.clear();
     clock.move(61_000);
     expect(await fcm.push(fcmCall({ deadline: clock.now() + 5000 }), noSignal)).toMatchObject({ is: 'accepted' });
+  });
+
+  it('waits for its first access token while the endpoint is out, and at most until its deadline', async () => {
+    const out = fault('fcm-token', { do: 'answer', status: 503, times: 3 });
+    const { fcm, troubles } = await anFcm({}, {}, aClock(), out);
+    const outcomes = await Promise.all([
+      fcm.push(fcmCall({ deadline: Date.now() + 8000 }), noSignal),
+      fcm.push(fcmCall({ deadline: Date.now() + 500 }), noSignal),
+    ]);
+    expect(outcomes).toMatchObject([{ is: 'accepted' }, { is: 'unreachable', reason: 'token endpoint answered 503' }]);
+    // each says it once, however often it asks
+    expect(troubles.length).toBeLessThanOrEqual(3);
+  });
+
+  it('does not wait for a token endpoint that refuses the account', async () => {
+    const { lab, fcm } = await anFcm({}, {}, aClock(), fault('fcm-token', { do: 'answer', status: 400 }));
+    const outcome = await fcm.push(fcmCall({ deadline: Date.now() + 600_000 }), noSignal);
+    expect(outcome).toEqual({ is: 'unreachable', reason: 'token endpoint answered 400' });
+    expect(lab.pushes()).toEqual([]);
   });
 
   it('ends by the deadline when the token endpoint or the service hangs, and at once when it is taken back', async () => {

@@ -44,6 +44,7 @@ export class AccessTokenSource implements CredentialSource {
   #quietUntil = 0;
   /** why the last attempt failed; no secret is in it */
   trouble = 'no access token yet';
+  #isRefused = false;
 
   constructor(account: ServiceAccount, clock: Clock, dispatcher?: Dispatcher) {
     this.#account = account;
@@ -61,6 +62,14 @@ export class AccessTokenSource implements CredentialSource {
     const now = this.#clock.now();
     if (this.#isGood(now)) return true;
     return this.#refresh(now);
+  }
+
+  /**
+   * After `ready` said false: when the endpoint may be asked again, ms since the epoch. Undefined when it refuses this account:
+   * waiting does not help then.
+   */
+  get askAgainAt(): number | undefined {
+    return this.#isRefused ? undefined : this.#quietUntil;
   }
 
   current(now: number): Credential {
@@ -95,10 +104,13 @@ export class AccessTokenSource implements CredentialSource {
           this.#token = token;
           this.#pause = 0;
           this.#quietUntil = 0;
+          this.#isRefused = false;
           return true;
         },
         (error: unknown) => {
-          this.trouble = troubleOf(error);
+          const status = statusOf(error);
+          this.trouble = troubleOf(error, status);
+          this.#isRefused = status !== undefined && status >= 400 && status < 500 && status !== 408 && status !== 429;
           const at = this.#clock.now();
           const isGood = this.#isGood(at);
           // without a token nothing can be pushed: then there is no reason to spare the endpoint for long
@@ -150,12 +162,15 @@ export class AccessTokenSource implements CredentialSource {
   }
 }
 
-/** The status, or the kind of failure; never what was sent or answered. */
-function troubleOf(error: unknown): string {
+function statusOf(error: unknown): number | undefined {
   const status = (error as { readonly status?: unknown } | undefined)?.status;
   const response = (error as { readonly response?: { readonly status?: unknown } } | undefined)?.response?.status;
-  const code = typeof response === 'number' ? response : typeof status === 'number' ? status : undefined;
-  if (code !== undefined) return `token endpoint answered ${code}`;
+  return typeof response === 'number' ? response : typeof status === 'number' ? status : undefined;
+}
+
+/** The status, or the kind of failure; never what was sent or answered. */
+function troubleOf(error: unknown, status: number | undefined): string {
+  if (status !== undefined) return `token endpoint answered ${status}`;
   return error instanceof Error && error.name === 'TimeoutError'
     ? 'token endpoint gave no answer in time'
     : 'token endpoint not reached';

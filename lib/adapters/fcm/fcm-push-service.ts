@@ -137,7 +137,7 @@ class FcmPushService implements FcmService {
     } = open;
     if (!hasWordFor(app, request.class))
       return { is: 'not-applicable', reason: `this profile has no word for class ${request.class}` };
-    const got = await this.#inTime(tokens.ready(), request.deadline, signal);
+    const got = await this.#inTime(this.#aToken(app.name, tokens, request.deadline, signal), request.deadline, signal);
     if (got === 'cancelled') return { is: 'cancelled' };
     if (got !== true) {
       this.#events.tokenTrouble?.(app.name, tokens.trouble);
@@ -213,6 +213,18 @@ class FcmPushService implements FcmService {
   #route(name: string): Route | undefined {
     const access = this.#apps.get(name)?.access;
     return access === undefined ? undefined : { pool: access.pool, credentials: access.tokens };
+  }
+
+  /** Asks again until there is one, as long as it may help: a call shall not be lost for an endpoint that hiccups as it comes. */
+  async #aToken(name: string, tokens: AccessTokenSource, deadline: number, signal: AbortSignal): Promise<boolean> {
+    for (let tries = 0; !(await tokens.ready()); tries++) {
+      const again = tokens.askAgainAt;
+      const now = this.#clock.now();
+      if (again === undefined || again >= deadline || signal.aborted) return false;
+      if (tries === 0) this.#events.tokenTrouble?.(name, tokens.trouble);
+      await new Promise<void>((resolve) => void this.#clock.after(Math.max(1, again - now), resolve));
+    }
+    return true;
   }
 
   /** A token that does not come must not hold a push beyond its deadline. */
