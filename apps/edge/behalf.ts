@@ -26,6 +26,7 @@ export interface BehalfDeps {
   readonly registrations: Agenda;
   readonly client: Client;
   readonly clock: Clock;
+  readonly precise: () => number;
   readonly ids: Ids;
   readonly log: Log;
   readonly telemetry: Telemetry;

@@ -10,7 +10,7 @@ import { EdgeError } from '../../lib/errors.ts';
 import type { Client } from '../../lib/ports/client.ts';
 import type { Legs } from '../../lib/ports/leg.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { EngineAddress, NodeDirectory } from '../../lib/ports/node-directory.ts';
+import type { EdgeNode, EngineAddress, NodeDirectory } from '../../lib/ports/node-directory.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
 
 export type RemoteControl = NonNullable<EngineOptions['control']['remote']>;
@@ -55,6 +55,10 @@ export interface Nodes {
   readonly client: Client;
   /** Whether flows of this engine run can be used now. */
   engineLives(engine: string): boolean;
+  /** False: others on our engine may have given us up by now (performance.now()), and answer what we hold. */
+  isSure(now: number): boolean;
+  /** Hears what has come for us while we stood still, and ends what others have answered. Never rejects. */
+  settle(paused: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -89,29 +93,51 @@ export async function joinNodes(deps: NodesDeps): Promise<Nodes> {
     onTrouble: (other, err) => log.warn({ node: other, err }, 'the SIP engine of another node cannot be reached'),
   });
   const tidy = setInterval(() => engines.tidy(), tidyEveryMs).unref();
-  const stopListening = directory.onGone((gone) => {
-    // an engine that ran inside the dead process has died with it, and its flows with the engine
-    if (gone.engine !== engine.id) return;
-    directory.takeOver(gone).then(
-      (txns) => {
-        if (txns.length === 0) return;
-        srf.answerFor(txns);
-        telemetry.counter('takenOver').add(txns.length);
-        log.warn({ node: gone.id, count: txns.length }, 'an edge has died: its held calls were answered with 480');
-      },
-      (err: unknown) => log.error({ node: gone.id, err }, 'an edge has died, and what it held is not known'),
-    );
-  });
+  /** an engine that runs inside an edge dies with it, and its flows with the engine */
+  const isCommon = config.engine.kind === 'drachtio';
+  const finish = async (gone: EdgeNode): Promise<void> => {
+    const txns = await directory.takeOver(gone);
+    const count = txns.length === 0 ? 0 : await srf.answerFor(txns);
+    // not done: whoever looks next does it
+    if (count === undefined) return;
+    await directory.finished(gone);
+    if (count === 0) return;
+    telemetry.counter('takenOver').add(count);
+    log.warn({ node: gone.id, count }, 'an edge has died: its held calls were answered with 480');
+  };
+  const busy = new Set<string>();
+  const stopListening = [
+    directory.onGone((gone) => log.info({ node: gone.id }, 'another edge is gone')),
+    directory.onLeft((gone) => {
+      if (gone.engine !== engine.id || !srf.up || busy.has(gone.id)) return;
+      busy.add(gone.id);
+      finish(gone)
+        .catch((err: unknown) => log.error({ node: gone.id, err }, 'an edge has died, and what it held is not known'))
+        .finally(() => busy.delete(gone.id));
+    }),
+    directory.onGivenUp((held) => {
+      srf.giveUp(held);
+      telemetry.counter('givenUp').add(held.length);
+      log.warn({ count: held.length }, 'the other edges had given this one up: what it held has ended');
+    }),
+  ];
   const { at } = engine;
   const self = { id, engine: engine.id, ...(at === undefined ? {} : { at }) };
-  await directory.announce(self, config.engine.kind === 'drachtio' ? () => srf.unanswered() : () => []);
+  await directory.announce(self, isCommon ? () => srf.unanswered() : () => []);
   return {
     legs: engines.legs,
     client: engines.client,
     engineLives: lives,
+    isSure: (now) => !isCommon || now < directory.sureUntil,
+    settle: async (paused) => {
+      if (paused && isCommon) await directory.confirm();
+      await srf.settle();
+      // the engine knows who has been answered, also when the store does not say who has done it
+      if (isCommon) await srf.confirm();
+    },
     close: async () => {
       clearInterval(tidy);
-      stopListening();
+      for (const stop of stopListening) stop();
       await directory.close();
       await engines.close();
     },

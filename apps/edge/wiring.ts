@@ -46,6 +46,7 @@ import { holdWithin } from './push-rules.ts';
 import { openRuleBook } from './rule-book.ts';
 import { openTokens } from './tokens.ts';
 import { engineAddress, joinNodes, remoteControl, type RemoteControl } from './nodes.ts';
+import { hearNews, watchPauses } from './pause-watch.ts';
 import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
 import { timingWakes } from './push-wakes.ts';
@@ -191,6 +192,11 @@ async function assemble(
     telemetry,
   });
   closers.push(nodes.close);
+  const gate = watchPauses({
+    ...{ precise: () => performance.now(), isSure: nodes.isSure, log },
+    settle: (paused) => Promise.all([nodes.settle(paused), paused ? hearNews(news, store) : undefined]),
+  });
+  closers.push(async () => gate.stop());
 
   const domains = await openDomains(config, srf.hostports, { log, telemetry, now: systemClock.now });
   closers.push(domains.close);
@@ -200,7 +206,7 @@ async function assemble(
   closers.push(async () => media.close());
   const behalf = openBehalf(config, {
     ...{ records, registrations, secret, contactKey, log, telemetry },
-    ...{ client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
+    ...{ precise: () => performance.now(), client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
   });
   closers.push(behalf.close);
   const times = {
@@ -242,6 +248,7 @@ async function assemble(
     subscriptions,
     legs: media.legs,
     client: servers.client,
+    gate,
     keys: { contactKey, targetKey },
   };
   deps = {
@@ -337,6 +344,7 @@ async function assemble(
     closers.push(
       startRefreshPushes({
         ...shared,
+        precise: () => performance.now(),
         agenda,
         push,
         policy: {
@@ -488,6 +496,7 @@ function openMailbox({ messages, wake }: Config, deps: MailboxDeps): Mailbox | u
 function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
   return {
     subscribe: (aor, listener) => bus.subscribe(aor, listener),
+    lookAgain: () => bus.lookAgain(),
     close: () => bus.close(),
     publish: async (change) => {
       await bus.publish(change);

@@ -6,6 +6,8 @@ import type { Records } from '../ports/records.ts';
 export interface NodesDeps {
   readonly records: Records;
   readonly clock: Clock;
+  /** milliseconds; never set back */
+  readonly precise: () => number;
   readonly log: Log;
   /** name of this process, another one after each start */
   readonly node: string;
@@ -14,13 +16,17 @@ export interface NodesDeps {
 }
 
 export const lifeSignEveryMs = 10_000;
-/** More than the clocks of the nodes differ, and three signs that did not come. */
+/** Three signs that did not come. A node is dead when we have seen nothing new of it for so long: a span of ours, no clock of others. */
 const livesMs = 35_000;
 const mostNodes = 500;
+/** the sign of who has gone */
+const left = '0';
 
 export class Nodes {
   readonly #deps: NodesDeps;
   #living: ReadonlySet<string> = new Set();
+  /** the last sign of each, and since when we know it (precise) */
+  #signs: ReadonlyMap<string, { readonly version: number; readonly since: number }> = new Map();
 
   constructor(deps: NodesDeps) {
     this.#deps = deps;
@@ -33,15 +39,21 @@ export class Nodes {
 
   /** Says that this one lives, looks who else does, and takes over from those who do not. Rejects with EDGE_STORE_UNAVAILABLE. */
   async follow(): Promise<void> {
-    const { records, clock, node } = this.#deps;
+    const { records, clock, precise, node } = this.#deps;
     await this.#say(clock.now() + livesMs);
     const { records: found } = await records.scan('node', '', mostNodes);
     const living = new Set<string>();
+    const signs = new Map<string, { readonly version: number; readonly since: number }>();
     const dead: (typeof found)[number][] = [];
     for (const each of found) {
-      if (Number(each.value) > clock.now()) living.add(each.name);
+      const now = precise();
+      const known = this.#signs.get(each.name);
+      const sign = known?.version === each.version ? known : { version: each.version, since: now };
+      signs.set(each.name, sign);
+      if (each.value !== left && now - sign.since < livesMs) living.add(each.name);
       else if (each.name !== node) dead.push(each);
     }
+    this.#signs = signs;
     this.#living = living;
     for (const each of dead) {
       // done before it is forgotten: whoever dies in between leaves it to the next one

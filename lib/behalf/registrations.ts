@@ -31,6 +31,8 @@ export interface RegistrationsDeps {
   readonly agenda: Agenda;
   readonly client: Client;
   readonly clock: Clock;
+  /** milliseconds; never set back, and it goes on while the process stands still */
+  readonly precise: () => number;
   readonly ids: Ids;
   readonly log: Log;
   readonly telemetry: Telemetry;
@@ -67,6 +69,13 @@ const tickMs = 1000;
 const patienceMs = 60_000;
 const pageSize = 200;
 const countedForMs = 2000;
+/** A REGISTER leaves so soon after its CSeq was written, or not at all: whoever stood still in between may be behind another node. */
+const sendWithinMs = 2000;
+/** So long after a node has seen what another has written, that one cannot send it any more. */
+const quietAfterMs = sendWithinMs + 1000;
+const lookAgainMs = 500;
+/** Registrations waited for, at most. */
+const mostSeen = 10_000;
 /** How often another writer may come between. */
 const attempts = 20;
 
@@ -85,13 +94,15 @@ export class Registrations {
   readonly #timers = new Set<() => void>();
   /** by next hop: since when it does not answer */
   readonly #silentSince = new Map<string, number>();
+  /** what others may be about to send: the version in which it was seen, and since when (precise) */
+  readonly #seen = new Map<Aor, { readonly version: number; readonly since: number }>();
   #counted: { readonly at: number; readonly totals: Promise<Readonly<Record<OutboundState, number>>> } | undefined;
   #stopped = false;
 
   constructor(deps: RegistrationsDeps) {
     this.#deps = deps;
-    const { records, clock, log, node } = deps;
-    this.#nodes = new Nodes({ records, clock, log, node, onDead: (dead) => this.#takeOver(dead) });
+    const { records, clock, precise, log, node } = deps;
+    this.#nodes = new Nodes({ records, clock, precise, log, node, onDead: (dead) => this.#takeOver(dead) });
   }
 
   /** Begins to work; never rejects. */
@@ -141,7 +152,16 @@ export class Registrations {
       const kept = known?.kept ?? this.#fresh(account);
       // what the PBX has under another name is taken back under that name
       const as = wish === 'start' ? account : { ...account, ...namesOf(kept.identity) };
-      if (wish === 'start' && kept.identity !== identityOf(account) && known !== undefined) {
+      const renamed = wish === 'start' && kept.identity !== identityOf(account);
+      // what is sent at once must not overtake what another node is about to send
+      if (known !== undefined && (renamed || wish === 'stop' || wish === 'remove')) {
+        if (this.#notBefore(aor, known) > 0) {
+          attempt -= 1;
+          await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
+          continue;
+        }
+      }
+      if (renamed && known !== undefined) {
         await this.#converse(aor, { ...account, ...namesOf(kept.identity) }, kept, known.version, {
           is: 'stop',
           now,
@@ -288,6 +308,8 @@ export class Registrations {
     if (theirs && this.#nodes.lives(kept.owner) && now < patientUntil(kept.one))
       // by chance, so that it is not always the same node that comes first
       return agenda.settle(claimed, now + Math.round(tickMs * (0.2 + 1.3 * this.#deps.chance())));
+    const wait = known === undefined ? 0 : this.#notBefore(aor, known);
+    if (wait > 0) return agenda.settle(claimed, now + wait);
     const done = await this.#converse(aor, account, kept, known?.version ?? 0, {
       is: 'due',
       now,
@@ -297,6 +319,21 @@ export class Registrations {
     // whoever was faster plans the next one
     if (done === 'lost') return;
     await agenda.settle(claimed, done.one.nextAt);
+  }
+
+  /** Ms until nobody can send any more what is written here; 0 when nothing is, or it was seen for long enough. */
+  #notBefore(aor: Aor, { kept, version }: { readonly kept: Kept; readonly version: number }): number {
+    const before = this.#seen.get(aor);
+    this.#seen.delete(aor);
+    if (kept.one.attempt === undefined) return 0;
+    const now = this.#deps.precise();
+    const seen = before?.version === version ? before : { version, since: now };
+    const wait = seen.since + quietAfterMs - now;
+    if (wait <= 0) return 0;
+    this.#seen.set(aor, seen);
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > mostSeen && oldest !== undefined) this.#seen.delete(oldest);
+    return Math.ceil(wait);
   }
 
   /** One event and all that follows from it, until nothing is under way. 'lost': somebody else has written meanwhile. */
@@ -317,6 +354,7 @@ export class Registrations {
       const owner = event.is === 'due' || kept.one.attempt !== undefined ? node : kept.owner;
       const unchanged = one === kept.one && written !== 0;
       kept = { one, owner, account: accounts.fingerprint(account), identity: identityOf(account) };
+      const asked = this.#deps.precise();
       const swapped = unchanged ? written : await records.swap('registration', aor, written, JSON.stringify(kept));
       if (swapped === undefined) return 'lost';
       written = swapped;
@@ -325,6 +363,7 @@ export class Registrations {
         this.#account(aor, before, kept);
         return kept;
       }
+      if (this.#deps.precise() - asked > sendWithinMs) return 'lost';
       event = await this.#send(aor, account, one, effect);
     }
   }

@@ -5,6 +5,7 @@
 import type { HoldEffect, HoldEvent } from '../core/hold-words.ts';
 import { step, type HeldInvite, type Step } from '../core/held-invite.ts';
 import type { Clock } from '../ports/clock.ts';
+import { type HoldGate, inOrderOfWeight } from './hold-gate.ts';
 
 export interface HoldTimes {
   /** the bucket timer: longest wait for a device to wake, ms */
@@ -57,15 +58,18 @@ export class HoldRunner {
   readonly startedAt: number;
   readonly #plan: HoldPlan;
   readonly #clock: Clock;
+  readonly #gate: HoldGate | undefined;
   readonly #pushes = new Map<string, AbortController>();
   readonly #timers = new Map<string, () => void>();
-  readonly #queue: HoldEvent[] = [];
+  #queue: HoldEvent[] = [];
   #held: HeldInvite | undefined;
   #busy = false;
 
-  constructor(plan: HoldPlan, clock: Clock) {
+  /** Without a gate everything is acted on at once. */
+  constructor(plan: HoldPlan, clock: Clock, gate?: HoldGate) {
     this.#plan = plan;
     this.#clock = clock;
+    this.#gate = gate;
     this.startedAt = clock.now();
   }
 
@@ -73,11 +77,14 @@ export class HoldRunner {
     return this.#held?.at === 'open';
   }
 
-  /** Events told before are kept and come after `first`. */
-  begin(first: () => Step): void {
+  /** Events told before are kept and come after `first`, and that after `begun`. */
+  begin(first: () => Step, begun: () => void = () => undefined): void {
     this.#busy = true;
-    this.#take(first());
-    this.#drainQueue();
+    this.#whenOpen(() => {
+      this.#take(first());
+      begun();
+      this.#drainQueue();
+    });
   }
 
   /** Takes one event; events that come while effects are done wait their turn, so that no step sees half a state. */
@@ -85,8 +92,16 @@ export class HoldRunner {
     this.#queue.push(event);
     if (this.#held !== undefined && !this.#busy) {
       this.#busy = true;
-      this.#drainQueue();
+      this.#whenOpen(() => this.#drainQueue());
     }
+  }
+
+  #whenOpen(go: () => void): void {
+    const later = (): void => {
+      this.#queue = inOrderOfWeight(this.#queue);
+      go();
+    };
+    if (this.#gate === undefined || this.#gate.pass(later)) go();
   }
 
   startTimer(name: string, ms: number, event: HoldEvent): void {

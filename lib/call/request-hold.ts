@@ -7,6 +7,7 @@ import type { FailedEnd, HoldEvent, HoldPolicy, OverEffect, Target } from '../co
 import { hold } from '../core/held-invite.ts';
 import type { ClientAnswer } from '../ports/client.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { HoldGate } from './hold-gate.ts';
 import { HoldRunner, type HoldTimes, type LegEffect, type PushEnd, type StoryLine } from './hold-runner.ts';
 
 export interface RequestPlan<Answer extends ClientAnswer> {
@@ -33,7 +34,7 @@ export class RequestHold<Answer extends ClientAnswer> {
   readonly #runner: HoldRunner;
   readonly #answers = new Map<string, Answer>();
 
-  constructor(plan: RequestPlan<Answer>, clock: Clock) {
+  constructor(plan: RequestPlan<Answer>, clock: Clock, gate?: HoldGate) {
     this.#plan = plan;
     this.#runner = new HoldRunner(
       {
@@ -43,12 +44,17 @@ export class RequestHold<Answer extends ClientAnswer> {
         perform: (effect) => this.#perform(effect),
       },
       clock,
+      gate,
     );
   }
 
   start(): void {
-    this.#runner.begin(() => hold(this.#plan.targets, { ...this.#plan.policy, standalone: true }));
-    if (this.#runner.open) this.#runner.startTimer('limit', this.#plan.times.limitMs, { is: 'ring-timer' });
+    this.#runner.begin(
+      () => hold(this.#plan.targets, { ...this.#plan.policy, standalone: true }),
+      () => {
+        if (this.#runner.open) this.#runner.startTimer('limit', this.#plan.times.limitMs, { is: 'ring-timer' });
+      },
+    );
   }
 
   tell(event: HoldEvent): void {

@@ -18,6 +18,7 @@ import { tagOf } from '../sip/name-addr.ts';
 import { withDescription } from './description.ts';
 import { EarlyDialogs } from './early-dialogs.ts';
 import { hangUp } from './hang-up.ts';
+import type { HoldGate } from './hold-gate.ts';
 import { type HoldTimes, HoldRunner, type PushEnd, type LegEffect, type StoryLine } from './hold-runner.ts';
 
 /** What the story of a call needs from outside; all of it is called by effects only. */
@@ -59,6 +60,7 @@ export interface RingDeps {
   readonly legs: Legs;
   readonly clock: Clock;
   readonly log: Log;
+  readonly gate?: HoldGate | undefined;
 }
 
 interface RunningLeg {
@@ -111,6 +113,7 @@ export class Ring {
         perform: (effect) => this.#perform(effect),
       },
       deps.clock,
+      deps.gate,
     );
   }
 
@@ -124,8 +127,14 @@ export class Ring {
       this.tell({ is: 'cancelled' });
     });
     // given up while the phones were looked up: iOS ends an app that gets a push and no call
-    this.#runner.begin(() => (cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy)));
-    this.#startTimers();
+    this.#runner.begin(
+      () => (cancelled ? neverBegun : hold(this.#plan.targets, this.#plan.policy)),
+      () => this.#startTimers(),
+    );
+  }
+
+  /** Hold and ringing together stay below what the PBX waits; a call that rings early is not given up by it (docs/upstreams.md). */
+  #startTimers(): void {
     const expires = inviteExpires(this.#plan.transaction.request.headers);
     if (
       this.#runner.open &&
@@ -134,10 +143,6 @@ export class Ring {
     ) {
       this.#runner.startTimer('expires', expires * 1000, { is: 'expires' });
     }
-  }
-
-  /** Hold and ringing together stay below what the PBX waits; a call that rings early is not given up by it (docs/upstreams.md). */
-  #startTimers(): void {
     const { times, early } = this.#plan;
     if (!this.#runner.open) return;
     const { budgetMs } = times;

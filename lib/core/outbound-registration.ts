@@ -181,7 +181,8 @@ export function step(one: OutboundRegistration, event: OutboundEvent, policy: Ou
       return giveUp(one, event, { status: 0, reason: event.reason });
     case 'start':
       return plan(
-        { ...without(one, 'attempt', 'failure', 'minExpires'), state: 'unregistered', failures: 0, challenges: [] },
+        // what is under way may still leave (behalf/registrations waits for that)
+        { ...without(one, 'failure', 'minExpires'), state: 'unregistered', failures: 0, challenges: [] },
         event.now,
       );
     case 'renew':

@@ -6,7 +6,7 @@
 
 export interface ClaimedTask {
   readonly task: string;
-  /** ms since the epoch: until then nobody else gets it; also the proof that it is still ours */
+  /** the proof that it is still ours: no two claims of a task have the same */
   readonly until: number;
 }
 
@@ -16,7 +16,10 @@ export interface Agenda {
    * keep its time. Rejects with EDGE_STORE_UNAVAILABLE.
    */
   put(task: string, at: number): Promise<void>;
-  /** At most `limit` tasks whose time has come at `now`, the oldest first; they are ours until `until`, then anybody's again. */
+  /**
+   * At most `limit` tasks whose time has come at `now`, the oldest first; for `until - now` they are ours, counted by one clock for all
+   * nodes from a moment after the call began, then anybody's again.
+   */
   claim(now: number, until: number, limit: number): Promise<readonly ClaimedTask[]>;
   /** Ends a claimed task, or sets its next time. Nothing happens when it was put again or claimed by another meanwhile. */
   settle(claimed: ClaimedTask, next: number | undefined): Promise<void>;

@@ -30,5 +30,7 @@ export interface NodeBus {
    * A listener must not throw.
    */
   subscribe(aor: Aor, listener: (news: BindingNews) => void): Promise<() => void>;
+  /** This process stood still: whoever waits here is told of a `gap`, where others publish at all. */
+  lookAgain(): void;
   close(): Promise<void>;
 }

@@ -29,6 +29,8 @@ export interface RefreshDeps {
   readonly push: PushService;
   readonly tokens: TokenKeeper;
   readonly clock: Clock;
+  /** milliseconds; never set back, and it goes on while the process stands still */
+  readonly precise: () => number;
   readonly log: Log;
   readonly telemetry: Telemetry;
   readonly policy: RefreshPolicy & {
@@ -45,6 +47,8 @@ export interface RefreshDeps {
 const tickMs = 1000;
 /** A node that dies with a task loses it after this long, ms; more than any push may take. */
 const leaseMs = 60_000;
+/** Whoever has stood still with a task for so long does not push any more: the rest of the lease is for the push service. */
+const pushWithinMs = leaseMs / 2;
 
 /** What goes on between ticks. */
 interface Work {
@@ -52,6 +56,18 @@ interface Work {
   readonly signal: AbortSignal;
   /** pushes without an answer, which no tick waits for */
   readonly underWay: Set<Promise<void>>;
+}
+
+/** A task of ours, and whether it still is: counted from before it was claimed, so that no clock of another matters. */
+interface Mine {
+  readonly claimed: ClaimedTask;
+  readonly isOurs: () => boolean;
+}
+
+function leasedFrom({ precise, clock }: RefreshDeps): () => boolean {
+  const [span, day] = [precise(), clock.now()];
+  // a machine that slept may have stopped one of its clocks
+  return () => Math.max(precise() - span, clock.now() - day) < pushWithinMs;
 }
 
 /** Begins to work; the returned function ends it, and resolves when nothing is under way any more. */
@@ -64,9 +80,10 @@ export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
   let looking: Promise<unknown> = Promise.resolve();
   const tick = async (): Promise<void> => {
     const now = clock.now();
+    const isOurs = leasedFrom(deps);
     try {
       const claimed = await agenda.claim(now, now + leaseMs, policy.perSecond);
-      await Promise.all(claimed.map((one) => begin(one, deps, work)));
+      await Promise.all(claimed.map((one) => begin({ claimed: one, isOurs }, deps, work)));
     } catch (err) {
       deps.log.warn({ err }, 'refresh pushes have to wait for the store');
     }
@@ -88,7 +105,8 @@ export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
 }
 
 /** Looks at one binding. Resolves when its push has begun, if it is to be pushed: who waits for a slow service is not this one. */
-async function begin(claimed: ClaimedTask, deps: RefreshDeps, work: Work): Promise<void> {
+async function begin(mine: Mine, deps: RefreshDeps, work: Work): Promise<void> {
+  const { claimed } = mine;
   const about = readRefreshTask(claimed.task);
   // of a later version, which knows what to do with it
   if (about === undefined) return;
@@ -104,7 +122,7 @@ async function begin(claimed: ClaimedTask, deps: RefreshDeps, work: Work): Promi
       return await deps.agenda.settle(claimed, nextRefresh(binding, now, policy));
     const later = work.lanes.enter(app, now);
     if (later !== undefined) return await deps.agenda.settle(claimed, later);
-    const pushed = refreshOne(claimed, binding, deps, work.signal).finally(() => {
+    const pushed = refreshOne(mine, binding, deps, work.signal).finally(() => {
       work.lanes.leave(app);
       work.underWay.delete(pushed);
     });
@@ -116,13 +134,15 @@ async function begin(claimed: ClaimedTask, deps: RefreshDeps, work: Work): Promi
 }
 
 async function refreshOne(
-  claimed: ClaimedTask,
+  { claimed, isOurs }: Mine,
   binding: Binding,
   deps: RefreshDeps,
   signal: AbortSignal,
 ): Promise<void> {
   const { aor, id: bindingId } = binding;
   try {
+    // another node has it or is about to
+    if (!isOurs()) return;
     const now = deps.clock.now();
     const gone = await isGone(binding, deps, signal);
     await deps.agenda.settle(claimed, gone ? undefined : nextRefresh(binding, now, deps.policy));

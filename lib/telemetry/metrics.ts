@@ -308,6 +308,11 @@ export const metrics = {
     'INVITEs a dead edge had held at a SIP engine of ours, answered by this one.',
     none,
   ),
+  givenUp: counter(
+    'reveille_given_up_total',
+    'INVITEs this edge held when the others gave it up because it stood still; they have ended.',
+    none,
+  ),
   subscriptions: gauge('reveille_subscriptions', 'Subscriptions that pass through this process.', none),
   engineEvents: counter('reveille_engine_events_total', 'What the embedded SIP engine has seen; faults must stay 0.', {
     event: [

@@ -9,6 +9,7 @@ import type { HoldEvent, Target } from '../core/hold-words.ts';
 import { canPush, type PushClass, tokenFor } from '../core/push-class.ts';
 import type { PushRules, Rung, Sent } from '../core/push-ladder.ts';
 import { factsOf } from '../core/push-policy.ts';
+import { type HoldGate, opening } from '../call/hold-gate.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
 import type { Log } from '../ports/log.ts';
@@ -35,6 +36,8 @@ export interface DevicesDeps {
   readonly rules: PushRuleBook;
   readonly awake: AwakeFlows;
   readonly clock: Clock;
+  /** asked before each push; without one nothing has to wait */
+  readonly gate?: HoldGate | undefined;
   readonly log: Log;
   readonly telemetry: Telemetry;
   /** milliseconds with fractions, for measuring; never set back */
@@ -66,6 +69,8 @@ export interface KnownFlow {
 }
 
 const lookAgainMs = 300;
+/** Whoever has told of a REGISTER may have died before all have heard it: so the store is asked now and then, too. */
+const lookEveryMs = 5000;
 /** A phone that has taken back the Contact of its old network registers from the new one about a round trip later. */
 const movesWithinMs = 2000;
 
@@ -98,6 +103,7 @@ export class Devices {
   readonly #moving = new Set<() => void>();
   #early: BindingNews[] | undefined = [];
   #unsubscribe: (() => void) | undefined;
+  #stopLooking: (() => void) | undefined;
   #over = false;
   /** how many phones the request may reach (RFC 5393 5.3.3) */
   readonly breadth: number;
@@ -132,10 +138,19 @@ export class Devices {
     const early = this.#early ?? [];
     this.#early = undefined;
     for (const news of early) void this.#hear(news);
+    this.#lookNowAndThen();
+  }
+
+  #lookNowAndThen(): void {
+    if (this.#over) return;
+    this.#stopLooking = this.#deps.clock.after(lookEveryMs, () => {
+      void this.#hear({ is: 'gap', aor: this.#wanted.aor }).then(() => this.#lookNowAndThen());
+    });
   }
 
   close(): void {
     this.#over = true;
+    this.#stopLooking?.();
     for (const stop of this.#watches.values()) stop();
     this.#watches.clear();
     for (const stop of this.#moving) stop();
@@ -211,6 +226,9 @@ export class Devices {
     signal: AbortSignal,
   ): Promise<PushOutcome> {
     const { request, holdMs } = this.#wanted;
+    const wait = opening(this.#deps.gate);
+    if (wait !== undefined) await wait;
+    if (signal.aborted) return { is: 'cancelled' };
     const at = this.#deps.clock.now();
     const outcome = await pushDevice(
       {

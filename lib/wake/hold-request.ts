@@ -226,6 +226,7 @@ export async function holdFor<Got extends ClientAnswer>(
       },
     },
     deps.clock,
+    deps.gate,
   );
   held.start();
   devices.listen();

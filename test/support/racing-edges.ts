@@ -54,6 +54,8 @@ export interface Circumstances {
   readonly mostPerPhone: number;
   /** at the end of the story everybody hangs up at once */
   readonly impatient: boolean;
+  /** a bus that does not say when something was missed: then calls must be lost, or the stories prove nothing */
+  readonly deaf?: boolean;
 }
 
 export type PhoneKind = 'fcm' | 'voip' | 'plain';
@@ -160,7 +162,7 @@ export class RacingEdges {
   constructor(circumstances: Circumstances, plans: readonly PhonePlan[]) {
     this.#circumstances = circumstances;
     this.phones = plans.map((plan, index) => new Phone(index, plan));
-    this.#bus = new RacingBus(this.gates, circumstances.fates);
+    this.#bus = new RacingBus(this.gates, circumstances.fates, circumstances.deaf !== true);
     // forgets nothing before the end, so that a run is the same whenever the sweeper's real timer fires
     const store = openMemoryStore({ now: () => (this.#ending ? this.clock.now() : start), sweepEveryMs: 1 });
     this.#store = store;
@@ -279,6 +281,15 @@ export class RacingEdges {
     return call;
   }
 
+  /** The connection of a node to the bus goes, or comes back some time later. */
+  cut(node: number): void {
+    this.#bus.cut(node);
+  }
+
+  heal(node: number): void {
+    void this.#bus.heal(node);
+  }
+
   /** A node is told to stop. */
   stop(node: number): void {
     this.#node(node).calls.drain();
@@ -304,7 +315,7 @@ export class RacingEdges {
 
   /** With nothing under way: whoever has registered since a call came has been called, or at least pushed since. */
   judgeWakes(): void {
-    if (this.gates.waiting > 0) return;
+    if (this.gates.waiting > 0 || !this.#bus.whole) return;
     for (const call of this.calls) {
       if (call.invite.finals.length > 0 || call.invite.over || this.#node(call.node).calls.draining) continue;
       for (const phone of this.phones) {
@@ -324,6 +335,7 @@ export class RacingEdges {
 
   /** Lets everything come to its end, and says what is left. */
   async end(): Promise<void> {
+    this.#bus.healAll();
     this.gates.open();
     await settled();
     this.judgeWakes();
@@ -536,6 +548,7 @@ export class RacingEdges {
         ? () => Promise.resolve()
         : startRefreshPushes({
             ...shared,
+            precise: now,
             agenda: this.#agenda,
             push: this.pushes,
             policy: { ...refresh, perSecond: 100, perAppPerSecond: 50, pushDeadlineMs },

@@ -37,6 +37,8 @@ class MemoryBus implements NodeBus {
     };
   }
 
+  lookAgain(): void {}
+
   async close(): Promise<void> {
     this.#subscriptions.clear();
   }

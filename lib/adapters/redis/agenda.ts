@@ -1,4 +1,7 @@
-/** Agenda in sorted sets, one for each of a few hash slots; claimed and settled by scripts, so that each task has one owner. */
+/**
+ * Agenda in two sorted sets for each of a few hash slots: what is due when, by the clock of whoever put it, and what is claimed until
+ * when, by Redis' clock. So a node whose clock is wrong does its work early or late, but takes nothing out of another's hands.
+ */
 import { createHash } from 'node:crypto';
 import type { Agenda, ClaimedTask } from '../../ports/agenda.ts';
 import { run, script } from './commands/script.ts';
@@ -7,57 +10,85 @@ import type { Keys } from './keys.ts';
 
 /** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
 const shards = 8;
-/** No key without expiry; every put prolongs it. */
+/** No key without expiry; every put and every claim prolongs it. */
 const keepMs = 400 * 86_400_000;
 
+const putTask = script(`
+-- KEYS[1]  tasks nobody has, by the time they are due, ms since the epoch
+-- KEYS[2]  claimed tasks, by the end of their lease, ms on Redis' clock with a fraction: no two leases of a task have the same
+-- ARGV[1]  the task
+-- ARGV[2]  when it is due
+-- ARGV[3]  ms until the keys may go
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+`);
+
 const claimDue = script(`
--- KEYS[1]  tasks by time, ms since the epoch
--- ARGV[1]  now
--- ARGV[2]  until when the claimed ones are ours
+-- KEYS     see above
+-- ARGV[1]  now, by the clock of the node
+-- ARGV[2]  lease, ms
 -- ARGV[3]  how many at most
--- returns  the tasks, the oldest first
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
-for _, task in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], task) end
-return due
+-- ARGV[4]  ms until the keys may go
+-- returns  the end of the lease and the tasks: first those that somebody has had for too long, then the oldest
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends = string.format('%.4f', now + ARGV[2] + (time[2] % 1000 + 0.5) / 1000)
+local room = tonumber(ARGV[3])
+local claimed = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, room)
+if #claimed < room then
+  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, room - #claimed)
+  for _, task in ipairs(due) do
+    redis.call('ZREM', KEYS[1], task)
+    claimed[#claimed + 1] = task
+  end
+end
+for _, task in ipairs(claimed) do redis.call('ZADD', KEYS[2], ends, task) end
+if #claimed > 0 then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+return { ends, claimed }
 `);
 
 const settleClaimed = script(`
--- KEYS[1]  tasks by time
+-- KEYS     see above
 -- ARGV[1]  the task
--- ARGV[2]  the time it has if it is still ours
+-- ARGV[2]  the end of the lease it has if it is still ours
 -- ARGV[3]  its next time; empty ends it
-local at = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not at or tonumber(at) ~= tonumber(ARGV[2]) then return 0 end
-if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1])
-else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+-- ARGV[4]  ms until the keys may go
+local ends = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not ends or tonumber(ends) ~= tonumber(ARGV[2]) then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
 return 1
 `);
 
 /** `name`: one of several; '' is that of the refresh pushes. */
 export function redisAgenda(redis: Commands, server: string, keys: Keys, name = ''): Agenda {
   let next = 0;
-  const shardOf = (task: string): string =>
-    keys.agenda(name, (createHash('sha1').update(task).digest()[0] ?? 0) % shards);
+  const keysOf = (shard: number): readonly [string, string] => [keys.agenda(name, shard), keys.leased(name, shard)];
+  const shardOf = (task: string): readonly [string, string] =>
+    keysOf((createHash('sha1').update(task).digest()[0] ?? 0) % shards);
   return {
     async put(task, at) {
-      const key = shardOf(task);
-      await inTime(server, Promise.all([redis.zadd(key, at, task), redis.pexpire(key, keepMs)]));
+      await inTime(server, run(redis, putTask, shardOf(task), task, String(at), String(keepMs)));
     },
     async claim(now, until, limit) {
       const claimed: ClaimedTask[] = [];
       // each time another shard first, so that none waits behind a full one for ever
       const first = next++;
       for (let count = 0; count < shards && claimed.length < limit; count++) {
-        const room = String(limit - claimed.length);
-        const key = keys.agenda(name, (first + count) % shards);
-        const due = await inTime(server, run(redis, claimDue, key, String(now), String(until), room));
-        if (Array.isArray(due)) for (const task of due) claimed.push({ task: String(task), until });
+        const args = [now, until - now, limit - claimed.length, keepMs].map(String);
+        const found = await inTime(server, run(redis, claimDue, keysOf((first + count) % shards), ...args));
+        const [ends, tasks] = Array.isArray(found) ? (found as readonly unknown[]) : [];
+        if (Array.isArray(tasks)) for (const task of tasks) claimed.push({ task: String(task), until: Number(ends) });
       }
       return claimed;
     },
     async settle({ task, until }, at) {
       const time = at === undefined ? '' : String(at);
-      await inTime(server, run(redis, settleClaimed, shardOf(task), task, String(until), time));
+      await inTime(server, run(redis, settleClaimed, shardOf(task), task, String(until), time, String(keepMs)));
     },
   };
 }

@@ -9,8 +9,8 @@ export interface Ears {
   ask(names: readonly string[]): Promise<boolean>;
   /** Ends one channel. */
   drop(name: string): void;
-  /** Not repeated and not waited for; whoever waits looks into the store as well. */
-  publish(name: string, text: string): void;
+  /** Settles, never rejects: false when nobody may have heard it. */
+  publish(name: string, text: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -54,7 +54,7 @@ export function earsOfOne(subscriber: Redis, commands: Redis, keys: Keys, heard:
       // Commands keep their order, so a subscribe that follows at once is not undone by this.
       if (subscriber.status === 'ready') subscriber.unsubscribe(name).catch(() => undefined);
     },
-    publish: (name, text) => void commands.publish(name, text).catch(() => undefined),
+    publish: (name, text) => taken(commands.publish(name, text)),
     close: () => {
       clearInterval(lifeSign);
       closing ??= endConnection(subscriber);
@@ -111,8 +111,8 @@ class ClusterEars implements Ears {
     if (ear?.status === 'ready') ear.sunsubscribe(name).catch(() => undefined);
   }
 
-  publish(name: string, text: string): void {
-    this.#cluster.spublish(name, text).catch(() => undefined);
+  publish(name: string, text: string): Promise<boolean> {
+    return taken(this.#cluster.spublish(name, text));
   }
 
   async close(): Promise<void> {
@@ -213,6 +213,13 @@ class ClusterEars implements Ears {
     }
     if (wrong.size > 0) this.#heard.back((name) => wrong.has(name));
   }
+}
+
+function taken(work: Promise<unknown>): Promise<boolean> {
+  return work.then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Resolves when it can be used, when it cannot, and after a while. */

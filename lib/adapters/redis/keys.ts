@@ -12,6 +12,8 @@ export interface Keys {
   secret(user: string, realm: string): string;
   /** one part of an agenda, each in a hash slot of its own; `name` '' is that of the refresh pushes */
   agenda(name: string, shard: number): string;
+  /** what of it is claimed */
+  leased(name: string, shard: number): string;
   /** all records of one kind */
   records(kind: string): string;
   /** every node that lives, one key for all */
@@ -42,6 +44,7 @@ export function keysWith(prefix: string): Keys {
     shared: (name) => `${prefix}shared:{${escape(name)}}`,
     secret: (user, realm) => `${prefix}secret:{${escape(user).replaceAll('@', '%40')}@${escape(realm)}}`,
     agenda: (name, shard) => `${prefix}agenda:${name === '' ? '' : `${name}:`}{${shard}}`,
+    leased: (name, shard) => `${prefix}leased:${name === '' ? '' : `${name}:`}{${shard}}`,
     records: (kind) => `${prefix}records:{${kind}}`,
     nodes: `${prefix}nodes`,
     news: (aor) => `${prefix}news:{${escape(aor)}}`,

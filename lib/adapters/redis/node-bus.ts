@@ -9,6 +9,11 @@ import type { BindingChange, BindingNews, NodeBus } from '../../ports/node-bus.t
 import type { Ears, Heard } from './ears.ts';
 import type { Keys } from './keys.ts';
 
+/** News that Redis has not taken is said again so often and so long: a call is not held longer. */
+const sayAgainMs = 250;
+const unsaidForMs = 60_000;
+const mostUnsaid = 10_000;
+
 type Listener = (news: BindingNews) => void;
 
 interface Channel {
@@ -24,6 +29,9 @@ export class RedisNodeBus implements NodeBus {
   readonly #channels = new Map<string, Channel>();
   /** our mark on what we publish: this process has heard it already */
   readonly #node = randomBytes(8).toString('hex');
+  /** news that Redis has perhaps not taken, and until when (performance.now()) it is worth saying; the oldest first */
+  readonly #unsaid = new Map<string, { readonly name: string; readonly until: number }>();
+  #again: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(keys: Keys, ears: (heard: Heard) => Ears) {
@@ -39,7 +47,27 @@ export class RedisNodeBus implements NodeBus {
     const local = this.#channels.get(name);
     if (local !== undefined) deliver(local, change);
     if (this.#closing !== undefined) return;
-    this.#ears.publish(name, JSON.stringify([this.#node, change]));
+    void this.#say(name, JSON.stringify([this.#node, change]), performance.now() + unsaidForMs);
+  }
+
+  /** Nobody but us knows that it was not heard: who waits for it has a connection that never broke, and no gap. */
+  async #say(name: string, text: string, until: number): Promise<boolean> {
+    const taken = await this.#ears.publish(name, text);
+    if (taken) this.#unsaid.delete(text);
+    if (taken || this.#closing !== undefined) return taken;
+    if (this.#unsaid.size < mostUnsaid) this.#unsaid.set(text, { name, until });
+    this.#again ??= setTimeout(() => void this.#sayAgain(), sayAgainMs).unref();
+    return false;
+  }
+
+  async #sayAgain(): Promise<void> {
+    for (const [text, { name, until }] of this.#unsaid) {
+      if (performance.now() > until) this.#unsaid.delete(text);
+      else if (!(await this.#say(name, text, until))) break;
+    }
+    this.#again = undefined;
+    if (this.#unsaid.size > 0 && this.#closing === undefined)
+      this.#again = setTimeout(() => void this.#sayAgain(), sayAgainMs).unref();
   }
 
   async subscribe(aor: Aor, listener: Listener): Promise<() => void> {
@@ -61,8 +89,14 @@ export class RedisNodeBus implements NodeBus {
     };
   }
 
+  lookAgain(): void {
+    for (const channel of [...this.#channels.values()]) deliver(channel, { is: 'gap', aor: channel.aor });
+  }
+
   close(): Promise<void> {
     this.#channels.clear();
+    clearTimeout(this.#again);
+    this.#unsaid.clear();
     this.#closing ??= this.#ears.close();
     return this.#closing;
   }

@@ -1,70 +1,24 @@
-/** NodeDirectory in one sorted set and one hash: every node renews its entry, and is told of the others when something has changed. */
-import type { EdgeNode, EngineAddress, NodeDirectory } from '../../ports/node-directory.ts';
-import { run, script } from './commands/script.ts';
+/** NodeDirectory in one hash: every node renews its entry, and is told of the others when something has changed. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { EdgeNode, EngineAddress, NodeDirectory, Standing } from '../../ports/node-directory.ts';
+import { dropHeld, renewNode, takeHeld } from './commands/node-scripts.ts';
+import { run } from './commands/script.ts';
 import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
 
 const renewEveryMs = 400;
+/** A lost connection is opened anew within about this time. */
+const confirmAgainMs = 100;
 /** A node that has not renewed for so long is gone for the others. Three renewals may be lost. */
 const leaseMs = 1500;
+/** The clocks of two machines run at nearly one pace. */
+const driftMs = 50;
+/** Whoever finishes what another has left is given so long, ms. */
+const finishMs = 2000;
+/** Who was given up is known for so long, ms: longer than a process sleeps and comes back. */
+const goneMs = 3_600_000;
 /** No key without expiry. */
 const keepMs = 86_400_000;
-
-const renewNode = script(`
--- KEYS[1]  hash: node id to its JSON; end:<id> to the time it ends, ms on Redis' clock; held:<id> to the JSON of what it holds;
---          version: how often the list has changed
--- ARGV[1]  our id
--- ARGV[2]  our JSON; empty says goodbye
--- ARGV[3]  lease, ms
--- ARGV[4]  the version we know
--- ARGV[5]  ms until the key may go
--- ARGV[6]  JSON of what we hold; empty when it has not changed
--- returns  version, 1 when it knows what we hold, and the JSON of all nodes when it is another version than ours
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local changed = false
-if ARGV[2] == '' then
-  changed = redis.call('HDEL', KEYS[1], ARGV[1]) == 1
-  redis.call('HDEL', KEYS[1], 'end:' .. ARGV[1], 'held:' .. ARGV[1])
-else
-  changed = redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2]
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], 'end:' .. ARGV[1], string.format('%.0f', now + ARGV[3]))
-end
-if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'held:' .. ARGV[1], ARGV[6]) end
-local all = redis.call('HGETALL', KEYS[1])
-local known = {}
-for i = 1, #all, 2 do known[all[i]] = all[i + 1] end
-local list = {}
-for id, value in pairs(known) do
-  if not string.find(id, ':', 1, true) and id ~= 'version' then
-    local ends = tonumber(known['end:' .. id] or '0')
-    if ends < now then
-      redis.call('HDEL', KEYS[1], id, 'end:' .. id)
-      changed = true
-    else
-      list[#list + 1] = value
-    end
-  end
-end
-local version = tonumber(known['version'] or '0')
-if changed then
-  version = version + 1
-  redis.call('HSET', KEYS[1], 'version', version)
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-local holds = redis.call('HEXISTS', KEYS[1], 'held:' .. ARGV[1])
-if string.format('%.0f', version) == ARGV[4] then return { string.format('%.0f', version), holds } end
-return { string.format('%.0f', version), holds, list }
-`);
-
-const takeHeld = script(`
--- KEYS[1]  see above
--- ARGV[1]  a node that is gone
--- returns  what it held, once
-local held = redis.call('HGET', KEYS[1], 'held:' .. ARGV[1])
-redis.call('HDEL', KEYS[1], 'held:' .. ARGV[1])
-return held or '[]'
-`);
 
 export function redisNodes(redis: Commands, server: string, keys: Keys): NodeDirectory {
   return new RedisNodes(redis, server, keys);
@@ -74,17 +28,25 @@ class RedisNodes implements NodeDirectory {
   readonly #redis: Commands;
   readonly #server: string;
   readonly #key: string;
-  readonly #listeners = new Set<(gone: EdgeNode) => void>();
+  readonly #goneListeners = new Set<(gone: EdgeNode) => void>();
+  readonly #leftListeners = new Set<(gone: EdgeNode) => void>();
+  readonly #givenUpListeners = new Set<(held: readonly string[]) => void>();
   #self: EdgeNode | undefined;
+  /** of the first run of ours; those after it count on */
+  #firstId = '';
+  #runs = 1;
   #held: () => readonly string[] = () => [];
   /** as Redis has it */
   #heldText = '';
+  /** what Redis may have been told that we hold */
+  #told = new Set<string>();
   /** Redis came back empty: until then (performance.now()) a node that is missing may only not have told of itself yet */
   #patientUntil = 0;
   #others: ReadonlyMap<string, EdgeNode> = new Map();
   #version = '';
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  #running: Promise<Standing> | undefined;
+  #sureUntil = 0;
 
   constructor(redis: Commands, server: string, keys: Keys) {
     this.#redis = redis;
@@ -94,6 +56,7 @@ class RedisNodes implements NodeDirectory {
 
   async announce(self: EdgeNode, held: () => readonly string[]): Promise<void> {
     this.#self = self;
+    this.#firstId = self.id;
     this.#held = held;
     await this.#renew();
   }
@@ -102,48 +65,109 @@ class RedisNodes implements NodeDirectory {
     return this.#others.size;
   }
 
+  get sureUntil(): number {
+    return this.#sureUntil;
+  }
+
   withEngine(engine: string): EdgeNode | undefined {
     for (const node of this.#others.values()) if (node.engine === engine) return node;
     return undefined;
   }
 
   onGone(listener: (gone: EdgeNode) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#goneListeners.add(listener);
+    return () => this.#goneListeners.delete(listener);
+  }
+
+  onLeft(listener: (gone: EdgeNode) => void): () => void {
+    this.#leftListeners.add(listener);
+    return () => this.#leftListeners.delete(listener);
+  }
+
+  onGivenUp(listener: (held: readonly string[]) => void): () => void {
+    this.#givenUpListeners.add(listener);
+    return () => this.#givenUpListeners.delete(listener);
   }
 
   async takeOver(gone: EdgeNode): Promise<readonly string[]> {
-    const text = await inTime(this.#server, run(this.#redis, takeHeld, this.#key, gone.id));
-    const held: unknown = JSON.parse(String(text));
+    const text = await inTime(this.#server, run(this.#redis, takeHeld, this.#key, gone.id, String(finishMs)));
+    const held: unknown = text === '' ? [] : JSON.parse(String(text));
     return Array.isArray(held) ? held.filter((one) => typeof one === 'string') : [];
+  }
+
+  async finished(gone: EdgeNode): Promise<void> {
+    await inTime(this.#server, run(this.#redis, dropHeld, this.#key, gone.id));
+  }
+
+  /** What was asked before says nothing: its answer may have waited as long as we did. */
+  async confirm(): Promise<Standing> {
+    const until = performance.now() + leaseMs;
+    for (;;) {
+      await this.#running;
+      if (this.#self === undefined) return 'unsure';
+      clearTimeout(this.#timer);
+      const standing = await this.#renew();
+      if (standing !== 'unsure' || performance.now() > until) return standing;
+      await pause(confirmAgainMs);
+    }
   }
 
   async close(): Promise<void> {
     const self = this.#self;
     this.#self = undefined;
     clearTimeout(this.#timer);
-    this.#listeners.clear();
+    this.#goneListeners.clear();
+    this.#leftListeners.clear();
+    this.#givenUpListeners.clear();
     await this.#running;
     if (self !== undefined) await this.#ask(self.id, '').catch(() => undefined);
   }
 
-  #renew(): Promise<void> {
+  #renew(): Promise<Standing> {
     this.#running = this.#once().finally(() => {
+      clearTimeout(this.#timer);
       if (this.#self !== undefined) this.#timer = setTimeout(() => void this.#renew(), renewEveryMs).unref();
     });
     return this.#running;
   }
 
   /** When Redis is away, who was there last counts as there: their engines are asked, and say for themselves. */
-  async #once(): Promise<void> {
+  async #once(): Promise<Standing> {
     const self = this.#self;
-    if (self === undefined) return;
+    if (self === undefined) return 'unsure';
     try {
-      const held = JSON.stringify(this.#held());
+      const names = this.#held();
+      for (const name of names) this.#told.add(name);
+      const held = JSON.stringify(names);
+      const asked = performance.now();
       const told = await this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
-      const { version, holds, list } = told;
-      this.#heldText = holds ? held : '';
-      if (list === undefined || version === this.#version) return;
+      if (told.standing === 'given-up') return await this.#comeBack(self);
+      this.#sureUntil = asked + leaseMs - driftMs;
+      this.#heldText = told.holds ? held : '';
+      if (told.holds) this.#told = new Set(names);
+      this.#hear(self, told);
+      return performance.now() < this.#sureUntil ? 'sure' : 'unsure';
+    } catch {
+      // again at the next renewal, with everything, for Redis may come back empty
+      this.#heldText = '';
+      return 'unsure';
+    }
+  }
+
+  /** Under another id, for what was said of the old one is over. */
+  async #comeBack(self: EdgeNode): Promise<Standing> {
+    const lost = [...this.#told];
+    this.#told.clear();
+    this.#heldText = '';
+    this.#runs += 1;
+    if (this.#self !== undefined) this.#self = { ...self, id: `${this.#firstId}-${this.#runs}` };
+    for (const listener of this.#givenUpListeners) listener(lost);
+    await this.#once();
+    return 'given-up';
+  }
+
+  #hear(self: EdgeNode, { version, list, left }: Told): void {
+    if (list !== undefined && version !== this.#version) {
       if (Number(version) < Number(this.#version)) this.#patientUntil = performance.now() + leaseMs;
       const patient = performance.now() < this.#patientUntil;
       this.#version = patient ? '' : version;
@@ -154,25 +178,35 @@ class RedisNodes implements NodeDirectory {
       }
       const gone = [...this.#others.values()].filter(({ id }) => !others.has(id));
       this.#others = others;
-      for (const node of gone) for (const listener of this.#listeners) listener(node);
-    } catch {
-      // again at the next renewal, with everything, for Redis may come back empty
-      this.#heldText = '';
+      for (const node of gone) for (const listener of this.#goneListeners) listener(node);
+    }
+    for (const text of left) {
+      const node = nodeFrom(text);
+      if (node !== undefined) for (const listener of this.#leftListeners) listener(node);
     }
   }
 
   async #ask(id: string, text: string, held = ''): Promise<Told> {
-    const args = [id, text, String(leaseMs), this.#version, String(keepMs), held];
+    const args = [id, text, String(leaseMs), this.#version, String(keepMs), held, String(goneMs)];
     const told = await inTime(this.#server, run(this.#redis, renewNode, this.#key, ...args));
-    const [version, holds, list] = Array.isArray(told) ? (told as readonly unknown[]) : [];
-    return { version: String(version), holds: holds === 1, list: Array.isArray(list) ? list.map(String) : undefined };
+    const [version, standing, left, list] = Array.isArray(told) ? (told as readonly unknown[]) : [];
+    return {
+      version: String(version),
+      standing: standing === 2 ? 'given-up' : 'known',
+      holds: standing === 1,
+      left: Array.isArray(left) ? left.map(String) : [],
+      list: Array.isArray(list) ? list.map(String) : undefined,
+    };
   }
 }
 
 interface Told {
   readonly version: string;
+  readonly standing: 'known' | 'given-up';
   /** Redis knows what we hold */
   readonly holds: boolean;
+  /** have left something to which nobody is */
+  readonly left: readonly string[];
   /** undefined when nothing has changed */
   readonly list: readonly string[] | undefined;
 }

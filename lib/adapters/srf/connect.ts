@@ -73,8 +73,14 @@ export interface SrfEdge {
   open(): { readonly invites: number; readonly dialogs: number; readonly requests: number };
   /** INVITEs without a final answer, by the engine's names for their transactions */
   unanswered(): readonly string[];
-  /** Answers INVITEs that another app had taken from this engine and died with: 480. */
-  answerFor(txns: readonly string[]): void;
+  /** Answers INVITEs that another app had taken from this engine and died with: 480. How many still waited; undefined: not done. */
+  answerFor(txns: readonly string[]): Promise<number | undefined>;
+  /** Ends INVITEs of ours that another app answers or has answered: 480, which the engine drops when it is the second answer. */
+  giveUp(txns: readonly string[]): void;
+  /** Asks the engine of each INVITE without an answer whether its caller still waits; those who do not have given up. */
+  confirm(): Promise<void>;
+  /** Resolves when what had come for the engine before has been heard here. */
+  settle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -117,7 +123,12 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       requests: current?.waiting ?? 0,
     }),
     unanswered: () => [...(current?.invites.keys() ?? [])],
-    answerFor: (txns) => current?.dismiss(txns, 480),
+    answerFor: (txns) => current?.answerFor(txns) ?? Promise.resolve(undefined),
+    giveUp: (txns) => {
+      for (const txn of txns) current?.invites.get(txn)?.giveUp();
+    },
+    confirm: () => current?.confirm() ?? Promise.resolve(),
+    settle: () => current?.settle() ?? Promise.resolve(),
     close: () => {
       closed = true;
       link.close();

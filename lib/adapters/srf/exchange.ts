@@ -235,9 +235,34 @@ export class Exchange {
     return invites.map(({ txn }) => txn);
   }
 
-  /** Answers callers of another line: one of ours before this one, or that of an app that has died. */
+  /** Answers callers of another line: one of ours before this one. */
   dismiss(txns: readonly string[], status: 480 | 503): void {
     for (const txn of txns) this.#refuse(txn, status, Headers.of([['Retry-After', '1']]));
+  }
+
+  /** Answers INVITEs of an app that has died: how many the engine has taken; undefined when it has not said so of all. */
+  async answerFor(txns: readonly string[]): Promise<number | undefined> {
+    const headers = Headers.of([['Retry-After', '1']]);
+    const replies = txns.map(
+      (txn) =>
+        new Promise<boolean>((resolve) => {
+          this.line.send(`sip|${txn}|\r\n${composeResponse(480, undefined, headers, '')}`, (reply) =>
+            resolve(reply.ok),
+          );
+        }),
+    );
+    const taken = (await Promise.all(replies)).filter(Boolean).length;
+    return this.alive ? taken : undefined;
+  }
+
+  /** Resolves when the engine has said of each caller whether he still waits; who does not has given up, as we hear it. */
+  async confirm(): Promise<void> {
+    await Promise.all([...this.invites.values()].map((invite) => invite.confirm()));
+  }
+
+  /** Resolves when the engine has been asked twice, so that it has read what had come for it before, and we have read that. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => this.line.send('ping', () => resolve()));
   }
 
   #response(tokens: readonly string[], text: string): void {

@@ -32,6 +32,8 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   readonly #dialog: SrfDialog | undefined;
   #at: 'open' | 'final' | 'cancelled' = 'open';
   #parked: boolean;
+  /** a provisional above 100 was sent */
+  #rang = false;
   #onCancel: ((cancel: SipRequest) => void) | undefined;
   #cancel: SipRequest | undefined;
   #earlyId: string | undefined;
@@ -123,6 +125,24 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     });
   }
 
+  /** Resolves when the engine has said whether the caller still waits; if not, it is the end here as after a CANCEL. */
+  confirm(): Promise<void> {
+    // a 100 after a 180 nobody expects, and who rings already hears of the end at the next word to the caller
+    if (this.#at !== 'open' || this.#dialog !== undefined || this.#rang) return Promise.resolve();
+    this.#parked = false;
+    return new Promise((resolve) => {
+      this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), (reply) => {
+        if (!reply.ok) this.#gone();
+        resolve();
+      });
+    });
+  }
+
+  /** Another app has answered or is about to: the engine takes the first answer. */
+  giveUp(): void {
+    this.#giveUp(480);
+  }
+
   #names(header: 'require' | 'supported'): boolean {
     return this.request.headers.list(header).some((tag) => tag.toLowerCase() === '100rel');
   }
@@ -169,6 +189,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
 
   #provisional(answer: Answer, reliable: boolean, resolve: (outcome: 'sent' | 'gone') => void): void {
     this.#parked = false;
+    this.#rang ||= answer.status > 100;
     const headers = answer.headers?.copy() ?? Headers.empty();
     const require = headers.list('require').filter((tag) => tag.toLowerCase() !== '100rel');
     if (reliable) require.push('100rel');

@@ -60,6 +60,7 @@ class World {
       agenda: this.agenda,
       client: { send: (request) => this.#send(request, name) },
       clock: this.clock,
+      precise: () => this.clock.now(),
       ids,
       log: this.log,
       telemetry: new TelemetryRecorder(),
@@ -222,7 +223,7 @@ describe('several nodes', () => {
     await died;
     await world.records
       .read('node', 'one')
-      .then((record) => world.records.swap('node', 'one', record?.version ?? 0, '1'));
+      .then((record) => world.records.swap('node', 'one', record?.version ?? 0, '0'));
     second.registrations.start();
     await world.pass(20);
     const taken = world.sent.slice(40);

@@ -413,7 +413,8 @@ test('every order of events: one REGISTER at a time, rising CSeq, no loop, and n
         expect(inARow).toBeLessThanOrEqual(20);
         for (const { at } of planned) {
           expect(one.nextAt).toBe(at);
-          expect(one).not.toHaveProperty('attempt');
+          // what is under way when somebody wants it anew may still leave
+          if (event.is !== 'start') expect(one).not.toHaveProperty('attempt');
           // an answer or a silence is never followed by a REGISTER at once
           if (at !== undefined && (event.is === 'answered' || event.is === 'silent'))
             expect(at).toBeGreaterThanOrEqual(story.now + 1000);

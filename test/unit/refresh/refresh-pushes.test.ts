@@ -49,6 +49,7 @@ function aNode(answer: (request: PushRequest) => PushOutcome = () => ({ is: 'acc
       close: async () => undefined,
     },
     clock,
+    precise: () => clock.now(),
     log,
     telemetry,
     tokens: aTokenKeeper({ store, clock, log, telemetry }),

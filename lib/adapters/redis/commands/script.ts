@@ -11,11 +11,18 @@ export function script(source: string): Script {
   return { source, hash: createHash('sha1').update(source).digest('hex') };
 }
 
-export async function run(redis: Commands, { source, hash }: Script, key: string, ...args: string[]): Promise<unknown> {
+/** `keys`: all in one hash slot. */
+export async function run(
+  redis: Commands,
+  { source, hash }: Script,
+  keys: string | readonly string[],
+  ...args: string[]
+): Promise<unknown> {
+  const all = typeof keys === 'string' ? [keys] : keys;
   try {
-    return await redis.evalsha(hash, 1, key, ...args);
+    return await redis.evalsha(hash, all.length, ...all, ...args);
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return redis.eval(source, 1, key, ...args);
+    return redis.eval(source, all.length, ...all, ...args);
   }
 }
