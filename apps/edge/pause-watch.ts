@@ -35,7 +35,7 @@ const shortestMs = 50;
 const storeAgainMs = 100;
 
 /** Connections to the store may be gone after a pause, and news with them: everybody looks, and has looked when the store has answered. */
-export async function hearNews(bus: NodeBus, store: LocationStore): Promise<void> {
+export async function hearNews(bus: Pick<NodeBus, 'lookAgain'>, store: Pick<LocationStore, 'ping'>): Promise<void> {
   for (const until = performance.now() + longestMs; performance.now() < until; await pause(storeAgainMs)) {
     bus.lookAgain();
     // answered after what was asked before it

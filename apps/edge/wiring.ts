@@ -206,7 +206,13 @@ async function assemble(
   closers.push(async () => media.close());
   const behalf = openBehalf(config, {
     ...{ records, registrations, secret, contactKey, log, telemetry },
-    ...{ precise: () => performance.now(), client: servers.client, clock: systemClock, ids: systemIds, domains: domains.known },
+    ...{
+      precise: () => performance.now(),
+      client: servers.client,
+      clock: systemClock,
+      ids: systemIds,
+      domains: domains.known,
+    },
   });
   closers.push(behalf.close);
   const times = {

@@ -1,6 +1,6 @@
 /**
- * Agenda in two sorted sets for each of a few hash slots: what is due when, by the clock of whoever put it, and what is claimed until
- * when, by Redis' clock. So a node whose clock is wrong does its work early or late, but takes nothing out of another's hands.
+ * Agenda in two sorted sets for each of a few hash slots: what is due when, and what is claimed until when, all by Redis' clock. Nodes
+ * say spans (a time and what their clock shows now), so one whose clock is wrong takes nothing out of another's hands, nor too early.
  */
 import { createHash } from 'node:crypto';
 import type { Agenda, ClaimedTask } from '../../ports/agenda.ts';
@@ -14,19 +14,21 @@ const shards = 8;
 const keepMs = 400 * 86_400_000;
 
 const putTask = script(`
--- KEYS[1]  tasks nobody has, by the time they are due, ms since the epoch
+-- KEYS[1]  tasks nobody has, by the time they are due, ms on Redis' clock
 -- KEYS[2]  claimed tasks, by the end of their lease, ms on Redis' clock with a fraction: no two leases of a task have the same
 -- ARGV[1]  the task
--- ARGV[2]  when it is due
+-- ARGV[2]  ms from now until it is due, or since then
 -- ARGV[3]  ms until the keys may go
+local time = redis.call('TIME')
+local at = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2]
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])
 `);
 
 const claimDue = script(`
 -- KEYS     see above
--- ARGV[1]  now, by the clock of the node
+-- ARGV[1]  ms from now: whatever is due then
 -- ARGV[2]  lease, ms
 -- ARGV[3]  how many at most
 -- ARGV[4]  ms until the keys may go
@@ -37,7 +39,7 @@ local ends = string.format('%.4f', now + ARGV[2] + (time[2] % 1000 + 0.5) / 1000
 local room = tonumber(ARGV[3])
 local claimed = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, room)
 if #claimed < room then
-  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, room - #claimed)
+  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now + ARGV[1]), 'LIMIT', 0, room - #claimed)
   for _, task in ipairs(due) do
     redis.call('ZREM', KEYS[1], task)
     claimed[#claimed + 1] = task
@@ -52,13 +54,15 @@ const settleClaimed = script(`
 -- KEYS     see above
 -- ARGV[1]  the task
 -- ARGV[2]  the end of the lease it has if it is still ours
--- ARGV[3]  its next time; empty ends it
+-- ARGV[3]  ms from now until it is due again; empty ends it
 -- ARGV[4]  ms until the keys may go
 local ends = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not ends or tonumber(ends) ~= tonumber(ARGV[2]) then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 if ARGV[3] ~= '' then
-  redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+  local time = redis.call('TIME')
+  local at = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[3]
+  redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[1])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
 return 1
@@ -72,23 +76,29 @@ export function redisAgenda(redis: Commands, server: string, keys: Keys, name = 
     keysOf((createHash('sha1').update(task).digest()[0] ?? 0) % shards);
   return {
     async put(task, at) {
-      await inTime(server, run(redis, putTask, shardOf(task), task, String(at), String(keepMs)));
+      await inTime(server, run(redis, putTask, shardOf(task), task, fromNow(at), String(keepMs)));
     },
     async claim(now, until, limit) {
       const claimed: ClaimedTask[] = [];
       // each time another shard first, so that none waits behind a full one for ever
       const first = next++;
       for (let count = 0; count < shards && claimed.length < limit; count++) {
-        const args = [now, until - now, limit - claimed.length, keepMs].map(String);
-        const found = await inTime(server, run(redis, claimDue, keysOf((first + count) % shards), ...args));
+        const args = [until - now, limit - claimed.length, keepMs].map(String);
+        const shard = keysOf((first + count) % shards);
+        const found = await inTime(server, run(redis, claimDue, shard, fromNow(now), ...args));
         const [ends, tasks] = Array.isArray(found) ? (found as readonly unknown[]) : [];
         if (Array.isArray(tasks)) for (const task of tasks) claimed.push({ task: String(task), until: Number(ends) });
       }
       return claimed;
     },
     async settle({ task, until }, at) {
-      const time = at === undefined ? '' : String(at);
+      const time = at === undefined ? '' : fromNow(at);
       await inTime(server, run(redis, settleClaimed, shardOf(task), task, String(until), time, String(keepMs)));
     },
   };
+}
+
+/** By the clock that those who call us read. */
+function fromNow(at: number): string {
+  return String(Math.round(at - Date.now()));
 }
