@@ -2,6 +2,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Records } from '../ports/records.ts';
+import { FirstSeen } from './first-seen.ts';
 
 export interface NodesDeps {
   readonly records: Records;
@@ -25,11 +26,11 @@ const left = '0';
 export class Nodes {
   readonly #deps: NodesDeps;
   #living: ReadonlySet<string> = new Set();
-  /** the last sign of each, and since when we know it (precise) */
-  #signs: ReadonlyMap<string, { readonly version: number; readonly since: number }> = new Map();
+  readonly #signs: FirstSeen;
 
   constructor(deps: NodesDeps) {
     this.#deps = deps;
+    this.#signs = new FirstSeen(deps.precise);
   }
 
   /** As far as this node has heard. */
@@ -39,21 +40,15 @@ export class Nodes {
 
   /** Says that this one lives, looks who else does, and takes over from those who do not. Rejects with EDGE_STORE_UNAVAILABLE. */
   async follow(): Promise<void> {
-    const { records, clock, precise, node } = this.#deps;
+    const { records, clock, node } = this.#deps;
     await this.#say(clock.now() + livesMs);
     const { records: found } = await records.scan('node', '', mostNodes);
     const living = new Set<string>();
-    const signs = new Map<string, { readonly version: number; readonly since: number }>();
     const dead: (typeof found)[number][] = [];
     for (const each of found) {
-      const now = precise();
-      const known = this.#signs.get(each.name);
-      const sign = known?.version === each.version ? known : { version: each.version, since: now };
-      signs.set(each.name, sign);
-      if (each.value !== left && now - sign.since < livesMs) living.add(each.name);
+      if (each.value !== left && this.#signs.for(each.name, each.version) < livesMs) living.add(each.name);
       else if (each.name !== node) dead.push(each);
     }
-    this.#signs = signs;
     this.#living = living;
     for (const each of dead) {
       // done before it is forgotten: whoever dies in between leaves it to the next one

@@ -21,6 +21,7 @@ import type { Log } from '../ports/log.ts';
 import type { Records } from '../ports/records.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { Account, Accounts } from './accounts.ts';
+import { FirstSeen } from './first-seen.ts';
 import { lifeSignEveryMs, Nodes } from './nodes.ts';
 import { identityOf, readAnswer, registerRequest } from './register-request.ts';
 
@@ -74,8 +75,6 @@ const sendWithinMs = 2000;
 /** So long after a node has seen what another has written, that one cannot send it any more. */
 const quietAfterMs = sendWithinMs + 1000;
 const lookAgainMs = 500;
-/** Registrations waited for, at most. */
-const mostSeen = 10_000;
 /** How often another writer may come between. */
 const attempts = 20;
 
@@ -94,14 +93,18 @@ export class Registrations {
   readonly #timers = new Set<() => void>();
   /** by next hop: since when it does not answer */
   readonly #silentSince = new Map<string, number>();
-  /** what others may be about to send: the version in which it was seen, and since when (precise) */
-  readonly #seen = new Map<Aor, { readonly version: number; readonly since: number }>();
+  /** what others may be about to send */
+  readonly #attempts: FirstSeen;
+  /** what is left to the node that has registered it */
+  readonly #left: FirstSeen;
   #counted: { readonly at: number; readonly totals: Promise<Readonly<Record<OutboundState, number>>> } | undefined;
   #stopped = false;
 
   constructor(deps: RegistrationsDeps) {
     this.#deps = deps;
     const { records, clock, precise, log, node } = deps;
+    this.#attempts = new FirstSeen(precise);
+    this.#left = new FirstSeen(precise);
     this.#nodes = new Nodes({ records, clock, precise, log, node, onDead: (dead) => this.#takeOver(dead) });
   }
 
@@ -305,9 +308,11 @@ export class Registrations {
     const contact = `sip:${sealContact(this.#deps.contactKey, { aor, bindingId: everyDevice })}@${way.edgeHost}`;
     const now = clock.now();
     const theirs = kept.owner !== node && kept.one.contact !== undefined && kept.one.contact !== contact;
-    if (theirs && this.#nodes.lives(kept.owner) && now < patientUntil(kept.one))
+    const isLeft = theirs && this.#nodes.lives(kept.owner);
+    if (isLeft && this.#left.for(aor, known?.version ?? 0) < patienceWith(kept.one))
       // by chance, so that it is not always the same node that comes first
       return agenda.settle(claimed, now + Math.round(tickMs * (0.2 + 1.3 * this.#deps.chance())));
+    this.#left.forget(aor);
     const wait = known === undefined ? 0 : this.#notBefore(aor, known);
     if (wait > 0) return agenda.settle(claimed, now + wait);
     const done = await this.#converse(aor, account, kept, known?.version ?? 0, {
@@ -323,17 +328,9 @@ export class Registrations {
 
   /** Ms until nobody can send any more what is written here; 0 when nothing is, or it was seen for long enough. */
   #notBefore(aor: Aor, { kept, version }: { readonly kept: Kept; readonly version: number }): number {
-    const before = this.#seen.get(aor);
-    this.#seen.delete(aor);
-    if (kept.one.attempt === undefined) return 0;
-    const now = this.#deps.precise();
-    const seen = before?.version === version ? before : { version, since: now };
-    const wait = seen.since + quietAfterMs - now;
-    if (wait <= 0) return 0;
-    this.#seen.set(aor, seen);
-    const [oldest] = this.#seen.keys();
-    if (this.#seen.size > mostSeen && oldest !== undefined) this.#seen.delete(oldest);
-    return Math.ceil(wait);
+    if (kept.one.attempt !== undefined) return Math.max(0, Math.ceil(quietAfterMs - this.#attempts.for(aor, version)));
+    this.#attempts.forget(aor);
+    return 0;
   }
 
   /** One event and all that follows from it, until nothing is under way. 'lost': somebody else has written meanwhile. */
@@ -509,10 +506,10 @@ export class Registrations {
   }
 }
 
-/** Half of the time that is left, so that a node that is too busy loses it before the PBX forgets it. */
-function patientUntil({ nextAt, expiresAt }: OutboundRegistration): number {
+/** Ms; half of the time that is left at most, so that a node that is too busy loses it before the PBX forgets it. */
+function patienceWith({ nextAt, expiresAt }: OutboundRegistration): number {
   if (nextAt === undefined || expiresAt === undefined) return 0;
-  return nextAt + Math.min(patienceMs, (expiresAt - nextAt) / 2);
+  return Math.min(patienceMs, (expiresAt - nextAt) / 2);
 }
 
 function namesOf(identity: string): Pick<Account, 'user' | 'registrar'> {

@@ -13,6 +13,9 @@ export interface RefreshPolicy {
 const lateSeconds = 120;
 /** Shorter before the end than this a push leads to nothing any more. */
 const lastSeconds = 10;
+/** Two pushes of one binding are so far apart, where it lives for five minutes or more. */
+const apartSeconds = 30;
+const shortestShare = 10;
 /** Bindings that end together are pushed over this part of their lifetime, and over an hour at most (PN-EXP-06). */
 const spreadShare = 10;
 const longestSpreadSeconds = 3600;
@@ -28,6 +31,15 @@ export function nextRefresh(binding: Binding, now: number, policy: RefreshPolicy
   if (now < first) return first;
   const again = end - (end - first) / 2;
   return now < again && end - again >= lastSeconds * 1000 ? again : undefined;
+}
+
+/**
+ * The next time after a push at `now`. Another node may have planned that push by a clock that is ahead of ours, where its time would
+ * seem to be still to come: so not at once again, but this much later.
+ */
+export function nextAfterPush(binding: Binding, now: number, policy: RefreshPolicy): number | undefined {
+  const apart = Math.min(apartSeconds * 1000, (endOf(binding) - binding.registeredAt) / shortestShare);
+  return nextRefresh(binding, now + apart, policy);
 }
 
 /** Whether a refresh push is due at `now`: the first time has come and the end has not. */

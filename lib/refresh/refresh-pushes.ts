@@ -7,6 +7,7 @@ import { liveBindings } from '../core/binding-set.ts';
 import { environmentOf } from '../core/token-life.ts';
 import {
   isRefreshDue,
+  nextAfterPush,
   nextRefresh,
   readRefreshTask,
   type RefreshPolicy,
@@ -145,7 +146,7 @@ async function refreshOne(
     if (!isOurs()) return;
     const now = deps.clock.now();
     const gone = await isGone(binding, deps, signal);
-    await deps.agenda.settle(claimed, gone ? undefined : nextRefresh(binding, now, deps.policy));
+    await deps.agenda.settle(claimed, gone ? undefined : nextAfterPush(binding, now, deps.policy));
   } catch (err) {
     // the task comes up again when its lease ends
     deps.log.warn({ aor, bindingId, err }, 'refresh push not sent');
