@@ -1,7 +1,8 @@
 /** The bed of hosts that scenarios and chaos runs stand on: a cut loses packets and tells nobody, and nothing is left behind. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Host, type Hosts, openHosts, whyNoHosts } from '../../bench/hosts/hosts.ts';
 import { titled } from '../support/needs.ts';
@@ -21,9 +22,9 @@ describe.skipIf(why !== undefined)(titled('hosts', why), () => {
   let hosts: Hosts | undefined;
   afterEach(async () => hosts?.close());
 
-  function says(from: Pick<Host, 'within'>, to: string, port = 7000): string {
+  async function says(from: Pick<Host, 'within'>, to: string, port = 7000): Promise<string> {
     const [program = '', ...words] = [...from.within, process.execPath, '-e', dial, String(port), to];
-    return execFileSync(program, words, { encoding: 'utf8' }).trim();
+    return (await promisify(execFile)(program, words)).stdout.trim();
   }
 
   async function server({ within }: Host): Promise<number> {
@@ -41,20 +42,20 @@ describe.skipIf(why !== undefined)(titled('hosts', why), () => {
     const caller = createServer((socket) => socket.on('error', () => undefined).end('heard')).listen(0, '0.0.0.0');
     await once(caller, 'listening');
     const { port } = caller.address() as AddressInfo;
-    expect([says(one, two.address), says(here, two.address)]).toEqual(['heard', 'heard']);
-    expect(says(one, hosts.anAddress(), port)).toBe('heard');
+    expect([await says(one, two.address), await says(here, two.address)]).toEqual(['heard', 'heard']);
+    expect(await says(one, hosts.anAddress(), port)).toBe('heard');
     await hosts.cut('two');
-    expect([says(one, two.address), says(two, one.address)]).toEqual(['silence', 'silence']);
+    expect([await says(one, two.address), await says(two, one.address)]).toEqual(['silence', 'silence']);
     await hosts.heal('two');
     await hosts.cutBetween('one', 'two');
-    expect([says(one, two.address), says(two, one.address)]).toEqual(['silence', 'silence']);
-    expect([says(here, one.address), says(here, two.address)]).toEqual(['heard', 'heard']);
+    expect([await says(one, two.address), await says(two, one.address)]).toEqual(['silence', 'silence']);
+    expect([await says(here, one.address), await says(here, two.address)]).toEqual(['heard', 'heard']);
     await hosts.healBetween('two', 'one');
     await hosts.cutBetween('one', 'outside');
-    expect([says(here, one.address), says(one, two.address)]).toEqual(['silence', 'heard']);
-    expect(says(one, hosts.anAddress(), port)).toBe('silence');
+    expect([await says(here, one.address), await says(one, two.address)]).toEqual(['silence', 'heard']);
+    expect(await says(one, hosts.anAddress(), port)).toBe('silence');
     await hosts.healBetween('one', 'outside');
-    expect(says(here, one.address)).toBe('heard');
+    expect(await says(here, one.address)).toBe('heard');
     caller.close();
   });
 
