@@ -18,13 +18,14 @@ import type { PushRuleBook } from '../ports/push-policy.ts';
 import type { EndReason, PushOutcome, PushService } from '../ports/push-service.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
 import type { SipRequest } from '../sip/message.ts';
-import { flowUri, type Flow } from '../sip/flow.ts';
+import type { Flow } from '../sip/flow.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
 import { unquote } from '../sip/auth.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
 import type { Pushed, TokenKeeper } from '../tokens/keeper.ts';
 import type { AwakeFlows } from './awake-flows.ts';
 import { climbLadder } from './climb.ts';
+import { isSameRegistration, keyOfFlow } from './known-flow.ts';
 import { pushDevice } from './push-device.ts';
 import { isWorthTrying, type ReachPolicy } from './reach.ts';
 
@@ -71,6 +72,11 @@ export interface KnownFlow {
 const lookAgainMs = 300;
 /** Whoever has told of a REGISTER may have died before all have heard it: so the store is asked now and then, too. */
 const lookEveryMs = 5000;
+/**
+ * A REGISTER that was stored so long before the request came may have its 200 and its news still to come: the phone takes it for the
+ * answer to our push and sends no other. Where its news may have been missed, it counts as heard.
+ */
+const crossedMs = 2000;
 /** A phone that has taken back the Contact of its old network registers from the new one about a round trip later. */
 const movesWithinMs = 2000;
 
@@ -95,6 +101,8 @@ export class Devices {
   readonly #sent = new Map<string, Sent>();
   /** by device: pushes that a service took over */
   readonly #accepted = new Map<string, readonly { readonly pushed: Pushed; readonly high: boolean }[]>();
+  /** by binding id: registrations whose flow the core knows to be worth trying */
+  readonly #told = new Map<string, Binding>();
   /** by binding id */
   readonly #rules = new Map<string, PushRules>();
   /** by device: takes back the watch over its flows */
@@ -385,6 +393,7 @@ export class Devices {
     const pushFirst = rules?.flow === 'always' && rules.push && binding.registeredAt < this.#arrivedAt;
     const worthTrying =
       !pushFirst && isWorthTrying(asPlain ? withoutPush(binding) : binding, this.#arrivedAt, policy, clock.now());
+    if (worthTrying) this.#told.set(binding.id, binding);
     return {
       device: this.#deviceOf(binding),
       flow: worthTrying ? this.#keyOf(binding) : undefined,
@@ -418,16 +427,18 @@ export class Devices {
       case 'gap':
         // after a gap every registration that we do not know counts as heard
         for (const binding of await this.#lookUntilFound()) {
-          const isNews =
-            news.is === 'gap'
-              ? !isSameRegistration(binding, this.#bindings.get(binding.id))
-              : binding.id === news.bindingId;
-          if (isNews) this.#refreshed(binding);
+          if (news.is === 'gap' ? this.#isUnheard(binding) : binding.id === news.bindingId) this.#refreshed(binding);
         }
         return;
       default:
         news satisfies never;
     }
+  }
+
+  #isUnheard(binding: Binding): boolean {
+    if (!isSameRegistration(binding, this.#bindings.get(binding.id))) return true;
+    const crossed = binding.registeredAt >= this.#arrivedAt - crossedMs;
+    return crossed && !isSameRegistration(binding, this.#told.get(binding.id));
   }
 
   #goneUnlessBack(device: string): void {
@@ -449,6 +460,7 @@ export class Devices {
     const now = this.#deps.precise();
     const before = this.#bindings.get(binding.id);
     this.#bindings.set(binding.id, binding);
+    this.#told.set(binding.id, binding);
     const pushed = this.#pushedAt.get(device);
     if (pushed !== undefined && !this.#refreshedAt.has(device))
       this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
@@ -476,17 +488,6 @@ export class Devices {
     );
     return false;
   }
-}
-
-/** Phones behind one proxy share its flow, and each has a Contact and a Path of its own. */
-function keyOfFlow({ flow, path, id, target }: Binding): string {
-  const key = `${flowUri(flow)}|${flow.engine}`;
-  return path.length === 0 ? key : `${key}|${id}|${target}|${path.join()}`;
-}
-
-/** By the phone's own count: its node's clock may be behind that of the node it registered at before. */
-function isSameRegistration(one: Binding, other: Binding | undefined): boolean {
-  return one.callId === other?.callId && one.cseq === other.cseq && one.registeredAt === other.registeredAt;
 }
 
 function withoutPush(binding: Binding): Binding {

@@ -46,6 +46,11 @@ export class RacingBus {
     return this.#members.every(({ cut }) => !cut);
   }
 
+  /** Something has not been heard when it was said. */
+  get hasLost(): boolean {
+    return this.#sent > 0 && (this.#fates.includes('lost') || this.#members.some(({ cuts }) => cuts > 0));
+  }
+
   /** The end of one node. */
   join(): NodeBus {
     const own = memoryBus();

@@ -44,6 +44,8 @@ const password = 'secret';
 const start = 1_700_000_000_000;
 export const holdMs = 30_000;
 const ringMs = 60_000;
+/** lib/wake/devices takes a REGISTER of so long before a call for one that crossed it */
+const crossedMs = 2000;
 
 export interface Circumstances {
   readonly nodes: number;
@@ -325,6 +327,8 @@ export class RacingEdges {
         if (registeredAt === undefined || registeredAt < call.arrivedAt) continue;
         // a store that took longer than a binding lasts
         if (phone.until <= this.clock.now()) continue;
+        // a REGISTER from well before the call, stored before it was looked up, whose news was lost: the push that followed wakes the phone
+        if (this.#bus.hasLost && phone.until - expires * 1000 < call.at - crossedMs) continue;
         // a REGISTER from before the call, stored or answered after it: nothing but a push leads to the phone, and its token is gone
         if (phone.isDead && phone.until - expires * 1000 < call.at) continue;
         const called = call.legs.some((one) => one.phone === phone);
