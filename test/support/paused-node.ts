@@ -6,10 +6,13 @@ import type { MovedClock } from './moved-clock.ts';
 export class PausedNode implements Clock {
   readonly #world: MovedClock;
   readonly #skew: number;
+  /** ms until it hears of what it asked for: time enough to be stopped in between */
+  readonly #latency: number;
   #paused = false;
   #waiting: (() => void)[] = [];
 
-  constructor(world: MovedClock, skew: number) {
+  constructor(world: MovedClock, skew: number, latency: number) {
+    this.#latency = latency;
     this.#world = world;
     this.#skew = skew;
   }
@@ -52,7 +55,8 @@ export class PausedNode implements Clock {
         throw error;
       },
     );
-    while (this.#paused) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#latency > 0) await new Promise<void>((resolve) => this.#world.after(this.#latency, resolve));
+    await this.turn();
     return done();
   }
 

@@ -46,8 +46,8 @@ class World {
   says: Word = 'yes';
   #serial = 0;
 
-  constructor(skews: readonly number[]) {
-    for (const skew of skews) this.#add(skew);
+  constructor(skews: readonly number[], latency: number) {
+    for (const skew of skews) this.#add(skew, latency);
   }
 
   async pass(ms: number): Promise<void> {
@@ -57,8 +57,8 @@ class World {
     }
   }
 
-  #add(skew: number): void {
-    const clock = new PausedNode(this.clock, skew);
+  #add(skew: number, latency: number): void {
+    const clock = new PausedNode(this.clock, skew, latency);
     const at = this.nodes.length;
     const { records } = this;
     const agenda = this.agenda.seenBy(() => clock.now());
@@ -136,8 +136,9 @@ describe('nodes with wrong clocks that stand still', () => {
         fc.asyncProperty(
           fc.array(fc.integer({ min: -600_000, max: 600_000 }), { minLength: 2, maxLength: 3, size: 'max' }),
           fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
-          async (skews, steps) => {
-            const world = new World(skews);
+          fc.constantFrom(0, 600, 1500),
+          async (skews, steps, latency) => {
+            const world = new World(skews, latency);
             await world.pass(3000);
             const wishes: Promise<unknown>[] = [];
             for (const one of steps) {

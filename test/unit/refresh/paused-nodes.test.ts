@@ -64,7 +64,8 @@ describe('nodes with other clocks that stand still', () => {
           fc.array(fc.integer({ min: -120_000, max: 120_000 }), { minLength: 2, maxLength: 3, size: 'max' }),
           fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
           fc.constantFrom(0, 300, 4000),
-          async (skews, steps, answersAfter) => {
+          fc.constantFrom(0, 600, 1500),
+          async (skews, steps, answersAfter, latency) => {
             const world = new MovedClock(start);
             const store = openMemoryStore({ now: () => start, sweepEveryMs: 60_000 });
             const agenda = new LeasedAgenda(() => world.now());
@@ -79,7 +80,7 @@ describe('nodes with other clocks that stand still', () => {
             await store.swap(binding.aor, 0, [binding], start + life);
             const pushed: number[] = [];
             const nodes = skews.map((skew) => {
-              const clock = new PausedNode(world, skew);
+              const clock = new PausedNode(world, skew, latency);
               const seen = agenda.seenBy(() => clock.now());
               const log = new QuietLog();
               const telemetry = new TelemetryRecorder();
