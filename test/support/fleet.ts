@@ -6,10 +6,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 import type { IncomingCall, OutgoingCall } from '../../apps/demo/calls.ts';
-import { EdgeProcess } from '../../apps/demo/edge-process.ts';
+import { Child } from '../../apps/demo/child.ts';
+import { EdgeProcess, environment } from '../../apps/demo/edge-process.ts';
 import { Mailbox } from '../../apps/demo/mailbox.ts';
 import { sessionDescription } from '../../apps/demo/media.ts';
 import { Pbx } from '../../apps/demo/pbx.ts';
@@ -19,6 +21,7 @@ import type { LabPush } from '../../apps/push-lab/apns-check.ts';
 import { type ApnsLab, startApnsLab } from '../../apps/push-lab/apns-lab.ts';
 import { makeServerIdentity } from '../../apps/push-lab/certificate.ts';
 import { type Host, type Hosts, openHosts, whyNoHosts } from '../../bench/hosts/hosts.ts';
+import { Headers } from '../../lib/sip/headers.ts';
 import { onDrachtio } from './edge.ts';
 import { needs } from './needs.ts';
 import { type RedisServer, startRedis } from './redis-server.ts';
@@ -36,6 +39,7 @@ export const answerSdp = sessionDescription('127.0.0.1', 41_000);
 export const offerSdp = sessionDescription('127.0.0.1', 40_001);
 export const patience = { timeout: 15_000, interval: 20 };
 
+const engineSecret = 'an-engine-secret';
 const bundle = 'com.example.phone';
 const topic = `${bundle}.voip`;
 const ports = { udp: 5060, tcp: 5060, tls: 5061, ws: 5062, wss: 5063 } as const;
@@ -44,14 +48,14 @@ type Sections = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 export interface FleetOptions {
   readonly nodes: readonly string[];
-  /** hosts beside them and `redis` */
-  readonly others?: readonly string[];
   /** seconds a call is held; 5 when absent */
   readonly holdSeconds?: number;
   /** sections of every node's config, one level deep */
-  readonly config?: (hosts: Hosts, node: string) => Sections;
-  /** a Redis that is run by somebody else: no host of that name starts one */
-  readonly ownRedis?: boolean;
+  readonly config?: Sections;
+  /** another Redis than one server on the host `redis`: starts it, and gives the section `store` */
+  readonly store?: (hosts: Hosts) => Promise<Readonly<Record<string, unknown>>>;
+  /** edges with a drachtio-like engine each, a process of its own on the host `engine-<node>` */
+  readonly engines?: boolean;
 }
 
 export interface FleetNode {
@@ -76,14 +80,25 @@ export class Fleet {
   readonly #wakers = new Map<string, () => Promise<unknown>>();
   readonly #dir: string;
   readonly #options: FleetOptions;
+  readonly #store: Readonly<Record<string, unknown>>;
+  readonly #engines = new Map<string, Child>();
   #users = 0;
 
-  private constructor(options: FleetOptions, hosts: Hosts, lab: ApnsLab, pbx: Pbx, redis: RedisServer | undefined) {
+  private constructor(parts: {
+    readonly options: FleetOptions;
+    readonly hosts: Hosts;
+    readonly lab: ApnsLab;
+    readonly pbx: Pbx;
+    readonly redis: RedisServer | undefined;
+    readonly store: Readonly<Record<string, unknown>>;
+  }) {
+    const { options, hosts, lab, pbx, redis, store } = parts;
     this.hosts = hosts;
     this.lab = lab;
     this.pbx = pbx;
     this.redis = redis;
     this.#options = options;
+    this.#store = store;
     this.#dir = mkdtempSync(join(tmpdir(), 'reveille-fleet-'));
     lab.onPush((push) => {
       const wake = this.#wakers.get(push.token);
@@ -94,15 +109,17 @@ export class Fleet {
   }
 
   static async open(options: FleetOptions): Promise<Fleet> {
-    const hosts = await openHosts([...options.nodes, 'redis', ...(options.others ?? [])]);
+    const engines = options.engines === true ? options.nodes.map((name) => `engine-${name}`) : [];
+    const hosts = await openHosts([...options.nodes, ...engines, 'redis']);
     try {
       const lab = await startApnsLab({ host: hosts.outside.address, topics: [bundle, topic] });
       const pbx = await Pbx.open({
         ...{ transport: 'udp', address: hosts.outside.address, domain: fleetPbxDomain, challenges: false },
         users: new Proxy({}, { get: () => 'any user has this password' }),
       });
-      const redis = options.ownRedis === true ? undefined : await startRedis({ host: hosts.host('redis') });
-      const fleet = new Fleet(options, hosts, lab, pbx, redis);
+      const redis = options.store === undefined ? await startRedis({ host: hosts.host('redis') }) : undefined;
+      const store = (await options.store?.(hosts)) ?? { redis_url: redis?.url };
+      const fleet = new Fleet({ options, hosts, lab, pbx, redis, store });
       const addresses = options.nodes.map((name) => hosts.host(name).address);
       const identity = makeServerIdentity({ hosts: [], addresses });
       fleet.#write('cert.pem', identity.certificate);
@@ -110,8 +127,9 @@ export class Fleet {
       fleet.#write('lab-ca.pem', lab.ca);
       fleet.#write('key.p8', lab.credentials.privateKey);
       fleet.#ca = identity.ca;
+      if (options.engines === true) await Promise.all(options.nodes.map((name) => fleet.startEngine(name)));
       await Promise.all(options.nodes.map((name) => fleet.start(name)));
-      if (options.nodes.length > 1 && options.config === undefined) await fleet.knowEachOther();
+      await fleet.knowEachOther();
       return fleet;
     } catch (error) {
       await hosts.close();
@@ -139,7 +157,7 @@ export class Fleet {
     const node: FleetNode = {
       ...{ name, host, process: edge },
       at: (transport) => ({
-        ...{ transport, address: host.address, port: ports[transport] },
+        ...{ transport, address: this.#sipHost(name).address, port: ports[transport] },
         ...(transport === 'tls' || transport === 'wss' ? { ca: this.#ca } : {}),
       }),
       metric: async (line) =>
@@ -153,18 +171,48 @@ export class Fleet {
     return node;
   }
 
+  #sipHost(name: string): Host {
+    return this.hosts.host(this.#options.engines === true ? `engine-${name}` : name);
+  }
+
+  /** Starts the engine of this node, or starts it anew. */
+  async startEngine(name: string): Promise<void> {
+    const entry = fileURLToPath(new URL('../../dist/apps/engine/main.js', import.meta.url));
+    const { address, within } = this.#sipHost(name);
+    const file = join(this.#dir, `engine-${name}.yaml`);
+    const config = {
+      sip: { listen: [`udp://${address}:${ports.udp}`, `tcp://${address}:${ports.tcp}`] },
+      control: { listen: `${address}:9022` },
+    };
+    this.#write(`engine-${name}.yaml`, JSON.stringify(config));
+    const env = { ...environment(), DRACHTIO_SECRET: engineSecret };
+    const words = ['--enable-source-maps', entry, '--config', file];
+    const engine = new Child(`the engine of ${name}`, words, undefined, env, within);
+    this.#engines.set(name, engine);
+    await engine.next(({ msg }) => String(msg).includes('SIP engine is up'), 20_000, 'the engine');
+  }
+
+  /** As the power cord does it. */
+  async killEngine(name: string): Promise<void> {
+    const engine = this.#engines.get(name);
+    engine?.signal('SIGKILL');
+    await engine?.exited;
+  }
+
   #config(name: string, address: string, http: string): Record<string, unknown> {
     const { lab, pbx } = this;
     const { teamId, keyId } = lab.credentials;
     const upstream = `sip:${pbx.ua.local.address}:${pbx.ua.local.port};transport=udp`;
+    const sip = {
+      listen: Object.entries(ports).map(([transport, port]) => `${transport}://${address}:${port}`),
+      tls: { cert_file: 'cert.pem', key_file: 'key.pem' },
+      websocket: { plain: 'anywhere' },
+    };
+    const drachtio = { host: this.#sipHost(name).address, port: 9022, secret: engineSecret };
     const config: Record<string, unknown> = {
-      sip: {
-        listen: Object.entries(ports).map(([transport, port]) => `${transport}://${address}:${port}`),
-        tls: { cert_file: 'cert.pem', key_file: 'key.pem' },
-        websocket: { plain: 'anywhere' },
-      },
+      ...(this.#options.engines === true ? { engine: { kind: 'drachtio', drachtio } } : { sip }),
       http: { listen: http },
-      store: { kind: 'redis', redis_url: this.redis?.url },
+      store: { kind: 'redis', ...this.#store },
       domains: [
         {
           ...{ name: fleetDomain, registration: 'registrar', upstream },
@@ -186,7 +234,7 @@ export class Fleet {
       shutdown: { held_seconds: 0, call_seconds: 0 },
       log: { level: 'debug' },
     };
-    for (const [section, values] of Object.entries(this.#options.config?.(this.hosts, name) ?? {}))
+    for (const [section, values] of Object.entries(this.#options.config ?? {}))
       config[section] = { ...(config[section] as object | undefined), ...values };
     return config;
   }
@@ -281,6 +329,7 @@ export class Fleet {
           if (code !== 0 || crash !== undefined) ends.push(`${name} ended with ${code}: ${crash ?? ''}`);
         }),
       );
+      await Promise.all([...this.#engines.values()].map((engine) => engine.stop()));
     } finally {
       await this.redis?.stop();
       await Promise.all([this.pbx.close(), this.lab.close()]);
@@ -307,4 +356,39 @@ export async function take(call: OutgoingCall, phone: Phone, withinMs = 10_000):
   if (status !== 200) throw new Error(`the caller was answered ${status}`);
   await incoming.transaction.ack();
   return { call, incoming };
+}
+
+/** An INFO both ways: the call is up, and every hop of it works. */
+export async function heard({ call, incoming }: Up): Promise<void> {
+  const caller = call.dialog;
+  if (caller === undefined) throw new Error('the caller has no dialog');
+  for (const [from, to] of [
+    [caller, incoming.dialog],
+    [incoming.dialog, caller],
+  ] as const) {
+    const info = from.request('INFO', Headers.of([['Content-Type', 'application/dtmf-relay']]), 'Signal=5\r\n');
+    (await to.next('INFO')).respond(200);
+    const { status } = await info.answer();
+    if (status !== 200) throw new Error(`INFO was answered ${status}`);
+  }
+}
+
+/** The caller hangs up, and the phone hears of it. */
+export async function hangUp({ call, incoming }: Up): Promise<void> {
+  const answer = await call.dialog?.bye();
+  const bye = await incoming.dialog.ended;
+  if (answer?.status !== 200 || bye === undefined) throw new Error(`BYE was answered ${answer?.status}`);
+}
+
+/** Registers until it is let in, as phones do; a 503 says when to come again (RFC 3261 21.5.4). Gives the Retry-After of each. */
+export async function comesBack(phone: Phone): Promise<readonly number[]> {
+  const refused: number[] = [];
+  for (;;) {
+    const { status, headers } = await phone.register();
+    if (status === 200) return refused;
+    const after = Number(headers.get('Retry-After'));
+    if (status !== 503 || !(after > 0)) throw new Error(`REGISTER was answered ${status}, Retry-After ${after}`);
+    refused.push(after);
+    await pause(Math.min(after, 1) * 1000);
+  }
 }
