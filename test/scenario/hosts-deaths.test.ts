@@ -3,6 +3,8 @@
  * with them does not notice.
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import type { OutgoingCall } from '../../apps/demo/calls.ts';
+import { monotonicMs } from '../../apps/demo/ua.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Fleet, hangUp, heard, patience, take, whyNoFleet } from '../support/fleet.ts';
 import { titled } from '../support/needs.ts';
@@ -69,7 +71,7 @@ describe.skipIf(why !== undefined)(titled('an edge that dies', why), () => {
 
 describe.skipIf(why !== undefined)(titled('an engine that is a process of its own and dies', why), () => {
   it('new calls work on the other node at once and on this one when it is back; what was held ends', async () => {
-    fleet = await Fleet.open({ nodes: ['a', 'b'], engines: true });
+    fleet = await Fleet.open({ nodes: ['a', 'b'], engines: 'each' });
     const [lost, there, asleep] = [
       await fleet.awake('a', 'tcp'),
       await fleet.awake('b', 'tcp'),
@@ -107,3 +109,45 @@ describe.skipIf(why !== undefined)(titled('an engine that is a process of its ow
     expect((await died.call.dialog?.bye())?.status).toBe(481);
   });
 });
+
+describe.skipIf(why !== undefined)(titled('an edge of two on one engine that dies', why), () => {
+  it('the other answers what it held within two seconds and holds its own, calls that are up at the other go on', async () => {
+    fleet = await Fleet.open({ nodes: ['a', 'b'], engines: 'one', holdSeconds: 20 });
+    const here = fleet;
+    const phones = [];
+    for (let count = 0; count < 8; count += 1) phones.push(await here.sleeper('a'));
+    const calls = phones.map((phone) => here.dial('a', phone));
+    const answers = calls.map((call) => call.answer());
+    for (const phone of phones) await here.nextPush(phone);
+    const held = () => Promise.all(['a', 'b'].map((name) => here.node(name).metric('reveille_held_invites')));
+    await expect.poll(async () => (await held()).reduce((sum, one) => sum + one), patience).toBe(8);
+    const [, lost = 0] = await held();
+    expect(lost).toBeGreaterThan(0);
+    // two renewals: it has told of all it holds
+    await pause(900);
+    const died = monotonicMs();
+    await here.node('b').process.kill();
+    await expect.poll(() => here.node('a').metric('reveille_taken_over_total'), patience).toBe(lost);
+    const told = () =>
+      here.pbx.ua.crossings.filter(({ message }) => message.kind === 'response' && message.status === 480);
+    await expect.poll(() => told().length, patience).toBe(lost);
+    const longest = Math.max(...told().map(({ atMs }) => atMs - died));
+    console.info(`${lost} held calls of a dead edge answered, the last after ${Math.round(longest)} ms`);
+    // a lease of 1.5 s, looked at each 0.4 s
+    expect(longest).toBeLessThan(2300);
+    // the rest is held on, and rings
+    const waiting = phones.filter(
+      (_, at) => !told().some(({ message }) => message.headers.get('Call-ID') === callIdOf(calls[at])),
+    );
+    expect(waiting).toHaveLength(8 - lost);
+    for (const phone of waiting) {
+      await phone.wake();
+      (await phone.nextCall()).reject(486);
+      expect((await answers[phones.indexOf(phone)])?.status).toBe(486);
+    }
+  });
+});
+
+function callIdOf(call: OutgoingCall | undefined): string | undefined {
+  return call?.transaction.request.headers.get('Call-ID');
+}

@@ -46,7 +46,8 @@ describe.skipIf(why !== undefined)(titled('a phone that changes to another node'
     await call.provisional(180);
     fleet.turn(phone, 'c');
     await phone.wake({ address: fleet.hosts.anAddress() });
-    const incoming = await phone.nextCall();
+    // the engine waits 20 T1 for its answer to come another way (RFC 3261 18.1.2)
+    const incoming = await phone.nextCall(20_000);
     incoming.answer(answerSdp);
     expect((await answered).status).toBe(200);
     await incoming.transaction.ack();
@@ -58,8 +59,11 @@ describe.skipIf(why !== undefined)(titled('a phone that changes to another node'
   it.each(['tcp', 'udp', 'tls'] as const)(
     'in the middle of a call over %s: what the caller says in it comes over its new connection, and the BYE, too',
     async (transport) => {
-      const phone = await fleet.awake('b', transport);
-      const { call, incoming } = await take(fleet.dial('a', phone), phone);
+      const phone = await fleet.sleeper('b', transport);
+      const coming = take(fleet.dial('a', phone), phone);
+      await fleet.nextPush(phone);
+      await phone.wake();
+      const { call, incoming } = await coming;
       fleet.turn(phone, 'c');
       incoming.moved(await phone.move(fleet.hosts.anAddress()));
       expect((await phone.register()).status).toBe(200);
@@ -78,6 +82,21 @@ describe.skipIf(why !== undefined)(titled('a phone that changes to another node'
       expect(phone.invites).toHaveLength(1);
     },
   );
+
+  it('in the middle of a call: a re-INVITE of the caller fails, and the call goes on', async () => {
+    const phone = await fleet.awake('b', 'tcp');
+    const { call, incoming } = await take(fleet.dial('a', phone), phone);
+    fleet.turn(phone, 'c');
+    incoming.moved(await phone.move(fleet.hosts.anAddress()));
+    expect((await phone.register()).status).toBe(200);
+    const again = call.dialog?.request('INVITE', Headers.of([['Content-Type', 'application/sdp']]), answerSdp);
+    expect((await again?.answer(35_000))?.status).toBe(500);
+    const info = call.dialog?.request('INFO');
+    (await incoming.dialog.next('INFO')).respond(200);
+    expect((await info?.answer())?.status).toBe(200);
+    expect((await call.dialog?.bye())?.status).toBe(200);
+    expect((await incoming.dialog.ended)?.method).toBe('BYE');
+  });
 
   it('in the middle of a call, with its old node dead: the caller is hung up on', async () => {
     const phone = await fleet.awake('b', 'tcp');

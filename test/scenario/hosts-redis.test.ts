@@ -138,7 +138,23 @@ describe.skipIf(why !== undefined)(titled('a slow Redis', why), () => {
       const phone = await fleet.sleeper('b', 'tcp');
       fleet.wakesAt(phone, 'b');
       delay.ms = 250;
-      const up = await take(fleet.dial('a', phone), phone, 15_000);
+      const up = await take(fleet.dial('a', phone), phone, 15_000).catch((e) => {
+        for (const n of fleet.nodes)
+          console.log(
+            n.name,
+            n.process.logs
+              .slice(-14)
+              .map((l) => JSON.stringify(l))
+              .join('\n'),
+          );
+        for (const c of phone.crossings)
+          console.log(
+            Math.round(c.atMs),
+            c.direction,
+            c.message.kind === 'request' ? c.message.method : c.message.status,
+          );
+        throw e;
+      });
       await heard(up);
       await hangUp(up);
       expect(phone.invites).toHaveLength(1);

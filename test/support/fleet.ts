@@ -54,8 +54,8 @@ export interface FleetOptions {
   readonly config?: Sections;
   /** another Redis than one server on the host `redis`: starts it, and gives the section `store` */
   readonly store?: (hosts: Hosts) => Promise<Readonly<Record<string, unknown>>>;
-  /** edges with a drachtio-like engine each, a process of its own on the host `engine-<node>` */
-  readonly engines?: boolean;
+  /** engines that are processes of their own on hosts of their own: one for each edge, or one for all */
+  readonly engines?: 'each' | 'one';
 }
 
 export interface FleetNode {
@@ -67,6 +67,11 @@ export interface FleetNode {
   metric(line: string): Promise<number>;
   /** Sum of all lines of one metric that match. */
   sum(line: RegExp): Promise<number>;
+}
+
+/** The host whose engine a node uses. */
+function sipHost({ engines }: FleetOptions, node: string): string {
+  return engines === undefined ? node : engines === 'one' ? 'engine' : `engine-${node}`;
 }
 
 export class Fleet {
@@ -109,7 +114,7 @@ export class Fleet {
   }
 
   static async open(options: FleetOptions): Promise<Fleet> {
-    const engines = options.engines === true ? options.nodes.map((name) => `engine-${name}`) : [];
+    const engines = new Set(options.engines === undefined ? [] : options.nodes.map((name) => sipHost(options, name)));
     const hosts = await openHosts([...options.nodes, ...engines, 'redis']);
     try {
       const lab = await startApnsLab({ host: hosts.outside.address, topics: [bundle, topic] });
@@ -127,7 +132,8 @@ export class Fleet {
       fleet.#write('lab-ca.pem', lab.ca);
       fleet.#write('key.p8', lab.credentials.privateKey);
       fleet.#ca = identity.ca;
-      if (options.engines === true) await Promise.all(options.nodes.map((name) => fleet.startEngine(name)));
+      for (const [at, name] of options.nodes.entries())
+        if (options.engines === 'each' || (options.engines === 'one' && at === 0)) await fleet.startEngine(name);
       await Promise.all(options.nodes.map((name) => fleet.start(name)));
       await fleet.knowEachOther();
       return fleet;
@@ -172,7 +178,7 @@ export class Fleet {
   }
 
   #sipHost(name: string): Host {
-    return this.hosts.host(this.#options.engines === true ? `engine-${name}` : name);
+    return this.hosts.host(sipHost(this.#options, name));
   }
 
   /** Starts the engine of this node, or starts it anew. */
@@ -210,7 +216,7 @@ export class Fleet {
     };
     const drachtio = { host: this.#sipHost(name).address, port: 9022, secret: engineSecret };
     const config: Record<string, unknown> = {
-      ...(this.#options.engines === true ? { engine: { kind: 'drachtio', drachtio } } : { sip }),
+      ...(this.#options.engines !== undefined ? { engine: { kind: 'drachtio', drachtio } } : { sip }),
       http: { listen: http },
       store: { kind: 'redis', ...this.#store },
       domains: [

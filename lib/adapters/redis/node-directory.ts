@@ -79,8 +79,10 @@ class RedisNodes implements NodeDirectory {
   #held: () => readonly string[] = () => [];
   /** as Redis has it */
   #heldText = '';
-  /** Redis came back empty: until then (performance.now()) a node that is missing may only not have told of itself yet */
+  /** Redis came back, empty or from a pause: until then (performance.now()) a node that is missing may only not have told of itself yet */
   #patientUntil = 0;
+  /** Redis did not answer when we asked last */
+  #unheard = false;
   #others: ReadonlyMap<string, EdgeNode> = new Map();
   #version = '';
   #timer: NodeJS.Timeout | undefined;
@@ -142,9 +144,11 @@ class RedisNodes implements NodeDirectory {
       const held = JSON.stringify(this.#held());
       const told = await this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
       const { version, holds, list } = told;
+      // whoever asks first after a pause of Redis finds that all leases have ended in it, its own, too
+      if (this.#unheard || Number(version) < Number(this.#version)) this.#patientUntil = performance.now() + leaseMs;
+      this.#unheard = false;
       this.#heldText = holds ? held : '';
       if (list === undefined || version === this.#version) return;
-      if (Number(version) < Number(this.#version)) this.#patientUntil = performance.now() + leaseMs;
       const patient = performance.now() < this.#patientUntil;
       this.#version = patient ? '' : version;
       const others = new Map<string, EdgeNode>(patient ? this.#others : []);
@@ -158,6 +162,7 @@ class RedisNodes implements NodeDirectory {
     } catch {
       // again at the next renewal, with everything, for Redis may come back empty
       this.#heldText = '';
+      this.#unheard = true;
     }
   }
 
