@@ -11,7 +11,7 @@ import { SrfClient } from './client.ts';
 import { Exchange, type Counts, type Surroundings } from './exchange.ts';
 import { readListeners } from './flow.ts';
 import { SrfLegs } from './leg.ts';
-import { Link, type Line } from './link.ts';
+import { Link, lost, type Line } from './link.ts';
 import type { EngineAt } from './wire.ts';
 
 /** Everything the library knows but ACK and CANCEL, which no engine offers to whoever is new. */
@@ -122,9 +122,10 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       new Promise((resolve) => {
         if (current === undefined) return resolve(false);
         const stopTimer = clock.after(withinMs, () => resolve(false));
-        current.line.send('ping', ({ ok }) => {
+        // a server too old for pings says so, and lives
+        current.line.send('ping', (reply) => {
           stopTimer();
-          resolve(ok);
+          resolve(reply !== lost);
         });
       }),
     counts,
