@@ -83,9 +83,12 @@ export class Phone {
   #lastPort: number | undefined;
   /** pn-*; changed when the push service gives a new token */
   push: PushIdentity | undefined;
+  /** where everything is sent from its next socket on, as when DNS or a load balancer gives it another edge */
+  edge: Remote;
 
   constructor(options: PhoneOptions) {
     this.options = options;
+    this.edge = options.edge;
     this.push = options.push;
     this.#lastPort = options.port;
   }
@@ -107,7 +110,8 @@ export class Phone {
 
   /** Opens a socket; no REGISTER yet. */
   async open(port?: number, address = this.options.address): Promise<UserAgent> {
-    const { edge, onCrossing } = this.options;
+    const { edge } = this;
+    const { onCrossing } = this.options;
     const chosen = port ?? this.options.port;
     const agent = await UserAgent.open({
       transport: edge.transport,
@@ -122,7 +126,7 @@ export class Phone {
     agent.take((incoming) => {
       if (incoming.request.method !== 'INVITE' || tagOf(incoming.request.headers.get('To') ?? '') !== undefined)
         return false;
-      const call = new IncomingCall(agent, incoming, `<${this.#uri(agent)}>`, edge);
+      const call = new IncomingCall(agent, incoming, `<${this.#uri(agent)}>`);
       this.invites.push(call);
       this.#calls.put(call);
       return true;
@@ -134,14 +138,14 @@ export class Phone {
 
   /** To another network with everything it has in mind; it has not told anybody yet. Gives its new Contact. */
   async move(address: string): Promise<string> {
-    await this.ua.move(address);
+    await this.ua.move(address, this.edge);
     return `<${this.#uri(this.ua)}>`;
   }
 
   /** Where it thinks it is. */
   #uri(agent: UserAgent): string {
-    const { user, behindNat, edge } = this.options;
-    return behindNat === undefined ? agent.uri(user) : `sip:${user}@${behindNat};transport=${edge.transport}`;
+    const { user, behindNat } = this.options;
+    return behindNat === undefined ? agent.uri(user) : `sip:${user}@${behindNat};transport=${this.edge.transport}`;
   }
 
   /** The Contact value of a REGISTER. */
@@ -180,7 +184,7 @@ export class Phone {
     const pending = agent.authenticated('REGISTER', `sip:${domain}`, { headers: fields() }, credentials);
     const sent = agent.crossings.filter(({ direction }) => direction === 'out').at(-1)?.message;
     if (sent !== undefined) {
-      for (let copy = 1; copy < (options.copies ?? 1); copy++) agent.sendRaw(printMessage(sent), this.options.edge);
+      for (let copy = 1; copy < (options.copies ?? 1); copy++) agent.sendRaw(printMessage(sent), this.edge);
     }
     return (await pending).answer;
   }
@@ -224,13 +228,13 @@ export class Phone {
     user: string,
     options: { readonly body?: string; readonly headers?: Headers; readonly contact?: string } = {},
   ): OutgoingCall {
-    const { domain, password, algorithm, edge } = this.options;
+    const { domain, password, algorithm } = this.options;
     const uri = `sip:${user}@${domain}`;
     return new OutgoingCall(this.ua, uri, {
       from: `<${this.aor}>`,
       to: `<${uri}>`,
       contact: options.contact ?? `<${this.#uri(this.ua)}>`,
-      remote: edge,
+      remote: this.edge,
       ...(options.body === undefined ? {} : { body: options.body }),
       ...(options.headers === undefined ? {} : { headers: options.headers }),
       ...(password === undefined

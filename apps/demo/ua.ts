@@ -60,7 +60,7 @@ export class UserAgent {
   #wire: Wire;
   readonly #options: UaOptions;
   readonly #nobody = `${randomBytes(6).toString('hex')}.invalid`;
-  readonly #outbound: Remote | undefined;
+  #outbound: Remote | undefined;
   readonly #onCrossing: (crossing: Crossing) => void;
   readonly #clients = new Map<string, ClientTransaction>();
   readonly #servers = new Map<string, ServerTransaction>();
@@ -83,11 +83,13 @@ export class UserAgent {
     return agent;
   }
 
-  /** To another network: the old socket is gone, a new one is there, and no transaction is forgotten. */
-  async move(address: string): Promise<void> {
+  /** To another network, and to another edge when one is named: the old socket is gone, and no transaction is forgotten. */
+  async move(address: string, outbound = this.#outbound): Promise<void> {
     const old = this.#wire;
     await old.close();
-    this.#wire = await wireOf({ ...this.#options, address }, (text, from) => this.receive(text, from), false);
+    this.#outbound = outbound;
+    const options = { ...this.#options, address, ...(outbound === undefined ? {} : { outbound }) };
+    this.#wire = await wireOf(options, (text, from) => this.receive(text, from), false);
   }
 
   /** Where others reach this agent. */

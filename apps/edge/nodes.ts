@@ -45,7 +45,7 @@ export interface NodesDeps {
   readonly engine: { readonly id: string; readonly at: EngineAddress | undefined };
   readonly srf: SrfEdge;
   /** what every connection to an engine of this kind has in common */
-  readonly common: Pick<SrfOptions, 'clock' | 'maxFrame' | 'maxHead' | 'remembersConnections'>;
+  readonly common: Pick<SrfOptions, 'clock' | 'maxFrame' | 'maxHead' | 'remembersConnections' | 'elsewhere'>;
   readonly log: Log;
   readonly telemetry: Telemetry;
 }
@@ -64,6 +64,8 @@ export interface Nodes {
 
 /** A leg that waits for its engine longer than this is better pushed for. */
 const connectWithinMs = 1500;
+/** Longer than a pause of the other process: what is sent after it rings for a moment and is cancelled. */
+const sendsWithinMs = 4000;
 const tidyEveryMs = 60_000;
 
 export async function joinNodes(deps: NodesDeps): Promise<Nodes> {
@@ -87,6 +89,7 @@ export async function joinNodes(deps: NodesDeps): Promise<Nodes> {
         // new requests go to the edge of that node
         methods: [],
         connectTimeoutMs: connectWithinMs,
+        sendsWithinMs,
         onRequest: (transaction) => void transaction.respond({ status: 481 }),
       });
     },

@@ -45,7 +45,7 @@ import { UsedNonces } from './middleware/used-nonces.ts';
 import { holdWithin } from './push-rules.ts';
 import { openRuleBook } from './rule-book.ts';
 import { openTokens } from './tokens.ts';
-import { engineAddress, joinNodes, remoteControl, type RemoteControl } from './nodes.ts';
+import { engineAddress, joinNodes, type Nodes, remoteControl, type RemoteControl } from './nodes.ts';
 import { hearNews, watchPauses } from './pause-watch.ts';
 import { pushRoutes } from './push-api.ts';
 import { openPushServices } from './push-services.ts';
@@ -146,7 +146,10 @@ async function assemble(
   let deps: RouteDeps | undefined;
   let connected = false;
   const counted = requestCounter(telemetry);
+  // oxlint-disable-next-line prefer-const -- read by dialogs whose peer has moved to another node
+  let nodes: Nodes | undefined;
   const common = {
+    elsewhere: () => nodes?.client,
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
     takesRoutes: config.engine.kind === 'embedded',
@@ -182,7 +185,7 @@ async function assemble(
   telemetry.gauge('controlUp', 1);
   closers.push(() => srf.close());
 
-  const nodes = await joinNodes({
+  nodes = await joinNodes({
     config,
     directory,
     id: systemIds.hex(8),

@@ -62,6 +62,8 @@ export class WakefulDialog implements Dialog {
   readonly #deps: WakefulDeps;
   /** where the phone is, as far as we know */
   #way: string;
+  /** the engine that is its way */
+  #engine: string;
   /** it is not where the dialog began any more, so the engine must be told the way */
   #moved = false;
   #heardAt: number;
@@ -76,6 +78,7 @@ export class WakefulDialog implements Dialog {
     this.#phone = phone;
     this.#deps = deps;
     this.#way = flowUri(phone.flow);
+    this.#engine = phone.flow.engine;
     this.#heardAt = deps.clock.now();
     void this.#follow();
   }
@@ -95,10 +98,9 @@ export class WakefulDialog implements Dialog {
     try {
       const { bindings } = await this.#deps.store.read(aor);
       const binding = bindings.find(({ id }) => id === bindingId);
-      // the dialog lives on its own engine
-      if (binding === undefined || binding.path.length > 0 || binding.flow.engine !== this.#phone.flow.engine) return;
+      if (binding === undefined || binding.path.length > 0) return;
       this.#heardAt = this.#deps.clock.now();
-      this.#isAt(flowUri(binding.flow));
+      this.#isAt(binding.flow);
     } catch (error) {
       this.#deps.log.warn(
         { callId: this.callId, aor, err: error },
@@ -107,9 +109,11 @@ export class WakefulDialog implements Dialog {
     }
   }
 
-  #isAt(way: string): void {
+  #isAt(flow: Flow): void {
+    const way = flowUri(flow);
     if (way !== this.#way && !this.#phone.behindProxy) this.#moved = true;
     this.#way = way;
+    this.#engine = flow.engine;
   }
 
   get remoteTarget(): string | undefined {
@@ -138,7 +142,7 @@ export class WakefulDialog implements Dialog {
   onRequest(listener: (transaction: ServerTransaction | InviteTransaction) => void): void {
     this.#inner.onRequest((transaction) => {
       this.#heardAt = this.#deps.clock.now();
-      this.#isAt(flowUri(transaction.flow));
+      this.#isAt(transaction.flow);
       listener(transaction);
     });
   }
@@ -163,7 +167,10 @@ export class WakefulDialog implements Dialog {
   }
 
   async #send(asked: DialogRequest): Promise<DialogAnswer> {
-    const answer = await this.#inner.request(this.#moved ? { ...asked, nextHop: this.#way } : asked);
+    // an INVITE belongs to the engine that has the dialog, for its 2xx and ACK do: it goes the way the dialog began
+    const stays = this.#engine !== this.#phone.flow.engine && /^(?:INVITE|SUBSCRIBE)$/.test(asked.method);
+    const way = this.#moved && !stays ? { nextHop: this.#way, engine: this.#engine } : {};
+    const answer = await this.#inner.request({ ...asked, ...way });
     if (!answer.local) this.#heardAt = this.#deps.clock.now();
     return answer;
   }
@@ -243,7 +250,7 @@ export class WakefulDialog implements Dialog {
             }
             const known = devices.take(device, key);
             if (known === undefined) return undefined;
-            this.#isAt(flowUri(known.flow));
+            this.#isAt(known.flow);
             return this.#send(change?.next() ?? asked);
           },
           push: (device, signal) => (target.canPush ? devices.push(device, signal) : Promise.resolve(true)),

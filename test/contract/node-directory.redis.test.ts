@@ -86,6 +86,29 @@ describe.skipIf(missing !== undefined)(titled('nodes that share a Redis', missin
     await three.bus.close();
   });
 
+  it('stay for each other when Redis was frozen for longer than their leases: nobody takes what a living one holds', async () => {
+    const [one, two] = [await open(), await open()];
+    const gone: string[] = [];
+    for (const [other, name] of [
+      [one, 'one'],
+      [two, 'two'],
+    ] as const) {
+      await other.nodes.announce(aNode(name), () => [`invite at ${name}`]);
+      other.nodes.onGone(({ id }) => gone.push(id));
+    }
+    await expect.poll(() => one.nodes.withEngine('engine-of-two'), patience).toBeDefined();
+    server.freeze();
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    server.thaw();
+    const late = await open();
+    await late.nodes.announce(aNode('late'), () => []);
+    for (const other of [one, two])
+      await expect.poll(() => other.nodes.withEngine('engine-of-late'), patience).toBeDefined();
+    expect(gone).toEqual([]);
+    expect(one.nodes.withEngine('engine-of-two')).toBeDefined();
+    expect(two.nodes.withEngine('engine-of-one')).toBeDefined();
+  });
+
   it('stay for each other while Redis is away, and are there again when it comes back empty', async () => {
     const [one, two] = [await open(), await open()];
     const gone: EdgeNode[] = [];

@@ -26,13 +26,26 @@ export interface RedisGroup {
 const password = 'a-redis-password';
 export const groupUrl = `redis://:${password}@127.0.0.1:6379`;
 
-function startNode(folder: string, port: number, settings: readonly string[]): GroupNode {
+/** Where all of a group run, and words before a command that run it there. */
+export interface GroupHost {
+  readonly address: string;
+  readonly within: readonly string[];
+}
+
+const here: GroupHost = { address: '127.0.0.1', within: [] };
+
+function launch(host: GroupHost, words: readonly string[]): ChildProcess {
   const program = pathOf('redis-server');
   if (program === undefined) throw new Error('redis-server is not installed');
-  const base = ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, '--save', '', '--appendonly', 'no'];
+  const [first = program, ...rest] = [...host.within, program, ...words];
+  return spawn(first, rest, { stdio: 'ignore' });
+}
+
+function startNode(host: GroupHost, folder: string, port: number, settings: readonly string[]): GroupNode {
+  const base = ['--bind', host.address, '--port', String(port), '--dir', folder, '--save', '', '--appendonly', 'no'];
   // a replica is of use at once
   base.push('--repl-diskless-sync-delay', '0');
-  const child = spawn(program, [...base, ...settings], { stdio: 'ignore' });
+  const child = launch(host, [...base, ...settings]);
   const endWithUs = (): void => void child.kill('SIGKILL');
   process.once('exit', endWithUs);
   return {
@@ -48,52 +61,56 @@ function startNode(folder: string, port: number, settings: readonly string[]): G
 }
 
 /** Three primaries, each with a replica; a dead one is replaced after about two seconds. */
-export async function startCluster(): Promise<RedisGroup> {
+export async function startCluster(host: GroupHost = here): Promise<RedisGroup> {
+  const { address } = host;
   const folder = mkdtempSync(join(tmpdir(), 'reveille-cluster-'));
   const ports = await freePorts(6);
   const nodes = ports.map((port) =>
-    startNode(folder, port, [
+    startNode(host, folder, port, [
       ...['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`],
       ...['--cluster-node-timeout', '2000', '--cluster-port', String(port + 10_000)],
       ...['--requirepass', password, '--masterauth', password],
     ]),
   );
-  await Promise.all(ports.map((port) => answering(port)));
+  await Promise.all(ports.map((port) => answering(address, port)));
   await run('redis-cli', [
-    ...['-a', password, '--no-auth-warning', '--cluster', 'create', ...ports.map((port) => `127.0.0.1:${port}`)],
+    ...['-a', password, '--no-auth-warning', '--cluster', 'create', ...ports.map((port) => `${address}:${port}`)],
     ...['--cluster-replicas', '1', '--cluster-yes'],
   ]);
-  await Promise.all(ports.map((port) => until(port, 'cluster info', (text) => text.includes('cluster_state:ok'))));
+  await Promise.all(
+    ports.map((port) => until(address, port, 'cluster info', (text) => text.includes('cluster_state:ok'))),
+  );
   return group(nodes, folder);
 }
 
 /** The first two nodes hold the data, the third is the Sentinel that fails over after a second. */
-export async function startSentinel(): Promise<RedisGroup> {
+export async function startSentinel(host: GroupHost = here): Promise<RedisGroup> {
+  const { address } = host;
   const folder = mkdtempSync(join(tmpdir(), 'reveille-sentinel-'));
   const [primary, replica, sentinel] = (await freePorts(3)) as [number, number, number];
   const secret = ['--requirepass', password, '--masterauth', password];
   const nodes = [
-    startNode(folder, primary, secret),
-    startNode(folder, replica, [...secret, '--replicaof', `127.0.0.1 ${primary}`]),
+    startNode(host, folder, primary, secret),
+    startNode(host, folder, replica, [...secret, '--replicaof', `${address} ${primary}`]),
   ];
-  await Promise.all([primary, replica].map((port) => answering(port)));
-  await until(primary, 'info', (text) => text.includes('state=online'));
+  await Promise.all([primary, replica].map((port) => answering(address, port)));
+  await until(address, primary, 'info', (text) => text.includes('state=online'));
   const config = join(folder, 'sentinel.conf');
   writeFileSync(
     config,
     [
-      'bind 127.0.0.1',
+      `bind ${address}`,
       `port ${sentinel}`,
       `dir ${folder}`,
       `requirepass sentinel-password`,
-      `sentinel monitor the-primary 127.0.0.1 ${primary} 1`,
+      `sentinel monitor the-primary ${address} ${primary} 1`,
       `sentinel auth-pass the-primary ${password}`,
       'sentinel down-after-milliseconds the-primary 1000',
       'sentinel failover-timeout the-primary 3000',
       '',
     ].join('\n'),
   );
-  const child = spawn(pathOf('redis-server') ?? '', [config, '--sentinel'], { stdio: 'ignore' });
+  const child = launch(host, [config, '--sentinel']);
   const endWithUs = (): void => void child.kill('SIGKILL');
   process.once('exit', endWithUs);
   nodes.push({
@@ -106,14 +123,34 @@ export async function startSentinel(): Promise<RedisGroup> {
       await once(child, 'exit');
     },
   });
-  await answering(sentinel, 'sentinel-password');
-  await until(sentinel, 'sentinel replicas the-primary', (text) => text.includes(String(replica)), 'sentinel-password');
+  await answering(address, sentinel, 'sentinel-password');
+  await until(
+    address,
+    sentinel,
+    'sentinel replicas the-primary',
+    (text) => text.includes(String(replica)),
+    'sentinel-password',
+  );
   return group(nodes, folder);
 }
 
 /** Asks one node something by its text protocol. */
-export async function askNode(port: number, words: readonly string[], secret = password): Promise<string> {
-  const { stdout } = await run('redis-cli', ['-p', String(port), '-a', secret, '--no-auth-warning', ...words]);
+export async function askNode(
+  port: number,
+  words: readonly string[],
+  secret = password,
+  address = '127.0.0.1',
+): Promise<string> {
+  const { stdout } = await run('redis-cli', [
+    '-h',
+    address,
+    '-p',
+    String(port),
+    '-a',
+    secret,
+    '--no-auth-warning',
+    ...words,
+  ]);
   return stdout;
 }
 
@@ -132,14 +169,20 @@ function group(nodes: readonly GroupNode[], folder: string): RedisGroup {
   };
 }
 
-async function answering(port: number, secret = password): Promise<void> {
-  await until(port, 'ping', (text) => text.includes('PONG'), secret);
+async function answering(address: string, port: number, secret = password): Promise<void> {
+  await until(address, port, 'ping', (text) => text.includes('PONG'), secret);
 }
 
-async function until(port: number, words: string, wanted: (text: string) => boolean, secret = password): Promise<void> {
+async function until(
+  address: string,
+  port: number,
+  words: string,
+  wanted: (text: string) => boolean,
+  secret = password,
+): Promise<void> {
   const endAt = Date.now() + 20_000;
   for (;;) {
-    const text = await askNode(port, words.split(' '), secret).catch(() => '');
+    const text = await askNode(port, words.split(' '), secret, address).catch(() => '');
     if (wanted(text)) return;
     if (Date.now() > endAt) throw new Error(`${words} at ${port} did not become true: ${text}`);
     await new Promise((resolve) => setTimeout(resolve, 50));

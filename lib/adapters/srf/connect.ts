@@ -11,7 +11,7 @@ import { SrfClient } from './client.ts';
 import { Exchange, type Counts, type Surroundings } from './exchange.ts';
 import { readListeners } from './flow.ts';
 import { SrfLegs } from './leg.ts';
-import { Link, type Line } from './link.ts';
+import { Link, lost, type Line } from './link.ts';
 import type { EngineAt } from './wire.ts';
 
 /** Everything the library knows but ACK and CANCEL, which no engine offers to whoever is new. */
@@ -50,6 +50,10 @@ export interface SrfOptions extends EngineAt {
   readonly movesFlows?: boolean;
   /** The engine writes the Route fields it is given into a request that begins something. No drachtio-server does (the default). */
   readonly takesRoutes?: boolean;
+  /** Sends over the engines of other nodes, for a peer of a dialog that has moved there; nobody when left out. */
+  readonly elsewhere?: () => Client | undefined;
+  /** An INVITE of ours the engine has not sent after so long, in ms, counts as failed; no limit when absent. */
+  readonly sendsWithinMs?: number;
   /** how long the first connection may take, in ms */
   readonly connectTimeoutMs?: number;
   /** An INVITE is an InviteTransaction (`'onCancel' in transaction`), a SUBSCRIBE a DialogTransaction (`'accept' in transaction`). Must not throw. */
@@ -68,6 +72,8 @@ export interface SrfEdge {
   /** `transport/address:port` of every listener of the engine, as of the last connect */
   readonly hostports: readonly string[];
   readonly up: boolean;
+  /** Whether it answers a ping in time. */
+  answers(withinMs: number): Promise<boolean>;
   readonly counts: Readonly<Counts>;
   /** what is open now */
   open(): { readonly invites: number; readonly dialogs: number; readonly requests: number };
@@ -96,6 +102,8 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     remembersConnections: options.remembersConnections ?? true,
     movesFlows: options.movesFlows ?? false,
     takesRoutes: options.takesRoutes ?? false,
+    elsewhere: options.elsewhere ?? (() => undefined),
+    sendsWithinMs: options.sendsWithinMs,
     onRequest: options.onRequest,
     counts,
   };
@@ -116,6 +124,16 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
     get up() {
       return current !== undefined;
     },
+    answers: (withinMs) =>
+      new Promise((resolve) => {
+        if (current === undefined) return resolve(false);
+        const stopTimer = clock.after(withinMs, () => resolve(false));
+        // a server too old for pings says so, and lives
+        current.line.send('ping', (reply) => {
+          stopTimer();
+          resolve(reply !== lost);
+        });
+      }),
     counts,
     open: () => ({
       invites: current?.invites.size ?? 0,

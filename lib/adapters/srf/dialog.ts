@@ -13,6 +13,24 @@ import { Pracks } from './pracks.ts';
 /** The engine replaces it by the remote target (drachtio-protocol A.2). */
 export const placeholder = 'sip:placeholder';
 
+/** Timer F (RFC 3261 17.1.2.2) */
+const answeredWithinMs = 32_000;
+
+/** The peer is somewhere else than the engine believes: our requests go there by our own count. */
+interface Moved {
+  readonly nextHop: string;
+  /** another engine than that of the dialog */
+  readonly engine: string | undefined;
+  parts: DialogParts;
+}
+
+/** A request of the dialog that is sent as one outside dialogs. */
+interface Outside {
+  readonly target: string;
+  readonly nextHop: string;
+  readonly headers: Headers;
+}
+
 export class SrfDialog implements Dialog {
   readonly callId: string;
   readonly localTag: string;
@@ -28,7 +46,7 @@ export class SrfDialog implements Dialog {
   /** Contact of the peer's newest target refresh (RFC 3261 12.2) */
   #newTarget: string | undefined;
   /** our requests go there by our own count: the engine cannot be told another way for a dialog */
-  #moved: { nextHop: string; parts: DialogParts } | undefined;
+  #moved: Moved | undefined;
   /** a BYE of ours is out: it may have been lost with the way it went, but the engine has forgotten the dialog */
   #byeSent = false;
   #over = false;
@@ -99,17 +117,21 @@ export class SrfDialog implements Dialog {
     this.#ends.post(why);
   }
 
-  #wayOfItsOwn({ method, nextHop }: DialogRequest): { nextHop: string; parts: DialogParts } | undefined {
-    if (this.#exchange.surroundings.movesFlows && !this.#byeSent) {
+  #wayOfItsOwn({ method, nextHop, engine }: DialogRequest): Moved | undefined {
+    const { movesFlows, engineId } = this.#exchange.surroundings;
+    const away = engine === engineId ? undefined : engine;
+    // what went by our own count the engine has not counted
+    const counts = movesFlows && away === undefined && this.#moved === undefined;
+    if (counts && !this.#byeSent) {
       this.#byeSent = method === 'BYE';
       return undefined;
     }
     if (method === 'INVITE' || method === 'SUBSCRIBE') return undefined;
     // a BYE that reached nobody has ended the dialog for the engine
-    if (this.#exchange.surroundings.movesFlows && method !== 'BYE') return undefined;
+    if (counts && method !== 'BYE') return undefined;
     if (nextHop === undefined || !fitsMetaLine(nextHop)) return this.#moved;
-    if (this.#moved !== undefined) this.#moved.nextHop = nextHop;
-    else this.#moved = { nextHop, parts: this.#lastSent === undefined ? this.#begun() : partsOf(this.#lastSent()) };
+    const parts = this.#moved?.parts ?? (this.#lastSent === undefined ? this.#begun() : partsOf(this.#lastSent()));
+    this.#moved = { nextHop, engine: away, parts };
     return this.#moved;
   }
 
@@ -117,11 +139,7 @@ export class SrfDialog implements Dialog {
    * A request of this dialog (same Call-ID and tags, next CSeq) sent as one outside dialogs, the only way both engines offer to
    * choose a next hop (drachtio-protocol A.2).
    */
-  #sendOutside(
-    request: DialogRequest,
-    moved: { readonly nextHop: string; parts: DialogParts },
-    resolve: (answer: DialogAnswer) => void,
-  ): void {
+  #sendOutside(request: DialogRequest, moved: Moved, resolve: (answer: DialogAnswer) => void): void {
     const { local, remote, cseq } = moved.parts;
     const target = this.#newTarget ?? moved.parts.target;
     moved.parts = { ...moved.parts, cseq: cseq + 1 };
@@ -132,21 +150,43 @@ export class SrfDialog implements Dialog {
       ['CSeq', `${cseq + 1} ${request.method}`],
     ]);
     for (const [name, value] of request.headers.entries()) headers.add(name, value);
-    const text = composeRequest(request.method, target, headers, request.body);
+    if (moved.engine === undefined) this.#sendFromHere(request, { target, nextHop: moved.nextHop, headers }, resolve);
+    else
+      this.#sendFromThere(request, { target, nextHop: moved.nextHop, headers }, moved.engine).then(resolve, () => {});
+    // along its own way nobody will ever answer it, but the engine forgets the dialog
+    if (request.method === 'BYE')
+      this.#exchange.tell(`|${this.#id}`, composeRequest('BYE', placeholder, Headers.empty(), '') ?? '');
+  }
+
+  #sendFromHere(
+    { method, body }: DialogRequest,
+    { target, nextHop, headers }: Outside,
+    resolve: (answer: DialogAnswer) => void,
+  ): void {
+    const text = composeRequest(method, target, headers, body);
     if (text === undefined) {
       resolve({ response: localResponse(481), local: true });
       return;
     }
-    this.#exchange.request(`||${moved.nextHop}`, text, {
+    this.#exchange.request(`||${nextHop}`, text, {
       sent: () => undefined,
       refused: () => resolve({ response: localResponse(this.#exchange.alive ? 500 : 503), local: true }),
       response: (response, fromEngine) => {
         if (response.status >= 200) resolve({ response, local: fromEngine });
       },
     });
-    // along its own way nobody will ever answer it, but the engine forgets the dialog
-    if (request.method === 'BYE')
-      this.#exchange.tell(`|${this.#id}`, composeRequest('BYE', placeholder, Headers.empty(), '') ?? '');
+  }
+
+  async #sendFromThere(
+    { method, body }: DialogRequest,
+    { target, nextHop, headers }: Outside,
+    engine: string,
+  ): Promise<DialogAnswer> {
+    const client = this.#exchange.surroundings.elsewhere();
+    if (client === undefined) return { response: localResponse(503), local: true };
+    const timeoutMs = answeredWithinMs;
+    const { response, local } = await client.send({ method, uri: target, nextHop, engine, headers, body, timeoutMs });
+    return { response, local };
   }
 }
 

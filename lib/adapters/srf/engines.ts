@@ -12,6 +12,8 @@ export interface Reached {
   readonly legs: Legs;
   readonly client: Client;
   readonly up: boolean;
+  /** Whether it answers a ping in time. */
+  answers(withinMs: number): Promise<boolean>;
   /** what is open on it */
   open(): { readonly dialogs: number; readonly requests: number };
   close(): Promise<void>;
@@ -31,7 +33,7 @@ export interface EnginesOptions {
 export interface Engines {
   readonly legs: Legs;
   readonly client: Client;
-  /** Ends connections to engines that are gone, or that nothing was sent to for a while. To be called now and then. */
+  /** Ends connections to engines that are gone or silent, or that nothing was sent to for a while. To be called now and then. */
   tidy(): void;
   close(): Promise<void>;
 }
@@ -43,8 +45,13 @@ interface Connection {
   idle: boolean;
 }
 
+/** An engine that says nothing for so long is connected to anew. */
+const answerWithinMs = 500;
+
 export function manyEngines({ own, lives, connect, onTrouble }: EnginesOptions): Engines {
   const connections = new Map<string, Connection>();
+  /** silent ones whose calls may yet go on when the network is whole again; nothing new is sent over them */
+  const aside = new Set<Reached>();
 
   const to = (engine: string): Connection => {
     const known = connections.get(engine);
@@ -66,19 +73,33 @@ export function manyEngines({ own, lives, connect, onTrouble }: EnginesOptions):
     return connection;
   };
 
+  /**
+   * A connection that has answered just now: a network that parts tells nobody, and what is sent into it would ring a phone long
+   * after the call is over. One that does not answer may also be slow to notice that its network is whole again.
+   */
+  const reach = async (engine: string): Promise<Reached> => {
+    const connection = to(engine);
+    const reached = await connection.promise;
+    if (await reached.answers(answerWithinMs)) return reached;
+    if (connections.get(engine) === connection) {
+      connections.delete(engine);
+      aside.add(reached);
+    }
+    return to(engine).promise;
+  };
+
   return {
     legs: {
       start: ({ engine, ...request }, events) => {
         if (engine === undefined || engine === own.id) return own.legs.start(request, events);
-        const { reached, promise } = to(engine);
-        return reached === undefined ? new LegToCome(promise, request, events) : reached.legs.start(request, events);
+        return new LegToCome(reach(engine), request, events);
       },
     },
     client: {
       send: async ({ engine, ...request }: ClientRequest): Promise<ClientAnswer> => {
         if (engine === undefined || engine === own.id) return own.client.send(request);
         try {
-          const { client } = await to(engine).promise;
+          const { client } = await reach(engine);
           return await client.send(request);
         } catch {
           return { response: localResponse(503), local: true };
@@ -96,10 +117,19 @@ export function manyEngines({ own, lives, connect, onTrouble }: EnginesOptions):
         connections.delete(engine);
         void reached.close();
       }
+      for (const reached of aside) {
+        const { dialogs, requests } = reached.open();
+        if (reached.up && dialogs + requests > 0) continue;
+        aside.delete(reached);
+        void reached.close();
+      }
     },
     close: async () => {
       const open = [...connections.values()].flatMap(({ reached }) => reached ?? []);
       connections.clear();
+      // they may never answer our end
+      for (const reached of aside) void reached.close();
+      aside.clear();
       await Promise.all(open.map((reached) => reached.close()));
     },
   };

@@ -3,6 +3,7 @@
  * dialogs. It finds out whom a frame is for. When the line ends, everybody here hears it once.
  */
 import type { ServerTransaction } from '../../ports/server-transaction.ts';
+import type { Client } from '../../ports/client.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { Headers } from '../../sip/headers.ts';
 import { tagOf } from '../../sip/name-addr.ts';
@@ -38,6 +39,10 @@ export interface Surroundings {
   readonly movesFlows: boolean;
   /** see SrfOptions */
   readonly takesRoutes: boolean;
+  /** see SrfOptions */
+  readonly elsewhere: () => Client | undefined;
+  /** see SrfOptions */
+  readonly sendsWithinMs: number | undefined;
   /** requests outside the dialogs we hold */
   readonly onRequest: (transaction: ServerTransaction) => void;
   readonly counts: Counts;

@@ -38,6 +38,8 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
   #over = false;
   #cancelled: { readonly reason: string | undefined } | undefined;
   #stopGuard: (() => void) | undefined;
+  /** The engine said nothing to it for too long; it may send it yet. */
+  #abandoned = false;
 
   constructor(exchange: Exchange | undefined, request: LegRequest, events: LegEvents) {
     this.#exchange = exchange;
@@ -47,7 +49,11 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
     const text = composeRequest('INVITE', request.uri, request.headers, request.body, routes);
     if (text === undefined || !fitsMetaLine(request.nextHop)) this.#failSoon(400);
     else if (exchange === undefined || !exchange.alive) this.#failSoon(503);
-    else exchange.request(metaTowards(request.nextHop, routes), text, this);
+    else {
+      const { sendsWithinMs, clock } = exchange.surroundings;
+      if (sendsWithinMs !== undefined) this.#stopGuard = clock.after(sendsWithinMs, () => this.#abandon());
+      exchange.request(metaTowards(request.nextHop, routes), text, this);
+    }
   }
 
   cancel(reason?: string): void {
@@ -66,6 +72,8 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
 
   sent(txn: string, reply: Reply): void {
     this.#txn = txn;
+    if (this.#abandoned) return this.#sendCancel();
+    this.#stopGuard?.();
     const invite = parseMessage(reply.text());
     if (invite.kind === 'request') this.callId = invite.headers.get('call-id');
     if (this.#cancelled !== undefined) this.#sendCancel();
@@ -76,6 +84,7 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
   }
 
   response(response: SipResponse, local: boolean, dialogId: string): void {
+    if (this.#abandoned) return this.#late(response, dialogId);
     if (this.#over) return;
     if (response.status >= 300) this.#fail(response, local);
     else if (response.status >= 200) this.#answered(response, dialogId);
@@ -101,6 +110,22 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
     this.#end();
     const dialog = dialogOf(exchange, dialogId, response);
     this.#events.answered(response, dialog, ackOnce(exchange, dialogId, placeholder));
+  }
+
+  /** For whoever started it this is a dead flow; should the engine send it after all, it is taken back. */
+  #abandon(): void {
+    this.#fail(localResponse(503), true);
+    this.#abandoned = true;
+  }
+
+  /** Our CANCEL has crossed this. */
+  #late(response: SipResponse, dialogId: string): void {
+    if (response.status >= 200) this.#stopGuard?.();
+    if (response.status < 200 || response.status >= 300) return;
+    const exchange = this.#exchange as Exchange;
+    const dialog = dialogOf(exchange, dialogId, response);
+    ackOnce(exchange, dialogId, placeholder)();
+    void dialog.request({ method: 'BYE', headers: Headers.empty(), body: '' }).then(() => dialog.close());
   }
 
   #failSoon(status: number): void {

@@ -6,6 +6,7 @@
  *   was:<id>      JSON of a node that was given up and has left something; busy:<id> until when somebody is at it, ms
  *   gone:<id>     when it was given up, ms: this id is never taken again, so a node that slept learns that it was given up
  *   version       how often the list has changed
+ *   heard         when somebody renewed last, ms: after a silence of Redis itself all leases are over in it, and nobody is to blame
  */
 import { script } from './script.ts';
 
@@ -25,6 +26,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = function(ms) return string.format('%.0f', ms) end
 local key = KEYS[1]
 local changed = false
+local silent = now - tonumber(redis.call('HGET', key, 'heard') or '0') > ARGV[3] / 2
+redis.call('HSET', key, 'heard', stamp(now))
 local lost = redis.call('HEXISTS', key, 'gone:' .. ARGV[1]) == 1
 if ARGV[2] == '' then
   changed = redis.call('HDEL', key, ARGV[1]) == 1
@@ -48,8 +51,12 @@ for field, value in pairs(known) do
     if tonumber(value) + ARGV[7] < now then
       redis.call('HDEL', key, field, 'was:' .. id, 'held:' .. id, 'busy:' .. id)
     end
-  elseif kind == nil and field ~= 'version' then
+  elseif kind == nil and field ~= 'version' and field ~= 'heard' then
     local ends = tonumber(known['end:' .. field] or '0')
+    if silent and ends < now + ARGV[3] then
+      ends = now + ARGV[3]
+      redis.call('HSET', key, 'end:' .. field, stamp(ends))
+    end
     if ends < now then
       redis.call('HDEL', key, field, 'end:' .. field)
       redis.call('HSET', key, 'gone:' .. field, stamp(now))

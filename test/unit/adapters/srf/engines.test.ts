@@ -12,6 +12,7 @@ function aWorld() {
   let lives = true;
   let open = { dialogs: 0, requests: 0 };
   let connects = true;
+  let answers = true;
   const legs = (name: string): Legs => ({
     start: ({ uri }) => {
       told.push(`${name} INVITE ${uri}`);
@@ -31,7 +32,13 @@ function aWorld() {
       told.push(`connect ${engine}`);
       if (!connects) return Promise.reject(new Error('refused'));
       const close = async (): Promise<void> => void told.push(`close ${engine}`);
-      return Promise.resolve({ legs: legs(engine), client: client(engine), up: true, open: () => open, close });
+      return Promise.resolve({
+        ...{ legs: legs(engine), client: client(engine), up: true, open: () => open, close },
+        answers: () => {
+          told.push(`ping ${engine}`);
+          return Promise.resolve(answers);
+        },
+      });
     },
     onTrouble: (engine) => told.push(`trouble ${engine}`),
   });
@@ -51,6 +58,7 @@ function aWorld() {
     send: (engine?: string) => engines.client.send({ ...ask(engine), method: 'MESSAGE', timeoutMs: 1000 }),
     dies: () => (lives = false),
     refuses: () => (connects = false),
+    fallsSilent: () => (answers = false),
     has: (dialogs: number) => (open = { dialogs, requests: 0 }),
   };
 }
@@ -64,16 +72,18 @@ describe('legs over the engines of many nodes', () => {
     await turn();
     expect(far.callId).toBe('B');
     start('B');
+    await turn();
     expect((await send('B')).response.status).toBe(200);
     const [own, other] = ['own INVITE sip:a@x', 'B INVITE sip:a@x'];
-    expect(told).toEqual([own, own, 'connect B', other, other, 'B MESSAGE']);
+    const ping = 'ping B';
+    expect(told).toEqual([own, own, 'connect B', ping, other, ping, other, ping, 'B MESSAGE']);
   });
 
   it('are never sent when they were cancelled before the engine was reached', async () => {
     const { told, start } = aWorld();
     start('B').cancel();
     await turn();
-    expect(told).toEqual(['connect B', 'failed 487 by us']);
+    expect(told).toEqual(['connect B', 'ping B', 'failed 487 by us']);
   });
 
   it('fail as a dead flow does when the engine is gone or refuses, and the next one tries anew', async () => {
@@ -102,5 +112,34 @@ describe('legs over the engines of many nodes', () => {
     start('B');
     await turn();
     expect(told.filter((one) => one === 'connect B')).toHaveLength(2);
+  });
+
+  it('leave over a new connection when the old one is silent, whose calls are kept as long as they last', async () => {
+    const { told, engines, start, fallsSilent, has } = aWorld();
+    start('B');
+    await turn();
+    told.length = 0;
+    has(1);
+    fallsSilent();
+    start('B');
+    await turn();
+    expect(told).toEqual(['ping B', 'connect B', 'B INVITE sip:a@x']);
+    engines.tidy();
+    expect(told).not.toContain('close B');
+    has(0);
+    engines.tidy();
+    expect(told.filter((one) => one === 'close B')).toHaveLength(2);
+  });
+
+  it('fail when the silent engine cannot be connected to either', async () => {
+    const { told, start, fallsSilent, refuses } = aWorld();
+    start('B');
+    await turn();
+    told.length = 0;
+    fallsSilent();
+    refuses();
+    start('B');
+    await turn();
+    expect(told).toEqual(['ping B', 'connect B', 'trouble B', 'failed 503 by us']);
   });
 });

@@ -1,0 +1,132 @@
+/** What the adapter does for engines of other nodes, which a network may part from us: against an engine played by hand. */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { connectSrf, type SrfEdge } from '../../../../lib/adapters/srf/connect.ts';
+import type { ClientAnswer, ClientRequest } from '../../../../lib/ports/client.ts';
+import type { Dialog } from '../../../../lib/ports/dialog.ts';
+import { Headers } from '../../../../lib/sip/headers.ts';
+import { response } from '../../../../lib/sip/message.ts';
+import { type AppFrame, FakeControl } from '../../../support/fake-control.ts';
+import { MovedClock } from '../../../support/moved-clock.ts';
+
+let control: FakeControl;
+let clock: MovedClock;
+let edge: SrfEdge;
+let told: string[];
+let dialog: Dialog | undefined;
+let elsewhere: ClientRequest[];
+
+beforeEach(async () => {
+  told = [];
+  dialog = undefined;
+  elsewhere = [];
+  clock = new MovedClock();
+  control = await FakeControl.open();
+  edge = await connectSrf({
+    ...{ host: '127.0.20.1', port: control.port, secret: 'x', engineId: 'engine-1', clock },
+    sendsWithinMs: 4000,
+    movesFlows: true,
+    elsewhere: () => ({
+      send: (request): Promise<ClientAnswer> => {
+        elsewhere.push(request);
+        return Promise.resolve({ response: response(200, 'OK', Headers.empty()), local: false });
+      },
+    }),
+    onRequest: () => undefined,
+  });
+});
+afterEach(async () => {
+  await edge.close();
+  await control.close();
+});
+
+const nextHop = 'sip:127.0.20.9:5060;transport=udp';
+const dialogId = 'leg-1;from-tag=ours';
+
+const ok =
+  'SIP/2.0 200 OK\r\nFrom: <sip:edge@edge.test>;tag=ours\r\nTo: <sip:bob@edge.test>;tag=theirs\r\nCall-ID: leg-1\r\n' +
+  'CSeq: 7 INVITE\r\nContact: <sip:bob@127.0.20.9:5060>\r\n\r\n';
+
+function start(): void {
+  edge.legs.start(
+    { uri: 'sip:bob@127.0.20.9:5060', nextHop, headers: Headers.of([['From', '<sip:a@b>']]), body: '' },
+    {
+      progress: ({ status }) => told.push(String(status)),
+      answered: ({ status }, its, ack) => {
+        told.push(`${status} answered`);
+        dialog = its;
+        ack();
+      },
+      failed: ({ status }, local) => told.push(`${status} failed${local ? ' locally' : ''}`),
+    },
+  );
+}
+
+const methodOf = ({ text }: AppFrame): string => text.slice(0, text.indexOf(' '));
+
+test('an INVITE the engine has not sent in time has failed, and is taken back when it is sent after all', async () => {
+  start();
+  const invite = await control.next();
+  clock.move(3999);
+  expect(told).toEqual([]);
+  clock.move(1);
+  expect(told).toEqual(['503 failed locally']);
+  control.sentRequest(invite, 'L');
+  const cancel = await control.next();
+  expect([cancel.fields, methodOf(cancel)]).toEqual([['sip', 'L', ''], 'CANCEL']);
+  // the phone was quicker: its call is acknowledged and ended
+  control.response('L', ok, { dialogId });
+  expect([methodOf(await control.next()), methodOf(await control.next())]).toEqual(['ACK', 'BYE']);
+  expect(told).toEqual(['503 failed locally']);
+});
+
+test('an INVITE that was sent in time waits for its answer as long as it takes', async () => {
+  start();
+  control.sentRequest(await control.next(), 'L');
+  control.response('L', ok.replace('200 OK', '180 Ringing'), { dialogId });
+  await vi.waitFor(() => expect(told).toEqual(['180']));
+  clock.move(60_000);
+  expect(told).toEqual(['180']);
+});
+
+test('an engine that does not answer a ping in time does not answer', async () => {
+  expect(await edge.answers(1000)).toBe(true);
+  await control.cut();
+  await vi.waitFor(() => expect(edge.up).toBe(false));
+  expect(await edge.answers(1000)).toBe(false);
+});
+
+test('a dialog whose peer has moved to another engine goes on over that one, by its own count', async () => {
+  start();
+  control.sentRequest(await control.next(), 'L');
+  control.response('L', ok, { dialogId });
+  await vi.waitFor(() => expect(dialog).toBeDefined());
+  await control.next(); // the ACK
+  const say = (method: string, engine?: string) =>
+    dialog?.request({
+      ...{ method, headers: Headers.of([['Reason', 'SIP;cause=200']]), body: '', nextHop },
+      ...(engine === undefined ? {} : { engine }),
+    });
+  expect((await say('INFO', 'engine-2'))?.response.status).toBe(200);
+  expect(elsewhere[0]).toMatchObject({ method: 'INFO', engine: 'engine-2', nextHop, uri: 'sip:bob@127.0.20.9:5060' });
+  const names = (request?: ClientRequest) =>
+    ['From', 'To', 'Call-ID', 'CSeq'].map((name) => request?.headers.get(name));
+  expect(names(elsewhere[0])).toEqual([
+    '<sip:edge@edge.test>;tag=ours',
+    '<sip:bob@edge.test>;tag=theirs',
+    'leg-1',
+    '8 INFO',
+  ]);
+  // back at the first engine: it has not counted along, so neither has the dialog there
+  const back = say('INFO', 'engine-1');
+  const info = await control.next();
+  expect(info.fields).toEqual(['sip', '', '', nextHop]);
+  expect(info.text).toContain('CSeq: 9 INFO\r\n');
+  control.sentRequest(info, 'I');
+  control.response('I', ok.replace('7 INVITE', '9 INFO'));
+  expect((await back)?.response.status).toBe(200);
+  // the BYE, too; and the engine of the dialog forgets it
+  expect((await say('BYE', 'engine-2'))?.response.status).toBe(200);
+  expect(names(elsewhere[1]).at(-1)).toBe('10 BYE');
+  const bye = await control.next();
+  expect([bye.fields, methodOf(bye)]).toEqual([['sip', '', dialogId], 'BYE']);
+});
