@@ -150,7 +150,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       if (exchange !== undefined && !closed) options.onDown?.();
       if (exchanges.size === 0) whenEmpty?.();
     },
-    sip: (line, tokens, text) => exchanges.get(line)?.take(tokens, text),
+    sip: (line, tokens, text, parsed) => exchanges.get(line)?.take(tokens, text, parsed),
     failed: (why) => {
       lastFailure = why;
       if (why === told || closed) return;
