@@ -34,7 +34,7 @@ Options
   --in-flight N      REGISTERs in flight in the closed loop (32)
   --register-rate N  REGISTERs a second (1000)
   --calls N          calls measured (1000)
-  --warm-up N        calls before those, at twice the rate (2000)
+  --warm-up N        calls before those, at twice the rate (4000)
   --call-rate N      calls a second (100)
   --held N           INVITEs held at once (5000)
   --settle N         seconds from the last 487 to the last reading of memory (45)
@@ -60,7 +60,7 @@ const options = {
   'in-flight': { type: 'string', default: '32' },
   'register-rate': { type: 'string', default: '1000' },
   calls: { type: 'string', default: '1000' },
-  'warm-up': { type: 'string', default: '2000' },
+  'warm-up': { type: 'string', default: '4000' },
   'call-rate': { type: 'string', default: '100' },
   held: { type: 'string', default: '5000' },
   settle: { type: 'string', default: '45' },

@@ -1,5 +1,5 @@
 /** Byte streams: SIP over connections, and both readers of control frames. However a stream is cut, it holds the same. */
-import { BadFrame, FrameReader as EngineReader, frame, parsePayload } from '../../lib/engine/control/frames.ts';
+import { BadFrame, FrameReader as EngineReader, frame, parsePayload, textOf } from '../../lib/engine/control/frames.ts';
 import { StreamFraming, type FrameEvent } from '../../lib/engine/transport/stream-framing.ts';
 import { FrameReader as AppReader } from '../../lib/adapters/srf/frames.ts';
 import { Random, seedOf } from '../random.ts';
@@ -87,7 +87,7 @@ function readByEngine(chunks: readonly Buffer[], most: number): ReadFrames {
   try {
     for (const chunk of chunks) {
       reader.push(chunk);
-      for (let payload = reader.next(); payload !== undefined; payload = reader.next()) payloads.push(payload);
+      for (let payload = reader.next(); payload !== undefined; payload = reader.next()) payloads.push(textOf(payload));
     }
   } catch (error) {
     if (!(error instanceof BadFrame)) throw error;

@@ -2,7 +2,7 @@
  * The set of bindings of one AOR and how an accepted REGISTER changes it (RFC 3261 10.3, RFC 5626 6, RFC 8599 4.1).
  * Decides which REGISTERs come from the same device. Stores nothing, knows no clock.
  */
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import type { Contact } from '../sip/contact.ts';
 import type { Flow } from '../sip/flow.ts';
 import { parseNameAddr } from '../sip/name-addr.ts';
@@ -109,7 +109,7 @@ export function answersTo(binding: Binding, name: string): boolean {
 
 /** 20 hexadecimal digits, as a binding id has. */
 export function instanceName(instanceId: string): string {
-  return createHash('sha256').update(`instance ${instanceId}`).digest('hex').slice(0, 20);
+  return hash('sha256', `instance ${instanceId}`, 'hex').slice(0, 20);
 }
 
 /**

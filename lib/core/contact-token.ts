@@ -21,8 +21,13 @@ const longest = 400;
 
 /** Lower-case base32 after one letter; 8 characters for every 5 octets of 13, the id (10) and the AOR. */
 export function sealContact(key: Buffer, name: DeviceName): string {
-  const { mac, cipher, sealed } = keysOf(key);
-  return remembered(sealed, `${name.bindingId} ${name.aor}`, () => seal(mac, cipher, name));
+  const { mac, cipher, sealed, opened } = keysOf(key);
+  return remembered(sealed, `${name.bindingId} ${name.aor}`, () => {
+    const text = seal(mac, cipher, name);
+    // the PBX lists it in its answer
+    remembered(opened, text, () => ({ aor: name.aor, bindingId: name.bindingId }));
+    return text;
+  });
 }
 
 function seal(mac: Buffer, cipher: Buffer, name: DeviceName): string {

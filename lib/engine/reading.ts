@@ -4,7 +4,7 @@
  */
 import { type CSeq, parseCSeq } from '../sip/cseq.ts';
 import { type Headers, splitAtCommas } from '../sip/headers.ts';
-import { parseMessage } from '../sip/message.ts';
+import { parseMessage, type SipMessage } from '../sip/message.ts';
 import { parseNameAddr, tagOf } from '../sip/name-addr.ts';
 import { markSource, paramsAreSound, parseVia, topViaRange, unfold, type Via } from '../sip/via.ts';
 import type { Flow } from './transport/flow.ts';
@@ -27,6 +27,8 @@ export interface Request {
   /** '' when there is none */
   readonly toTag: string;
   readonly flow: Flow;
+  /** `text` as it was read here; undefined where octets behind it were cut off */
+  readonly parsed: SipMessage | undefined;
 }
 
 export interface Response {
@@ -41,6 +43,8 @@ export interface Response {
   readonly to: string;
   readonly toTag: string;
   readonly flow: Flow;
+  /** see Request */
+  readonly parsed: SipMessage | undefined;
 }
 
 export type Read =
@@ -136,6 +140,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
       to,
       toTag,
       flow,
+      parsed: cut === marked ? message : undefined,
     };
   }
   const bad = (): Read => refused(400, 'Bad Request', message.method, headers);
@@ -174,6 +179,7 @@ export function read(received: string, flow: Flow, maxHeaders: number): Read {
     to,
     toTag,
     flow,
+    parsed: cut === marked ? message : undefined,
   };
 }
 

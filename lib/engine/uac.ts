@@ -355,7 +355,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       if (status >= 200) sent.onRefreshed(status, response);
       return;
     }
-    sent.app?.received(response.text, response.text.length, peerOf(response.flow), sent.txn, id);
+    sent.app?.received(response.text, response.text.length, peerOf(response.flow), sent.txn, id, response.parsed);
   }
 
   /** The final answer, told once. */

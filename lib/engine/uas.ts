@@ -173,10 +173,8 @@ export class Uas {
     transaction.memo = memoOf(request);
     this.#transactions.offer(transaction);
     const { listener } = request.flow;
-    app.newRequest(request.text, peerOf(request.flow), transaction.id, {
-      host: listener.host,
-      port: listener.toldPort,
-    });
+    const on = { host: listener.host, port: listener.toldPort };
+    app.newRequest(request.text, peerOf(request.flow), transaction.id, on, request.parsed);
   }
 
   #onInDialog(request: Request, key: string, dialog: Dialog): void {
@@ -232,7 +230,14 @@ export class Uas {
     if (method === 'INVITE') dialog.invite = transaction;
     dialog.open.add(transaction);
     this.#transactions.offer(transaction);
-    dialog.owner.received(request.text, request.text.length, peerOf(request.flow), transaction.id, dialog.id);
+    dialog.owner.received(
+      request.text,
+      request.text.length,
+      peerOf(request.flow),
+      transaction.id,
+      dialog.id,
+      request.parsed,
+    );
     afterPrack?.();
     if (method === 'NOTIFY' && dialog.begunBy === 'SUBSCRIBE' && endsSubscription(headers)) this.end(dialog);
     if (method !== 'BYE') return;
@@ -271,6 +276,7 @@ export class Uas {
       { protocol: '', address: flow.remoteAddress, port: flow.remotePort },
       pending.txn,
       dialog.id,
+      request.parsed,
     );
   }
 

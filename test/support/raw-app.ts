@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { frame, FrameReader } from '../../lib/engine/control/frames.ts';
+import { frame, FrameReader, textOf } from '../../lib/engine/control/frames.ts';
 
 export class RawApp {
   readonly #socket: Socket;
@@ -16,7 +16,8 @@ export class RawApp {
     socket.on('error', () => {});
     socket.on('data', (octets) => {
       reader.push(octets);
-      for (let payload = reader.next(); payload !== undefined; payload = reader.next()) this.frames.push(payload);
+      for (let payload = reader.next(); payload !== undefined; payload = reader.next())
+        this.frames.push(textOf(payload));
       this.#woken();
     });
     socket.on('close', () => {

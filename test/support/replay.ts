@@ -8,7 +8,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { FrameReader } from '../../lib/engine/control/frames.ts';
+import { FrameReader, textOf } from '../../lib/engine/control/frames.ts';
 import type { MemorySocket } from '../../lib/engine/control/memory-socket.ts';
 import { startEngine } from '../../lib/engine/engine.ts';
 import type { EngineOptions } from '../../lib/engine/options.ts';
@@ -231,8 +231,8 @@ class Stage {
     socket.on('data', (octets: Buffer | string) => {
       reader.push(octets);
       for (let payload = reader.next(); payload !== undefined; payload = reader.next()) {
-        this.#checkEcho(payload, echoed);
-        channel.put(utf8(payload));
+        this.#checkEcho(textOf(payload), echoed);
+        channel.put(utf8(textOf(payload)));
       }
     });
     await once(socket, 'connect');

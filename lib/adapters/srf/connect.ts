@@ -129,7 +129,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
         if (current === undefined) return resolve(false);
         const stopTimer = clock.after(withinMs, () => resolve(false));
         // a server too old for pings says so, and lives
-        current.line.send('ping', (reply) => {
+        current.line.send('ping', '', (reply) => {
           stopTimer();
           resolve(reply !== lost);
         });
@@ -179,7 +179,7 @@ export function connectSrf(options: SrfOptions): Promise<SrfEdge> {
       if (exchange !== undefined && !closed) options.onDown?.();
       if (exchanges.size === 0) whenEmpty?.();
     },
-    sip: (line, tokens, text) => exchanges.get(line)?.take(tokens, text),
+    sip: (line, tokens, text, parsed) => exchanges.get(line)?.take(tokens, text, parsed),
     failed: (why) => {
       lastFailure = why;
       if (why === told || closed) return;

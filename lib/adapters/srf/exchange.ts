@@ -7,7 +7,7 @@ import type { Client } from '../../ports/client.ts';
 import type { Clock } from '../../ports/clock.ts';
 import { Headers } from '../../sip/headers.ts';
 import { tagOf } from '../../sip/name-addr.ts';
-import { parseMessage, type SipRequest, type SipResponse } from '../../sip/message.ts';
+import { parseMessage, type SipMessage, type SipRequest, type SipResponse } from '../../sip/message.ts';
 import { composeResponse } from './compose.ts';
 import type { SrfDialog } from './dialog.ts';
 import { readFlow, readReceivedOn, type Listeners } from './flow.ts';
@@ -96,23 +96,24 @@ export class Exchange {
     return this.#outgoing.size;
   }
 
-  fits(payload: string): boolean {
+  /** Whether the engine takes a frame with this first line and message. */
+  fits(meta: string, message: string): boolean {
     const { maxFrame, maxHead } = this.surroundings;
-    if (payload.length + 48 > maxFrame) return false;
-    if (payload.length <= maxHead) return true;
-    // the header fields: between the start line, which follows the frame's own first line, and the body
-    const from = payload.indexOf('\r\n', payload.indexOf('\r\n') + 2) + 2;
-    return payload.indexOf('\r\n\r\n', from) + 2 - from <= maxHead;
+    if (meta.length + message.length + 50 > maxFrame) return false;
+    if (message.length <= maxHead) return true;
+    // the header fields: between the start line and the body
+    const from = message.indexOf('\r\n') + 2;
+    return message.indexOf('\r\n\r\n', from) + 2 - from <= maxHead;
   }
 
   /** Sends a request; `meta` is what stands between `sip|` and the message. */
   request(meta: string, message: string, outgoing: Outgoing): void {
-    const payload = `sip|${meta}\r\n${message}`;
-    if (!this.fits(payload)) {
+    const first = `sip|${meta}`;
+    if (!this.fits(first, message)) {
       queueMicrotask(() => outgoing.response(localResponse(513), true, ''));
       return;
     }
-    this.line.send(payload, (reply) => {
+    this.line.send(first, message, (reply) => {
       const txn = reply.ok ? reply.fields[7] : undefined;
       if (txn === undefined) {
         if (this.alive) this.surroundings.counts.refused++;
@@ -132,9 +133,9 @@ export class Exchange {
 
   /** Sends a frame whose answer nobody needs (ACK, CANCEL). */
   tell(meta: string, message: string): void {
-    const payload = `sip|${meta}\r\n${message}`;
-    if (!this.fits(payload)) return;
-    this.line.send(payload, (reply) => {
+    const first = `sip|${meta}`;
+    if (!this.fits(first, message)) return;
+    this.line.send(first, message, (reply) => {
       if (!reply.ok && this.alive) this.surroundings.counts.refused++;
     });
   }
@@ -205,8 +206,8 @@ export class Exchange {
     }
   };
 
-  /** Takes one `sip` frame. */
-  take(tokens: readonly string[], text: string): void {
+  /** Takes one `sip` frame. `parsed`: the message in `text`, where somebody has read it already and lets go of it. */
+  take(tokens: readonly string[], text: string, parsed?: SipMessage): void {
     if (tokens[2] === 'application') {
       // a BYE the engine sent on its own: no ACK came, a session timer ended, a CANCEL crossed a 200
       const message = parseMessage(text);
@@ -214,8 +215,8 @@ export class Exchange {
       this.dialogs.get(tokens[9] ?? '')?.ended(why ?? 'ended by the engine');
       return;
     }
-    if (text.startsWith('SIP/')) this.#response(tokens, text);
-    else this.#request(tokens, text);
+    if (text.startsWith('SIP/')) this.#response(tokens, text, parsed);
+    else this.#request(tokens, text, parsed);
   }
 
   /**
@@ -251,9 +252,7 @@ export class Exchange {
     const replies = txns.map(
       (txn) =>
         new Promise<boolean>((resolve) => {
-          this.line.send(`sip|${txn}|\r\n${composeResponse(480, undefined, headers, '')}`, (reply) =>
-            resolve(reply.ok),
-          );
+          this.line.send(`sip|${txn}|`, composeResponse(480, undefined, headers, ''), (reply) => resolve(reply.ok));
         }),
     );
     const taken = (await Promise.all(replies)).filter(Boolean).length;
@@ -267,10 +266,11 @@ export class Exchange {
 
   /** Resolves when the engine has been asked twice, so that it has read what had come for it before, and we have read that. */
   async settle(): Promise<void> {
-    for (let turn = 0; turn < 2; turn++) await new Promise<void>((resolve) => this.line.send('ping', () => resolve()));
+    for (let turn = 0; turn < 2; turn++)
+      await new Promise<void>((resolve) => this.line.send('ping', '', () => resolve()));
   }
 
-  #response(tokens: readonly string[], text: string): void {
+  #response(tokens: readonly string[], text: string, parsed?: SipMessage): void {
     const txn = tokens[8] ?? '';
     const outgoing = this.#outgoing.get(txn);
     if (outgoing === undefined) {
@@ -279,7 +279,7 @@ export class Exchange {
     }
     this.surroundings.counts.responses++;
     const local = tokens[5] === '' && Number(tokens[6]) === 0;
-    let message = parseMessage(text);
+    let message = parsed ?? parseMessage(text);
     if (message.kind !== 'response') {
       // the engine took it for a response, so its transaction may be over: better an end than a wait for ever
       this.surroundings.counts.malformed++;
@@ -301,12 +301,12 @@ export class Exchange {
     if (this.#stray.size > strayAtMost) this.#stray.delete(this.#stray.keys().next().value as string);
   }
 
-  #request(tokens: readonly string[], text: string): void {
+  #request(tokens: readonly string[], text: string, parsed?: SipMessage): void {
     const { counts, onRequest } = this.surroundings;
     counts.requests++;
     const txn = tokens[8] ?? '';
     const dialogId = tokens[9] ?? '';
-    const message = parseMessage(text);
+    const message = parsed ?? parseMessage(text);
     if (message.kind !== 'request') {
       counts.malformed++;
       if (!text.startsWith('ACK ') && !text.startsWith('CANCEL ')) this.#refuse(txn, 400);
@@ -385,7 +385,7 @@ export class Exchange {
   }
 
   #refuse(txn: string, status: number, headers?: Headers): void {
-    this.line.send(`sip|${txn}|\r\n${composeResponse(status, undefined, headers, '')}`, () => {
+    this.line.send(`sip|${txn}|`, composeResponse(status, undefined, headers, ''), () => {
       // whether it was sent changes nothing
     });
   }

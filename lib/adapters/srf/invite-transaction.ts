@@ -14,7 +14,7 @@ import { SrfDialog, targetIn } from './dialog.ts';
 import { SrfEarlyDialog } from './early-dialog.ts';
 import type { EarlyParty, Exchange } from './exchange.ts';
 import type { Reply } from './link.ts';
-import { responsePayload } from './server-transaction.ts';
+import { answerText } from './server-transaction.ts';
 
 /** How long a reliable provisional may stay without PRACK before the INVITE is refused (64 T1, RFC 3262 3). */
 const prackWithin = 32_000;
@@ -76,12 +76,13 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   accept(answer: Answer): Promise<Dialog | undefined> {
     return new Promise((resolve) => {
       this.#inTurn(() => {
-        const payload = responsePayload(this.txn, answer);
+        const text = answerText(answer);
         if (this.#at !== 'open' || !this.#exchange.alive) resolve(undefined);
-        else if (!this.#exchange.fits(payload)) void this.#refuse({ status: 513 }).then(() => resolve(undefined));
+        else if (!this.#exchange.fits(this.#meta, text))
+          void this.#refuse({ status: 513 }).then(() => resolve(undefined));
         else {
           this.#close('final');
-          this.#exchange.line.send(payload, (reply) => resolve(reply.ok ? this.#opened(reply) : undefined));
+          this.#exchange.line.send(this.#meta, text, (reply) => resolve(reply.ok ? this.#opened(reply) : undefined));
         }
       });
     });
@@ -120,7 +121,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   unpark(): void {
     if (!this.#parked || this.#at !== 'open') return;
     this.#parked = false;
-    this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), (reply) => {
+    this.#exchange.line.send(this.#meta, answerText({ status: 100 }), (reply) => {
       if (!reply.ok) this.#gone();
     });
   }
@@ -131,7 +132,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     if (this.#at !== 'open' || this.#dialog !== undefined || this.#rang) return Promise.resolve();
     this.#parked = false;
     return new Promise((resolve) => {
-      this.#exchange.line.send(responsePayload(this.txn, { status: 100 }), (reply) => {
+      this.#exchange.line.send(this.#meta, answerText({ status: 100 }), (reply) => {
         if (!reply.ok) this.#gone();
         resolve();
       });
@@ -141,6 +142,11 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   /** Another app has answered or is about to: the engine takes the first answer. */
   giveUp(): void {
     this.#giveUp(480);
+  }
+
+  /** first line of the frames that answer */
+  get #meta(): string {
+    return `sip|${this.txn}|`;
   }
 
   #names(header: 'require' | 'supported'): boolean {
@@ -180,10 +186,10 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
   #refuse(answer: Answer): Promise<'sent' | 'gone'> {
     if (this.#at !== 'open' || !this.#exchange.alive) return Promise.resolve('gone');
     this.#close('final');
-    let payload = responsePayload(this.txn, answer);
-    if (!this.#exchange.fits(payload)) payload = responsePayload(this.txn, { status: 513 });
+    const text = answerText(answer);
+    const sent = this.#exchange.fits(this.#meta, text) ? text : answerText({ status: 513 });
     return new Promise((resolve) => {
-      this.#exchange.line.send(payload, (reply) => resolve(reply.ok ? 'sent' : 'gone'));
+      this.#exchange.line.send(this.#meta, sent, (reply) => resolve(reply.ok ? 'sent' : 'gone'));
     });
   }
 
@@ -195,8 +201,8 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
     if (reliable) require.push('100rel');
     if (require.length > 0) headers.set('Require', require.join(', '));
     else headers.delete('Require');
-    const payload = responsePayload(this.txn, { ...answer, headers });
-    if (!this.#exchange.fits(payload)) {
+    const text = answerText({ ...answer, headers });
+    if (!this.#exchange.fits(this.#meta, text)) {
       resolve('gone');
       return;
     }
@@ -204,7 +210,7 @@ export class SrfInviteTransaction implements InviteTransaction, EarlyParty {
       const stopTimer = this.#exchange.surroundings.clock.after(prackWithin, () => this.#giveUp(504));
       this.#unacknowledged = { next: [], stopTimer };
     }
-    this.#exchange.line.send(payload, (reply) => {
+    this.#exchange.line.send(this.#meta, text, (reply) => {
       if (reply.ok) this.#becameEarly(reply.fields[8] ?? '');
       // the engine has answered by itself: a second INVITE with the Call-ID and tag of another (a PBX that forks), say
       else this.#gone();

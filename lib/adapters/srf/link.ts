@@ -6,7 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import DrachtioAgent from 'drachtio-srf/lib/drachtio-agent.js';
-import type { EngineSocket } from './engine-socket.ts';
+import type { SipMessage } from '../../sip/message.ts';
+import type { EngineSocket, WholeFrame } from './engine-socket.ts';
 import { FrameReader, frame } from './frames.ts';
 import { type EngineAt, Wire } from './wire.ts';
 
@@ -39,6 +40,9 @@ export class Line {
   heard = performance.now();
   readonly #waiting = new Map<string, (reply: Reply) => void>();
   #out = '';
+  /** message ids: a UUID's form, and no new random number for each frame */
+  readonly #name = randomUUID().slice(0, 24);
+  #sent = 0;
 
   constructor(socket: EngineSocket, known: Socket) {
     this.socket = socket;
@@ -50,26 +54,37 @@ export class Line {
     return this.#waiting.size;
   }
 
-  /** Sends one payload (an octet string without message id); `reply` is called exactly once, never before this returns. */
-  send(payload: string, reply: (reply: Reply) => void): void {
+  /**
+   * Sends one frame: its first line without the message id, and the SIP message ('' when there is none), both octet strings. `reply` is called exactly once,
+   * never before this returns.
+   */
+  send(meta: string, message: string, reply: (reply: Reply) => void): void {
     if (!this.alive) {
       queueMicrotask(() => reply(lost));
       return;
     }
-    const id = randomUUID();
+    const id = `${this.#name}${String(++this.#sent).padStart(12, '0')}`;
     this.#waiting.set(id, reply);
+    const { socket } = this;
+    if (socket.writeFrame !== undefined) {
+      if (socket.writableLength + message.length > maxBacklog) this.#giveUp();
+      else socket.writeFrame(`${id}|${meta}`, message);
+      return;
+    }
     // all frames of one turn of the event loop leave in one write, where a write is a system call
-    if (this.#out === '' && this.socket.inMemory === undefined) setImmediate(this.#flush);
-    this.#out += frame(`${id}|${payload}`);
-    if (this.socket.inMemory) this.#flush();
+    if (this.#out === '') setImmediate(this.#flush);
+    this.#out += frame(message === '' ? `${id}|${meta}` : `${id}|${meta}\r\n${message}`);
+  }
+
+  #giveUp(): void {
+    this.socket.destroy(new Error(`it did not read ${maxBacklog} octets`));
   }
 
   readonly #flush = (): void => {
     const out = this.#out;
     this.#out = '';
     if (out === '' || !this.alive || this.socket.destroyed) return;
-    if (this.socket.writableLength + out.length > maxBacklog)
-      this.socket.destroy(new Error(`it did not read ${maxBacklog} octets`));
+    if (this.socket.writableLength + out.length > maxBacklog) this.#giveUp();
     else this.socket.write(out, 'latin1');
   };
 
@@ -104,8 +119,8 @@ export interface LinkEvents {
   up(line: Line, hostports: readonly string[]): void;
   /** this line is gone; another one is tried for */
   down(line: Line): void;
-  /** a `sip` frame; `text` is the SIP message with its head read as UTF-8 and its body as octets */
-  sip(line: Line, tokens: readonly string[], text: string): void;
+  /** a `sip` frame; `text` is the SIP message with its head read as UTF-8 and its body as octets, `parsed` what is known to be in it */
+  sip(line: Line, tokens: readonly string[], text: string, parsed?: SipMessage): void;
   /** cannot connect or was refused; it is tried again. The words are the same for the same reason. */
   failed(why: string): void;
   /** an exception while a frame was handled; the frame is lost, the link goes on */
@@ -174,7 +189,23 @@ export class Link extends DrachtioAgent {
       });
       if (!understood) socket.destroy(new Error('it says what cannot be understood'));
     });
+    if (socket.writeFrame !== undefined) socket.on('frame', (whole) => this.#takeWhole(line, whole));
     super._onConnect(known);
+  }
+
+  #takeWhole(line: Line, { meta, message, parsed }: WholeFrame): void {
+    line.heard = performance.now();
+    try {
+      const tokens = meta.split('|');
+      if (tokens[1] === 'sip') {
+        const text = messageText(message, 0);
+        // with letters beyond ASCII the engine has read octets where we read UTF-8
+        this.#events.sip(line, tokens, text, text === message ? parsed : undefined);
+      } else if (!line.answer(tokens[2] ?? '', tokens.slice(3), () => messageText(message, 0)))
+        this.#take(line, `${meta}\r\n${message}`);
+    } catch (error) {
+      this.#events.fault(error);
+    }
   }
 
   override _onClose(socket: Socket): void {

@@ -39,10 +39,11 @@ export class SrfServerTransaction implements ServerTransaction {
       return;
     }
     if (answer.status >= 200) this.#over = true;
-    let payload = responsePayload(this.#txn, answer, this.#hidesContact(answer), this.#to(answer));
+    const meta = `sip|${this.#txn}|`;
+    const text = answerText(answer, this.#hidesContact(answer), this.#to(answer));
     // 513 is short and true; a frame too long would make drachtio deaf for ever (drachtio-protocol A.1)
-    if (!this.#exchange.fits(payload)) payload = responsePayload(this.#txn, { status: 513 });
-    this.#exchange.line.send(payload, told);
+    const fits = this.#exchange.fits(meta, text);
+    this.#exchange.line.send(meta, fits ? text : answerText({ status: 513 }), told);
   }
 
   #to({ toTag }: Answer): string | undefined {
@@ -94,7 +95,7 @@ export class SrfSubscribeTransaction extends SrfServerTransaction implements Dia
   }
 }
 
-export function responsePayload(txn: string, answer: Answer, hidesContact = false, to?: string): string {
+export function answerText(answer: Answer, hidesContact = false, to?: string): string {
   const { status, reason, headers, body = '' } = answer;
-  return `sip|${txn}|\r\n${composeResponse(status, reason, headers, body, { hidesContact, to })}`;
+  return composeResponse(status, reason, headers, body, { hidesContact, to });
 }

@@ -6,7 +6,8 @@ import type { Counters } from '../counters.ts';
 import type { Limits } from '../options.ts';
 import { timeOfDay, uuid } from '../ids.ts';
 import type { AppSocket } from './app-socket.ts';
-import { frame } from './frames.ts';
+import type { SipMessage } from '../../sip/message.ts';
+import { frame, textOf } from './frames.ts';
 
 /** Where a message came from or went to, as the meta line names it. */
 export interface Peer {
@@ -84,35 +85,53 @@ export class AppLink {
   }
 
   requestSent(to: string, message: string, bytes: number, peer: Peer, txn: string): void {
-    this.#write(
-      `${uuid()}|response|${to}|OK|application|${bytes}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}|Msg sent:|\r\n${message}`,
+    this.#writeMessage(
+      `${uuid()}|response|${to}|OK|application|${bytes}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}|Msg sent:|`,
+      message,
     );
   }
 
   responseSent(to: string, message: string, peer: Peer, txn: string, dialogId: string): void {
-    this.#write(
-      `${uuid()}|response|${to}|OK|application|${message.length}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}|${dialogId}||Msg sent:|\r\n${message}`,
+    this.#writeMessage(
+      `${uuid()}|response|${to}|OK|application|${message.length}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}|${dialogId}||Msg sent:|`,
+      message,
     );
   }
 
-  newRequest(message: string, peer: Peer, txn: string, on: ReceivedOn): void {
-    this.#write(
-      `${uuid()}|sip|network|${message.length}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}||${on.host}|${on.port}|\r\n${message}`,
+  newRequest(message: string, peer: Peer, txn: string, on: ReceivedOn, parsed?: SipMessage): void {
+    this.#writeMessage(
+      `${uuid()}|sip|network|${message.length}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}||${on.host}|${on.port}|`,
+      message,
+      parsed,
     );
   }
 
   /** A request in a dialog, an ACK or a CANCEL (`dialogId` may be ''), or a response. `bytes` 0 marks one made up locally. */
-  received(message: string, bytes: number, peer: Peer, txn: string, dialogId: string): void {
-    this.#write(
-      `${uuid()}|sip|network|${bytes}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}|${dialogId}|\r\n${message}`,
+  received(message: string, bytes: number, peer: Peer, txn: string, dialogId: string, parsed?: SipMessage): void {
+    this.#writeMessage(
+      `${uuid()}|sip|network|${bytes}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|${txn}|${dialogId}|`,
+      message,
+      parsed,
     );
   }
 
   /** A BYE the engine sent on its own. */
   unsolicited(message: string, peer: Peer, dialogId: string): void {
-    this.#write(
-      `${uuid()}|sip|application|${message.length}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|unsolicited|${dialogId}|\r\n${message}`,
+    this.#writeMessage(
+      `${uuid()}|sip|application|${message.length}|${peer.protocol}|${peer.address}|${peer.port}|${timeOfDay()}|unsolicited|${dialogId}|`,
+      message,
     );
+  }
+
+  #writeMessage(meta: string, message: string, parsed?: SipMessage): void {
+    const socket = this.#socket;
+    if (socket.writeFrame === undefined) this.#write(textOf({ meta, message }));
+    else if (this.#open) {
+      const backlog = socket.writableLength + meta.length + 2 + message.length;
+      if (!this.#mayGrowTo(backlog)) return;
+      socket.writeFrame(meta, message, parsed);
+      this.#lookBehind(backlog);
+    }
   }
 
   #write(payload: string): void {
@@ -136,22 +155,28 @@ export class AppLink {
     this.#waiting = [];
     if (!this.#open) return;
     const backlog = this.#socket.writableLength + text.length;
-    // an app that does not read would otherwise fill our memory
-    if (backlog > this.#bounds.appBacklogBytes) {
-      this.#open = false;
-      this.#counters.appsClosed++;
-      this.#socket.destroy();
-      return;
-    }
+    if (!this.#mayGrowTo(backlog)) return;
     this.#socket.write(text, 'latin1');
-    if (backlog > this.#bounds.appPauseBytes && this.#behindSince === 0 && this.#socket.writableLength > 0) {
-      this.#behindSince = performance.now();
-      this.#counters.appsBehind++;
-      this.#socket.once('drain', () => {
-        this.#behindSince = 0;
-        this.#onLevel();
-      });
+    this.#lookBehind(backlog);
+  }
+
+  /** False for an app that does not read and would otherwise fill our memory: its connection is closed. */
+  #mayGrowTo(backlog: number): boolean {
+    if (backlog <= this.#bounds.appBacklogBytes) return true;
+    this.#open = false;
+    this.#counters.appsClosed++;
+    this.#socket.destroy();
+    return false;
+  }
+
+  #lookBehind(backlog: number): void {
+    if (backlog <= this.#bounds.appPauseBytes || this.#behindSince > 0 || this.#socket.writableLength === 0) return;
+    this.#behindSince = performance.now();
+    this.#counters.appsBehind++;
+    this.#socket.once('drain', () => {
+      this.#behindSince = 0;
       this.#onLevel();
-    }
+    });
+    this.#onLevel();
   }
 }

@@ -1,6 +1,6 @@
 /** What an app that has shown the secret may ask for (drachtio-protocol A.2), and who does it. Knows nothing about SIP. */
 import type { AppLink } from './app-link.ts';
-import { parsePayload } from './frames.ts';
+import { parsePayload, type Payload } from './frames.ts';
 import type { Routes } from './routes.ts';
 
 /** The version we claim: srf sends pings from 0.8.2 on. */
@@ -45,7 +45,7 @@ export class Commands {
     this.#parts.frames.onAppGone(app);
   }
 
-  perform(app: AppLink, payload: string): void {
+  perform(app: AppLink, payload: Payload): void {
     const { tokens, message } = parsePayload(payload);
     const [msgId = '', type, third = '', fourth = '', fifth = '', sixth = ''] = tokens;
     switch (type) {

@@ -20,7 +20,7 @@ export class FrameReader {
   /** small chunks at the end of the list */
   #crumbs = 0;
   /** payloads that came in a text of their own, before everything else that waits */
-  #whole: string[] = [];
+  #whole: Payload[] = [];
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
@@ -46,6 +46,13 @@ export class FrameReader {
     }
   }
 
+  /** Takes a frame that came in its parts. */
+  pushFrame(payload: Exclude<Payload, string>): void {
+    if (this.#hasOctets || payload.meta.length + 2 + payload.message.length > this.maxBytes)
+      this.push(Buffer.from(frame(textOf(payload)), 'latin1'));
+    else this.#whole.push(payload);
+  }
+
   /** True when the rest of a frame is missing; to be asked after `next` gave undefined. */
   get partial(): boolean {
     return this.#hasOctets || this.#whole.length > 0;
@@ -56,7 +63,7 @@ export class FrameReader {
   }
 
   /** The next whole payload, undefined when octets are missing. Throws BadFrame once the stream makes no sense. */
-  next(): string | undefined {
+  next(): Payload | undefined {
     if (this.#whole.length > 0) return this.#whole.shift();
     const left = this.#octets.length - this.#at;
     if (left + this.#held < this.#wanted) return undefined;
@@ -123,8 +130,16 @@ export function frame(payload: string): string {
   return `${payload.length}#${payload}`;
 }
 
+/** A payload as one text, or its first line and the message after it. */
+export type Payload = string | { readonly meta: string; readonly message: string };
+
+export function textOf(payload: Payload): string {
+  return typeof payload === 'string' ? payload : `${payload.meta}\r\n${payload.message}`;
+}
+
 /** The meta line split at every `|`, and the SIP message after the first CRLF ('' when there is none). */
-export function parsePayload(payload: string): { readonly tokens: readonly string[]; readonly message: string } {
+export function parsePayload(payload: Payload): { readonly tokens: readonly string[]; readonly message: string } {
+  if (typeof payload !== 'string') return { tokens: payload.meta.split('|'), message: payload.message };
   const end = payload.indexOf('\r\n');
   return end < 0
     ? { tokens: payload.split('|'), message: '' }

@@ -5,13 +5,25 @@
  * once, a REGISTER cost a fifth more, because each ran through the code of both sides anew.
  */
 import { EventEmitter } from 'node:events';
+import type { SipMessage } from '../../sip/message.ts';
+import { frame, textOf } from './frames.ts';
+
+/** One frame of the control protocol in its parts, so that nobody puts a text together for somebody else to take apart. */
+export interface MemoryFrame {
+  /** the first line of the payload */
+  readonly meta: string;
+  /** the SIP message after it, as octets */
+  readonly message: string;
+  /** the same message as its writer has read it, and has no more use for; undefined where he has not, or read another text */
+  readonly parsed: SipMessage | undefined;
+}
 
 export class MemorySocket extends EventEmitter {
   readonly inMemory = true;
   destroyed = false;
   #peer: MemorySocket;
   /** what the peer has written and nobody has taken yet */
-  #inbox: string[] = [];
+  #inbox: (string | MemoryFrame)[] = [];
   #inboxOctets = 0;
   #paused = false;
   #due = false;
@@ -46,10 +58,19 @@ export class MemorySocket extends EventEmitter {
 
   /** An octet string; the encoding is there because sockets have one. False, and without effect, once this end or the other is over. */
   write(text: string, _encoding?: unknown): boolean {
+    return this.#give(text);
+  }
+
+  /** As `write` with the frame as a text, which whoever does not listen to `frame` gets. */
+  writeFrame(meta: string, message: string, parsed?: SipMessage): boolean {
+    return this.#give({ meta, message, parsed });
+  }
+
+  #give(what: string | MemoryFrame): boolean {
     const peer = this.#peer;
     if (this.destroyed || this.#ended || peer.destroyed) return false;
-    peer.#inbox.push(text);
-    peer.#inboxOctets += text.length;
+    peer.#inbox.push(what);
+    peer.#inboxOctets += octetsOf(what);
     peer.#soon();
     return true;
   }
@@ -102,10 +123,11 @@ export class MemorySocket extends EventEmitter {
     this.#due = false;
     const peer = this.#peer;
     while (!this.#paused && !this.destroyed) {
-      const text = this.#inbox.shift();
-      if (text === undefined) break;
-      this.#inboxOctets -= text.length;
-      this.emit('data', text);
+      const what = this.#inbox.shift();
+      if (what === undefined) break;
+      this.#inboxOctets -= octetsOf(what);
+      if (typeof what === 'string') this.emit('data', what);
+      else if (!this.emit('frame', what)) this.emit('data', frame(textOf(what)));
     }
     if (this.destroyed) return;
     if (peer.destroyed) {
@@ -122,4 +144,8 @@ export class MemorySocket extends EventEmitter {
     if (this.#ended && peer.#ended && this.#inbox.length + peer.#inbox.length === 0) this.destroy();
     else if (this.#ended && peer.#ended) peer.#soon();
   };
+}
+
+function octetsOf(what: string | MemoryFrame): number {
+  return typeof what === 'string' ? what.length : what.meta.length + 2 + what.message.length;
 }

@@ -9,7 +9,7 @@ import { AppLink } from './app-link.ts';
 import type { AppSocket } from './app-socket.ts';
 import type { Commands } from './commands.ts';
 import type { Door } from './door.ts';
-import { BadFrame, FrameReader, parsePayload } from './frames.ts';
+import { BadFrame, FrameReader, parsePayload, type Payload } from './frames.ts';
 
 const authenticateWithinMs = 10_000;
 /** nobody who has not shown the secret may make us hold a large frame */
@@ -56,6 +56,12 @@ export class Session {
     socket.on('data', (octets) => {
       if (!this.app.open || this.#punished) return;
       this.#reader.push(octets);
+      this.#work();
+    });
+    if (socket.writeFrame === undefined) return;
+    socket.on('frame', (frame) => {
+      if (!this.app.open || this.#punished) return;
+      this.#reader.pushFrame(frame);
       this.#work();
     });
   }
@@ -118,7 +124,7 @@ export class Session {
     if (this.app.open && !this.#punished) this.#work();
   };
 
-  #authenticate(payload: string): void {
+  #authenticate(payload: Payload): void {
     const { tokens } = parsePayload(payload);
     const [msgId = '', type, secret = ''] = tokens;
     const { counters, commands, limits, door } = this.#parts;

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BadFrame, frame, FrameReader, parsePayload } from '../../../../lib/engine/control/frames.ts';
+import { BadFrame, frame, FrameReader, parsePayload, textOf } from '../../../../lib/engine/control/frames.ts';
 
 function readAll(reader: FrameReader, chunks: readonly (Buffer | string)[]): string[] {
   const payloads: string[] = [];
   for (const chunk of chunks) {
     reader.push(chunk);
-    for (let payload = reader.next(); payload !== undefined; payload = reader.next()) payloads.push(payload);
+    for (let payload = reader.next(); payload !== undefined; payload = reader.next()) payloads.push(textOf(payload));
   }
   return payloads;
 }
@@ -83,5 +83,33 @@ describe('control frames', () => {
       message: 'OPTIONS sip:a SIP/2.0\r\n\r\n',
     });
     expect(parsePayload('id|ping')).toEqual({ tokens: ['id', 'ping'], message: '' });
+  });
+});
+
+describe('a frame that comes in its parts', () => {
+  const parts = { meta: 'id|sip|', message: 'ACK' };
+
+  test('is given as it is, between texts that are frames', () => {
+    const reader = new FrameReader(100);
+    reader.push(frame('one'));
+    reader.pushFrame(parts);
+    reader.push(frame('two'));
+    expect([reader.next(), reader.next(), reader.next(), reader.next()]).toEqual(['one', parts, 'two', undefined]);
+    expect(parsePayload(parts)).toEqual(parsePayload(textOf(parts)));
+  });
+
+  test('is part of the stream where a frame before it is not whole', () => {
+    const reader = new FrameReader(100);
+    reader.push('3#o');
+    reader.pushFrame(parts);
+    // its length stands where the rest should be
+    expect(reader.next()).toBe('o12');
+    expect(() => reader.next()).toThrow(BadFrame);
+  });
+
+  test('is refused when it is too long', () => {
+    const reader = new FrameReader(11);
+    reader.pushFrame(parts);
+    expect(() => reader.next()).toThrow(BadFrame);
   });
 });

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MemorySocket } from '../../../../lib/engine/control/memory-socket.ts';
+import { parseMessage, type SipMessage } from '../../../../lib/sip/message.ts';
 
 function heardBy(end: MemorySocket): string[] {
   const heard: string[] = [];
@@ -23,6 +24,29 @@ test('what is written arrives in order and as it was, never within the write', a
   await drained;
   expect(heard).toEqual(texts);
   expect(one.writableLength).toBe(0);
+});
+
+test('a frame arrives in its parts, in order with what is written, and as a text where nobody listens to frames', async () => {
+  const parsed = parseMessage('OPTIONS sip:a SIP/2.0\r\n\r\n') as SipMessage;
+  for (const listens of [true, false]) {
+    const [one, other] = MemorySocket.pair();
+    const heard: unknown[] = [];
+    other.on('data', (text: string) => heard.push(text));
+    if (listens) other.on('frame', (frame) => heard.push(frame));
+    one.write('before');
+    expect(one.writeFrame('id|sip|', 'text', parsed)).toBe(true);
+    one.write('after');
+    expect(one.writableLength).toBe(6 + 7 + 2 + 4 + 5);
+    await once(one, 'drain');
+    expect(heard).toEqual([
+      'before',
+      listens ? { meta: 'id|sip|', message: 'text', parsed } : '13#id|sip|\r\ntext',
+      'after',
+    ]);
+    expect(one.writableLength).toBe(0);
+    other.destroy();
+    expect(one.writeFrame('id|sip|', 'text')).toBe(false);
+  }
 });
 
 test('both ends tell that they are connected, later', async () => {

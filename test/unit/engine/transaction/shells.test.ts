@@ -266,6 +266,7 @@ function runServer(method: string, reliable: boolean, events: readonly ServerEve
     text: '',
     headBytes: 0,
     uri: 'sip:c@d',
+    parsed: undefined,
   } satisfies Request;
   const transaction = new ServerTransaction(request, 'key', host);
   const run: ServerRun = { stage, transaction, kept, finals: [], copies: 0, acknowledged: false };
