@@ -42,6 +42,8 @@ export interface Behalf {
   /** HA1s a phone of an account proves itself with */
   accountSecret(aor: Aor, realm: string): Promise<DigestSecrets | undefined>;
   loginOf(aor: Aor): Promise<Login | undefined>;
+  /** Accounts as the config has them now. Never rejects. */
+  reload(reread: () => Config): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -120,6 +122,19 @@ export function openBehalf(config: Config, deps: BehalfDeps): Behalf {
         firstHop: firstHopOf((await registrations.read(aor))?.one.serviceRoute[0]),
         hex: ids.hex,
       };
+    },
+    reload: async (reread) => {
+      try {
+        const configured = configuredAccounts(reread());
+        // domains are those of the start
+        const served = [...configured].filter(([aor]) => servesAccount(aor, domains));
+        if (served.length < configured.size)
+          log.warn({ count: configured.size - served.length }, 'accounts of new domains need a restart of the edge');
+        await registrations.reconfigure(new Map(served));
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        log.error({ reason }, 'the accounts could not be read again; the old ones stay in use');
+      }
     },
     close: async () => {
       clearInterval(counting);

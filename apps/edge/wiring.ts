@@ -395,7 +395,7 @@ async function assemble(
     hostports: srf.hostports,
     httpPort: admin.port,
     reload: async () => {
-      await Promise.all([certificates?.reload(), watch.reload()]);
+      await Promise.all([certificates?.reload(), watch.reload(), reread && behalf.reload(reread)]);
     },
     // undefined: it was closed by us
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
