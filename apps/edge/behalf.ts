@@ -20,6 +20,7 @@ import { hostOf } from '../../lib/sip/flow.ts';
 import { parseNameAddr } from '../../lib/sip/name-addr.ts';
 import { findParam, parseUri } from '../../lib/sip/uri.ts';
 import { domainFor, domainOf, type KnownDomain } from './middleware/classify.ts';
+import { entriesOf } from './upstreams.ts';
 
 export interface BehalfDeps {
   readonly records: Records;
@@ -119,7 +120,7 @@ export function openBehalf(config: Config, deps: BehalfDeps): Behalf {
         user: account.authUser,
         password: opened.password,
         realm: account.realm,
-        firstHop: firstHopOf((await registrations.read(aor))?.one.serviceRoute[0]),
+        ...alongServiceRoute((await registrations.read(aor))?.one.serviceRoute ?? [], hostOfAor(aor), config),
         hex: ids.hex,
       };
     },
@@ -176,6 +177,19 @@ function configuredAccounts({ domains }: Config): ReadonlyMap<Aor, Account> {
     }),
   );
   return new Map(accounts);
+}
+
+/** An outbound proxy comes before a Service-Route, and reads where it goes on; one that cannot be read is none. */
+function alongServiceRoute(
+  routes: readonly string[],
+  name: string,
+  { domains }: Config,
+): Pick<Login, 'routes' | 'firstHop'> {
+  const firstHop = firstHopOf(routes[0]);
+  if (firstHop === undefined) return { routes: [], firstHop };
+  const domain = domains.find((one) => one.name === name);
+  const isBehindProxy = domain !== undefined && entriesOf(domain).some(({ outboundProxy }) => outboundProxy);
+  return { routes, firstHop: isBehindProxy ? undefined : firstHop };
 }
 
 /** Where a Service-Route begins, as a next hop. */
