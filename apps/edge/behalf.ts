@@ -20,6 +20,7 @@ import { hostOf } from '../../lib/sip/flow.ts';
 import { parseNameAddr } from '../../lib/sip/name-addr.ts';
 import { findParam, parseUri } from '../../lib/sip/uri.ts';
 import { domainFor, domainOf, type KnownDomain } from './middleware/classify.ts';
+import { entriesOf } from './upstreams.ts';
 
 export interface BehalfDeps {
   readonly records: Records;
@@ -43,6 +44,8 @@ export interface Behalf {
   /** HA1s a phone of an account proves itself with */
   accountSecret(aor: Aor, realm: string): Promise<DigestSecrets | undefined>;
   loginOf(aor: Aor): Promise<Login | undefined>;
+  /** Accounts as the config has them now. Never rejects. */
+  reload(reread: () => Config): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -118,9 +121,22 @@ export function openBehalf(config: Config, deps: BehalfDeps): Behalf {
         user: account.authUser,
         password: opened.password,
         realm: account.realm,
-        firstHop: firstHopOf((await registrations.read(aor))?.one.serviceRoute[0]),
+        ...alongServiceRoute((await registrations.read(aor))?.one.serviceRoute ?? [], hostOfAor(aor), config),
         hex: ids.hex,
       };
+    },
+    reload: async (reread) => {
+      try {
+        const configured = configuredAccounts(reread());
+        // domains are those of the start
+        const served = [...configured].filter(([aor]) => servesAccount(aor, domains));
+        if (served.length < configured.size)
+          log.warn({ count: configured.size - served.length }, 'accounts of new domains need a restart of the edge');
+        await registrations.reconfigure(new Map(served));
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        log.error({ reason }, 'the accounts could not be read again; the old ones stay in use');
+      }
     },
     close: async () => {
       clearInterval(counting);
@@ -162,6 +178,19 @@ function configuredAccounts({ domains }: Config): ReadonlyMap<Aor, Account> {
     }),
   );
   return new Map(accounts);
+}
+
+/** An outbound proxy comes before a Service-Route, and reads where it goes on; one that cannot be read is none. */
+function alongServiceRoute(
+  routes: readonly string[],
+  name: string,
+  { domains }: Config,
+): Pick<Login, 'routes' | 'firstHop'> {
+  const firstHop = firstHopOf(routes[0]);
+  if (firstHop === undefined) return { routes: [], firstHop };
+  const domain = domains.find((one) => one.name === name);
+  const isBehindProxy = domain !== undefined && entriesOf(domain).some(({ outboundProxy }) => outboundProxy);
+  return { routes, firstHop: isBehindProxy ? undefined : firstHop };
 }
 
 /** Where a Service-Route begins, as a next hop. */

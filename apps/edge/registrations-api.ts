@@ -75,10 +75,6 @@ export function registrationsRoutes(deps: RegistrationsApiDeps): readonly ApiRou
   };
   const put = async (aor: Aor, body: z.output<typeof accountBody>, only: 'new' | 'any'): Promise<ApiAnswer> => {
     if (!deps.serves(aor)) return wrong(404, `No domain of this edge serves ${aor}.`);
-    const before = only === 'any' ? await accounts.read(aor) : undefined;
-    // what the PBX knows under another name goes with the password that still is there
-    if (before?.source === 'api' && (before.user !== userOf(aor, body) || before.registrar !== hostOf(aor, body)))
-      await registrations.wish(aor, 'remove');
     const done = await accounts.put(aor, newAccount(aor, body), only);
     if (typeof done === 'object') return wrong(409, `${done.why}.`);
     await registrations.changed(aor);
@@ -160,9 +156,9 @@ export function registrationsRoutes(deps: RegistrationsApiDeps): readonly ApiRou
         const found = await accounts.read(aor);
         if (found === undefined) return wrong(404, `${aor} has no account here.`);
         if (found.source === 'config') return wrong(409, `${aor} is an account of the configuration.`);
-        await registrations.wish(aor, 'remove');
         await accounts.remove(aor);
-        return { status: 200, body: { aor, removed: true } };
+        const registration = await registrations.remove(found);
+        return { status: 200, body: { aor, removed: true, registration } };
       }),
     },
     {

@@ -21,6 +21,7 @@ export interface UpstreamEntry {
   readonly priority: number;
   readonly weight: number;
   readonly outboundProxy?: SipPeer | undefined;
+  readonly outboundRoute?: readonly string[] | undefined;
   readonly tlsName?: string | undefined;
 }
 
@@ -110,7 +111,7 @@ export class Upstream {
     return [...new Map(peers.map((peer) => [peer.uri, peer])).values()];
   }
 
-  #serversOf({ uri, priority, weight, outboundProxy, tlsName }: UpstreamEntry): readonly Server[] {
+  #serversOf({ uri, priority, weight, outboundProxy, outboundRoute = [], tlsName }: UpstreamEntry): readonly Server[] {
     const { routes, edgeHost } = this.#deps;
     const next = outboundProxy ?? uri;
     return (this.#found.get(next.uri) ?? []).map((located): Server => {
@@ -123,6 +124,7 @@ export class Upstream {
         srvPriority: located.rank,
         srvWeight: located.weight,
         nextHop: hopTo(located, tlsName ?? next.host),
+        routes: outboundRoute,
         probeUri: nextHopOf(uri),
         edgeHost: edgeHost(transport, routes.sourceOf(address)),
       };

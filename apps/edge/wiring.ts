@@ -48,6 +48,7 @@ import { openTokens } from './tokens.ts';
 import { engineAddress, joinNodes, type Nodes, remoteControl, type RemoteControl } from './nodes.ts';
 import { hearNews, watchPauses } from './pause-watch.ts';
 import { pushRoutes } from './push-api.ts';
+import { pushOverClear, warnOfClear } from './push-over-clear.ts';
 import { openPushServices } from './push-services.ts';
 import { timingWakes } from './push-wakes.ts';
 import { watchPushes } from './push-watch.ts';
@@ -225,6 +226,7 @@ async function assemble(
     ringMs: config.wake.ringSeconds * 1000,
     ...(config.calls.ringBudgetSeconds === 0 ? {} : { budgetMs: config.calls.ringBudgetSeconds * 1000 }),
   };
+  const overClear = pushOverClear(config.registration, srf.hostports);
   const dialogs = new BridgedDialogs((user) => openContact(contactKey, user)?.aor);
   const { heartbeatSeconds } = config.calls;
   const keepsIdentities = config.calls.identityToPhones === 'strip';
@@ -299,7 +301,7 @@ async function assemble(
         defaultExpires: config.registration.defaultExpires,
         maxExpires: config.registration.maxExpires,
         maxBindings: config.registration.maxBindings,
-        pushOverClear: config.registration.pushOverClear,
+        pushOverClear: overClear,
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
         whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
@@ -321,6 +323,7 @@ async function assemble(
         latePhone: config.wake.latePhone,
         callUuid: config.wake.callUuid,
         earlyRingingMs: config.calls.earlyRingingMs,
+        expiresMarginMs: config.calls.expiresMarginMs,
         busy: config.calls.busy,
         decline: config.calls.decline,
         keepsIdentities,
@@ -402,18 +405,13 @@ async function assemble(
   });
   closers.push(() => admin.close());
 
-  const clear = srf.hostports.filter((one) => /^(?:udp|tcp|ws)\//.test(one));
-  if (config.registration.pushOverClear === 'accept' && pushes.providers.length > 0 && clear.length > 0)
-    log.warn(
-      { local: clear.join(' ') },
-      'push tokens may come in the clear here: offer TLS only to the public, or set registration.push_over_clear',
-    );
+  if (pushes.providers.length > 0) warnOfClear(overClear, srf.hostports, log);
   log.info({ local: srf.hostports.join(' '), kind: config.engine.kind }, 'edge is up');
   return {
     hostports: srf.hostports,
     httpPort: admin.port,
     reload: async () => {
-      await Promise.all([certificates?.reload(), watch.reload()]);
+      await Promise.all([certificates?.reload(), watch.reload(), reread && behalf.reload(reread)]);
     },
     // undefined: it was closed by us
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),

@@ -8,6 +8,7 @@ import { keyedName } from '../core/short-name.ts';
 import type { Ids } from '../ports/ids.ts';
 import type { Log } from '../ports/log.ts';
 import type { Records, StoredRecord } from '../ports/records.ts';
+import type { Kept, KeptLogin } from './kept.ts';
 
 /** What is known of an account without its passwords. */
 export interface Account {
@@ -22,7 +23,10 @@ export interface Account {
   readonly expires?: number;
   /** phones use another password than the edge */
   readonly ownPhonePassword: boolean;
-  readonly source: 'config' | 'api';
+  /** removed: it is gone, and only its registration is still to be taken back */
+  readonly source: 'config' | 'api' | 'removed';
+  /** where its PBX was, of one that is gone */
+  readonly formerHop?: string;
   /** The passwords, or why they cannot be had. */
   open(): Opened;
 }
@@ -52,7 +56,7 @@ export interface AccountsDeps {
   readonly records: Records;
   readonly ids: Ids;
   readonly log: Log;
-  /** those of the config */
+  /** those of the config at the start */
   readonly configured: ReadonlyMap<Aor, Account>;
   /** the first one seals; none: nothing can be provisioned */
   readonly keys: readonly SealingKey[];
@@ -67,22 +71,29 @@ export class Accounts {
   readonly #deps: AccountsDeps;
   /** those of the store, as far as this node has heard */
   readonly #stored = new Set<Aor>();
+  #configured: ReadonlyMap<Aor, Account>;
 
   constructor(deps: AccountsDeps) {
     this.#deps = deps;
+    this.#configured = deps.configured;
   }
 
   get configured(): ReadonlyMap<Aor, Account> {
-    return this.#deps.configured;
+    return this.#configured;
+  }
+
+  /** The accounts of a config that was read again. */
+  configure(configured: ReadonlyMap<Aor, Account>): void {
+    this.#configured = configured;
   }
 
   /** As far as this node has heard: provisioned at another one, some seconds later. */
   has(aor: Aor): boolean {
-    return this.#deps.configured.has(aor) || this.#stored.has(aor);
+    return this.#configured.has(aor) || this.#stored.has(aor);
   }
 
   async read(aor: Aor): Promise<Account | undefined> {
-    const configured = this.#deps.configured.get(aor);
+    const configured = this.#configured.get(aor);
     if (configured !== undefined) return configured;
     const record = await this.#deps.records.read('account', aor);
     if (record === undefined) this.#stored.delete(aor);
@@ -96,7 +107,7 @@ export class Accounts {
     account: NewAccount,
     only: 'new' | 'any',
   ): Promise<'created' | 'replaced' | { readonly why: string }> {
-    if (this.#deps.configured.has(aor)) return { why: `${aor} is an account of the configuration` };
+    if (this.#configured.has(aor)) return { why: `${aor} is an account of the configuration` };
     const [key] = this.#deps.keys;
     if (key === undefined) return { why: noKey };
     const { password, phonePassword, ...plain } = account;
@@ -133,9 +144,7 @@ export class Accounts {
     limit: number,
   ): Promise<{ readonly accounts: readonly Account[]; readonly next: string | undefined }> {
     const { records, next } = await this.#deps.records.scan('account', cursor, limit);
-    const accounts = records
-      .filter(({ name }) => !this.#deps.configured.has(name))
-      .map((each) => this.#accountOf(each));
+    const accounts = records.filter(({ name }) => !this.#configured.has(name)).map((each) => this.#accountOf(each));
     return { accounts, next };
   }
 
@@ -161,6 +170,43 @@ export class Accounts {
     const opened = open();
     const password = opened.is === 'open' ? opened.password : '';
     return keyedName(this.#deps.secret, [user, registrar, authUser, realm, expires, password], 16);
+  }
+
+  /** What a registration can be taken back with when its account is gone; undefined: no key to seal it with, or no password. */
+  keep(account: Account, nextHop: string | undefined, before: Kept | undefined): KeptLogin | undefined {
+    const [key] = this.#deps.keys;
+    const opened = account.open();
+    if (key === undefined || opened.is === 'locked') return before?.login;
+    // nothing has changed since, not the key either
+    if (before?.login?.sealed.startsWith(`sealed.${key.name}.`) && before.account === this.fingerprint(account))
+      return before.login;
+    return {
+      authUser: account.authUser,
+      ...(account.realm === undefined ? {} : { realm: account.realm }),
+      ...(nextHop === undefined ? {} : { nextHop }),
+      sealed: seal(key, opened.password, aboutRegistration(account.aor), this.#deps.ids.hex(12)),
+    };
+  }
+
+  /** The account a registration was made with, as far as it was kept. */
+  former(aor: Aor, { identity, login }: Kept): Account | undefined {
+    if (login === undefined) return undefined;
+    const { authUser, realm, nextHop, sealed } = login;
+    return {
+      ...namesOf(identity),
+      aor,
+      authUser,
+      ...(realm === undefined ? {} : { realm }),
+      ...(nextHop === undefined ? {} : { formerHop: nextHop }),
+      source: 'removed',
+      ownPhonePassword: false,
+      open: () => {
+        const password = this.#open(sealed, aboutRegistration(aor));
+        return typeof password === 'string'
+          ? { is: 'open', password, phonePassword: password }
+          : { is: 'locked', why: password.why };
+      },
+    };
   }
 
   async #sealAnew({ name: aor, version, value }: StoredRecord): Promise<boolean> {
@@ -226,6 +272,16 @@ export class Accounts {
 
 function aboutPhone(aor: Aor): string {
   return `phone of ${aor}`;
+}
+
+function aboutRegistration(aor: Aor): string {
+  return `registration of ${aor}`;
+}
+
+/** The names in what a PBX knows an account by. */
+export function namesOf(identity: string): Pick<Account, 'user' | 'registrar'> {
+  const [, user = '', registrar = ''] = /^sip:(.*)@([^@]*)$/s.exec(identity) ?? [];
+  return { user, registrar: registrar.replace(/^\[|\]$/g, '') };
 }
 
 function parse(value: string): StoredAccount | undefined {

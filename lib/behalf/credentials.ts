@@ -21,7 +21,9 @@ export interface Login {
   readonly password: string;
   /** answer challenges of this realm only; of any when undefined */
   readonly realm: string | undefined;
-  /** `sip:host:port;transport=t` where the Service-Route of the registration begins; undefined: where the request would go anyway */
+  /** Service-Route of the registration (RFC 3608); begins every request outside dialogs */
+  readonly routes: readonly string[];
+  /** `sip:host:port;transport=t` where that begins; undefined: the request goes where it would go anyway */
   readonly firstHop: string | undefined;
   readonly hex: (octets: number) => string;
 }
@@ -119,7 +121,7 @@ class AnsweringLeg implements Leg {
 
   #start(): Leg {
     this.#cseq += 1;
-    const { uri, nextHop, body } = this.#request;
+    const { uri, nextHop, routes, body } = this.#request;
     const headers = this.#request.headers.copy();
     const from = parseNameAddr(headers.get('From') ?? '');
     if (from !== undefined)
@@ -131,7 +133,7 @@ class AnsweringLeg implements Leg {
     headers.set('CSeq', `${this.#cseq} INVITE`);
     this.#answering.addTo(headers, 'INVITE', uri, body);
     return this.#legs.start(
-      { uri, nextHop, headers, body },
+      { uri, nextHop, headers, body, ...(routes && { routes }) },
       {
         progress: this.#events.progress,
         answered: (response, dialog, ack) => this.#events.answered(response, dialogWith(dialog, this.#login), ack),
@@ -208,20 +210,22 @@ function withoutCredentials(headers: Headers): Headers {
 }
 
 /** From as the PBX knows the account, the domain of whoever is called likewise; nothing of the phone's own credentials. */
-function underOwnName<T extends Pick<ClientRequest, 'uri' | 'headers' | 'nextHop'>>(
+function underOwnName<T extends Pick<ClientRequest, 'uri' | 'headers' | 'nextHop' | 'routes'>>(
   request: T,
   login: Login,
-): Pick<T, 'uri' | 'headers' | 'nextHop'> {
+): Pick<T, 'uri' | 'headers' | 'nextHop' | 'routes'> {
   const headers = withoutCredentials(request.headers);
   const from = parseNameAddr(headers.get('From') ?? '');
   if (from !== undefined) headers.set('From', printNameAddr({ ...from, uri: login.identity }));
   const to = parseNameAddr(headers.get('To') ?? '');
   if (to !== undefined) headers.set('To', printNameAddr({ ...to, uri: atRegistrar(to.uri, login) }));
   const nextHop = login.firstHop ?? request.nextHop;
-  return { uri: atRegistrar(request.uri, login), headers, ...(nextHop === undefined ? {} : { nextHop }) } as Pick<
-    T,
-    'uri' | 'headers' | 'nextHop'
-  >;
+  return {
+    uri: atRegistrar(request.uri, login),
+    headers,
+    ...(nextHop === undefined ? {} : { nextHop }),
+    ...(login.routes.length === 0 ? {} : { routes: login.routes }),
+  } as Pick<T, 'uri' | 'headers' | 'nextHop' | 'routes'>;
 }
 
 function atRegistrar(text: string, { domain, registrar }: Login): string {

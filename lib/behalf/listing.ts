@@ -1,9 +1,10 @@
 /** What operators see of registrations: those of accounts at PBXs (outbound) and those of phones here (inbound), in pages. */
 import type { Aor, Binding } from '../core/binding.ts';
 import { liveBindings } from '../core/binding-set.ts';
-import type { OutboundState } from '../core/outbound-registration.ts';
+import type { OutboundRegistration, OutboundState } from '../core/outbound-registration.ts';
 import type { LocationStore } from '../ports/location-store.ts';
-import type { Account, Accounts } from './accounts.ts';
+import { type Account, type Accounts, namesOf } from './accounts.ts';
+import type { Kept } from './kept.ts';
 import type { Registrations } from './registrations.ts';
 
 /** Times in ISO 8601; what is not known or not planned is null. */
@@ -12,7 +13,7 @@ export interface OutboundRow {
   readonly user: string;
   readonly authUser: string;
   readonly host: string;
-  readonly source: 'config' | 'api';
+  readonly source: Account['source'];
   readonly state: OutboundState;
   /** seconds until the PBX forgets it */
   readonly expires: number | null;
@@ -78,8 +79,12 @@ export async function listRegistrations(query: ListQuery, deps: ListingDeps): Pr
   const inbound: InboundRow[] = [];
   const { direction, aor, limit } = query;
   if (aor !== undefined) {
-    const account = direction === 'inbound' ? undefined : await deps.accounts.read(aor);
-    if (account !== undefined) outbound.push(...(await outboundRows([account], query, deps)));
+    if (direction !== 'inbound') {
+      const account = await deps.accounts.read(aor);
+      const kept = account === undefined ? await deps.registrations.read(aor) : undefined;
+      if (account !== undefined) outbound.push(...(await outboundRows([account], query, deps)));
+      else if (kept !== undefined) outbound.push(...leavingRows([[aor, kept]], query, deps));
+    }
     if (direction !== 'outbound') inbound.push(...(await inboundRows(aor, query, deps)));
     return { outbound, inbound, next: undefined };
   }
@@ -101,6 +106,11 @@ export async function listRegistrations(query: ListQuery, deps: ListingDeps): Pr
       read += page.accounts.length;
       outbound.push(...(await outboundRows(page.accounts, query, deps)));
       next = page.next;
+    } else if (stage === 'leaving') {
+      const page = await deps.registrations.scan(cursor, room);
+      read += page.found.length;
+      outbound.push(...leavingRows(page.found, query, deps));
+      next = page.next;
     } else {
       const page = await deps.store.scan(cursor, room);
       read += Math.max(1, page.aors.length);
@@ -115,19 +125,20 @@ export async function listRegistrations(query: ListQuery, deps: ListingDeps): Pr
 }
 
 interface Place {
-  readonly in: 'config' | 'api' | 'phones';
+  readonly in: 'config' | 'api' | 'leaving' | 'phones';
   readonly cursor: string;
 }
 
 function placeOf({ cursor, direction }: ListQuery): Place | undefined {
-  const [, stage, rest = ''] = /^(config|api|phones):(.*)$/s.exec(cursor) ?? [];
+  const [, stage, rest = ''] = /^(config|api|leaving|phones):(.*)$/s.exec(cursor) ?? [];
   if (stage !== undefined) return { in: stage as Place['in'], cursor: rest };
   return direction === 'inbound' ? { in: 'phones', cursor: '' } : { in: 'config', cursor: '0' };
 }
 
 function after(stage: Place['in'], direction: ListQuery['direction']): Place | undefined {
   if (stage === 'config') return { in: 'api', cursor: '' };
-  return stage === 'api' && direction === 'both' ? { in: 'phones', cursor: '' } : undefined;
+  if (stage === 'api') return { in: 'leaving', cursor: '' };
+  return stage === 'leaving' && direction === 'both' ? { in: 'phones', cursor: '' } : undefined;
 }
 
 function isIn(aor: Aor, domain: string | undefined): boolean {
@@ -145,9 +156,36 @@ async function outboundRows(
   return rows.filter((row) => state === undefined || row.state === state);
 }
 
+/** Of accounts that are gone, while their registrations are taken back. */
+function leavingRows(
+  found: readonly (readonly [Aor, Kept, ...unknown[]])[],
+  { state, domain }: ListQuery,
+  { accounts, now }: ListingDeps,
+): readonly OutboundRow[] {
+  return found
+    .filter(([aor]) => isIn(aor, domain) && !accounts.has(aor))
+    .map(([aor, kept]) => {
+      const former = {
+        aor,
+        source: 'removed',
+        ...namesOf(kept.identity),
+        authUser: kept.login?.authUser ?? '',
+      } as const;
+      return rowOf(former, { ...kept.one, state: 'stopped' }, now());
+    })
+    .filter((row) => state === undefined || row.state === state);
+}
+
 async function outboundRow(account: Account, { registrations, now }: ListingDeps): Promise<OutboundRow> {
-  const one = (await registrations.read(account.aor))?.one;
-  const left = one?.expiresAt === undefined ? undefined : Math.round((one.expiresAt - now()) / 1000);
+  return rowOf(account, (await registrations.read(account.aor))?.one, now());
+}
+
+function rowOf(
+  account: Pick<Account, 'aor' | 'user' | 'authUser' | 'registrar' | 'source'>,
+  one: OutboundRegistration | undefined,
+  now: number,
+): OutboundRow {
+  const left = one?.expiresAt === undefined ? undefined : Math.round((one.expiresAt - now) / 1000);
   const failure = one?.failure;
   return {
     aor: account.aor,

@@ -20,10 +20,12 @@ import type { Ids } from '../ports/ids.ts';
 import type { Log } from '../ports/log.ts';
 import type { Records } from '../ports/records.ts';
 import type { Telemetry } from '../ports/telemetry.ts';
-import type { Account, Accounts } from './accounts.ts';
+import { type Account, type Accounts, namesOf } from './accounts.ts';
 import { FirstSeen } from './first-seen.ts';
+import { type Kept, KeptRegistrations } from './kept.ts';
 import { lifeSignEveryMs, Nodes } from './nodes.ts';
-import { identityOf, readAnswer, registerRequest } from './register-request.ts';
+import { identityOf } from './register-request.ts';
+import { RegisterSender } from './send-register.ts';
 
 export interface RegistrationsDeps {
   readonly accounts: Accounts;
@@ -52,18 +54,7 @@ export interface RegistrationsDeps {
   };
 }
 
-/** What is written of one registration. */
-export interface Kept {
-  readonly one: OutboundRegistration;
-  /** the node that has registered last */
-  readonly owner: string;
-  /** fingerprint of the account it was made with */
-  readonly account: string;
-  /** what the PBX knows it by, `sip:user@registrar` */
-  readonly identity: string;
-}
-
-export type Wish = 'register' | 'start' | 'stop' | 'remove';
+export type Wish = 'register' | 'start' | 'stop';
 
 const tickMs = 1000;
 /** How long at most a node leaves what is due to the living node whose Contact the PBX has. */
@@ -89,14 +80,16 @@ function aorOfTask(task: string): Aor | undefined {
 export class Registrations {
   readonly #deps: RegistrationsDeps;
   readonly #nodes: Nodes;
+  readonly #kept: KeptRegistrations;
   readonly #underWay = new Set<Promise<unknown>>();
   readonly #timers = new Set<() => void>();
-  /** by next hop: since when it does not answer */
-  readonly #silentSince = new Map<string, number>();
   /** what others may be about to send */
   readonly #attempts: FirstSeen;
   /** what is left to the node that has registered it */
   readonly #left: FirstSeen;
+  readonly #sender: RegisterSender;
+  /** accounts a config no longer has, until they are taken back: without a key their passwords are nowhere else */
+  readonly #gone = new Map<Aor, Account>();
   #counted: { readonly at: number; readonly totals: Promise<Readonly<Record<OutboundState, number>>> } | undefined;
   #stopped = false;
 
@@ -105,6 +98,15 @@ export class Registrations {
     const { records, clock, precise, log, node } = deps;
     this.#attempts = new FirstSeen(precise);
     this.#left = new FirstSeen(precise);
+    this.#kept = new KeptRegistrations(records);
+    this.#sender = new RegisterSender(deps, (remote) => {
+      if (deps.policy.renewAfterOutage)
+        this.#run(
+          this.renewAll(remote, clock.now()).then((count) =>
+            log.info({ remote, count }, 'registering the accounts of this PBX anew'),
+          ),
+        );
+    });
     this.#nodes = new Nodes({ records, clock, precise, log, node, onDead: (dead) => this.#takeOver(dead) });
   }
 
@@ -128,7 +130,12 @@ export class Registrations {
   }
 
   async read(aor: Aor): Promise<Kept | undefined> {
-    return (await this.#read(aor))?.kept;
+    return (await this.#kept.read(aor))?.kept;
+  }
+
+  /** What is written of all of them, in pages. */
+  scan(cursor: string, limit: number): ReturnType<KeptRegistrations['scan']> {
+    return this.#kept.scan(cursor, limit);
   }
 
   /** Puts a new or changed account on the agenda. */
@@ -136,57 +143,87 @@ export class Registrations {
     await this.wish(aor, 'start');
   }
 
-  /**
-   * What an operator wants now; resolves when it has been done or is on the agenda. 'remove' takes the Contact back with the password that
-   * is still there, so it comes before the account goes. undefined: there is no such account.
-   */
+  /** What an operator wants now; resolves when it has been done or is on the agenda. undefined: there is no such account. */
   async wish(aor: Aor, wish: Wish): Promise<Kept | undefined> {
-    const account = await this.#deps.accounts.read(aor);
+    const { accounts, agenda, clock } = this.#deps;
+    const account = await accounts.read(aor);
     if (account === undefined) return undefined;
-    const now = this.#deps.clock.now();
+    const now = clock.now();
+    const stop: OutboundEvent = { is: 'stop', now, deregister: true };
+    const event = wish === 'stop' ? stop : ({ is: wish === 'register' ? 'renew' : 'start', now } as const);
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const known = await this.#read(aor);
-      const event: OutboundEvent =
-        wish === 'register'
-          ? { is: 'renew', now }
-          : wish === 'start'
-            ? { is: 'start', now }
-            : { is: 'stop', now, deregister: true };
+      const known = await this.#kept.read(aor);
       const kept = known?.kept ?? this.#fresh(account);
-      // what the PBX has under another name is taken back under that name
-      const as = wish === 'start' ? account : { ...account, ...namesOf(kept.identity) };
       const renamed = wish === 'start' && kept.identity !== identityOf(account);
-      // what is sent at once must not overtake what another node is about to send
-      if (known !== undefined && (renamed || wish === 'stop' || wish === 'remove')) {
-        if (this.#notBefore(aor, known) > 0) {
-          attempt -= 1;
-          await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
-          continue;
-        }
-      }
-      if (renamed && known !== undefined) {
-        await this.#converse(aor, { ...account, ...namesOf(kept.identity) }, kept, known.version, {
-          is: 'stop',
-          now,
-          deregister: true,
-        });
-        await this.#forget(aor);
+      if ((renamed || wish === 'stop') && (await this.#waited(aor, known))) {
+        attempt -= 1;
         continue;
       }
+      if (renamed && known !== undefined) {
+        // what the PBX has under another name is taken back under that name
+        const former = accounts.former(aor, kept) ?? { ...account, ...namesOf(kept.identity) };
+        await this.#converse(aor, former, kept, known.version, stop);
+        await this.#kept.forget(aor);
+        continue;
+      }
+      const as = wish === 'start' ? account : { ...account, ...namesOf(kept.identity) };
       const done = await this.#converse(aor, as, kept, known?.version ?? 0, event);
       if (done === 'lost') continue;
-      if (done.one.nextAt !== undefined) await this.#deps.agenda.put(registrationTask(aor), done.one.nextAt);
-      if (wish === 'remove') await this.#forget(aor);
+      if (done.one.nextAt !== undefined) await agenda.put(registrationTask(aor), done.one.nextAt);
       return done;
     }
     return undefined;
   }
 
+  /** Takes back what an account has that is gone; 'ending': the PBX could not be told yet, and is from the agenda. */
+  async remove(account: Account): Promise<'ended' | 'ending'> {
+    const { agenda, clock } = this.#deps;
+    const { aor } = account;
+    // whoever dies in between leaves it to another
+    await agenda.put(registrationTask(aor), clock.now() + this.#leaseMs);
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const known = await this.#kept.read(aor);
+      if (known === undefined) return 'ended';
+      if (await this.#waited(aor, known)) {
+        attempt -= 1;
+        continue;
+      }
+      const stop: OutboundEvent = { is: 'stop', now: clock.now(), deregister: true };
+      const done = await this.#converse(aor, account, { ...known.kept, leaving: true }, known.version, stop);
+      if (done === 'lost') continue;
+      if (done.one.nextAt === undefined) {
+        await this.#kept.forget(aor);
+        return 'ended';
+      }
+      await agenda.put(registrationTask(aor), done.one.nextAt);
+      break;
+    }
+    return 'ending';
+  }
+
+  /** Accounts of a config that was read again: new and changed ones register, what is gone is taken back, at the configured rate. */
+  async reconfigure(configured: ReadonlyMap<Aor, Account>): Promise<void> {
+    const { accounts } = this.#deps;
+    const before = accounts.configured;
+    accounts.configure(configured);
+    for (const account of configured.values()) {
+      const old = before.get(account.aor);
+      if (old === undefined || accounts.fingerprint(old) !== accounts.fingerprint(account)) await this.#enter(account);
+    }
+    for (const [aor, account] of before) {
+      if (configured.has(aor)) continue;
+      // what the config has hidden
+      const provisioned = await accounts.read(aor);
+      if (provisioned !== undefined) await this.#enter(provisioned);
+      else if (await this.#markGone(aor)) this.#gone.set(aor, account);
+    }
+  }
+
   /** Registers all accounts of one PBX anew, at the configured rate; `before`: those that have not been since. */
   async renewAll(nextHop: string | undefined, before: number): Promise<number> {
     let count = 0;
-    for await (const [aor, kept] of this.#all()) {
-      if (kept.one.state === 'stopped' || (kept.one.registeredAt ?? 0) >= before) continue;
+    for await (const [aor, kept] of this.#kept.all()) {
+      if (kept.leaving || kept.one.state === 'stopped' || (kept.one.registeredAt ?? 0) >= before) continue;
       if (kept.one.nextAt === undefined && kept.one.state === 'rejected') continue;
       if (nextHop !== undefined && this.#deps.wayOf(aor)?.nextHop !== nextHop) continue;
       await this.#deps.agenda.put(registrationTask(aor), this.#deps.clock.now());
@@ -208,23 +245,8 @@ export class Registrations {
 
   async #count(): Promise<Readonly<Record<OutboundState, number>>> {
     const totals = { registered: 0, registering: 0, rejected: 0, unregistered: 0, stopped: 0 };
-    for await (const [, { one }] of this.#all()) totals[one.state] += 1;
+    for await (const [, { one, leaving }] of this.#kept.all()) totals[leaving ? 'stopped' : one.state] += 1;
     return totals;
-  }
-
-  async *#all(): AsyncGenerator<readonly [Aor, Kept, number]> {
-    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
-      const page: Awaited<ReturnType<Records['scan']>> = await this.#deps.records.scan(
-        'registration',
-        cursor,
-        pageSize,
-      );
-      for (const { name, value, version } of page.records) {
-        const kept = parse(value);
-        if (kept !== undefined) yield [name, kept, version];
-      }
-      cursor = page.next;
-    }
   }
 
   async #begin(): Promise<void> {
@@ -240,14 +262,11 @@ export class Registrations {
         await Promise.all(page.accounts.map((account) => this.#enter(account)));
         cursor = page.next;
       }
-      for await (const [aor, kept] of this.#all()) {
+      for await (const [aor, kept] of this.#kept.all()) {
         if (accounts.has(aor)) continue;
-        log.info(
-          { aor, domain: kept.identity },
-          'account is gone from the configuration: its registration at the PBX ends by itself',
-        );
-        await this.#forget(aor);
-        await agenda.put(registrationTask(aor), clock.now());
+        if (kept.leaving) await agenda.put(registrationTask(aor), clock.now());
+        // while the node that has it lives, that one knows whether it is gone
+        else if (!this.#isOfAnother(kept)) await this.#markGone(aor);
       }
     } catch (err) {
       log.warn({ err }, 'registrations at PBXs have to wait for the store');
@@ -263,15 +282,17 @@ export class Registrations {
   /** Puts an account on the agenda as this start finds it. */
   async #enter(account: Account): Promise<void> {
     const { accounts, agenda, clock } = this.#deps;
-    const known = await this.#read(account.aor);
+    const known = await this.#kept.read(account.aor);
     const now = clock.now();
     if (
       known === undefined ||
+      known.kept.leaving === true ||
       (known.kept.account !== accounts.fingerprint(account) && known.kept.one.state !== 'stopped')
     )
       return void (await this.wish(account.aor, 'start'));
     const { state, nextAt, attempt, triedAt } = known.kept.one;
-    if (state === 'stopped') return;
+    // its removal may have been on its way
+    if (state === 'stopped' && nextAt === undefined && attempt === undefined) return;
     // given up before: a start is somebody's wish to see whether it works now
     if (nextAt === undefined && attempt === undefined) return void (await this.wish(account.aor, 'start'));
     // what is not long overdue is on the agenda, or in the hands of another node; it may be sooner there than this says
@@ -299,19 +320,14 @@ export class Registrations {
     if (aor === undefined) return;
     const account = await accounts.read(aor);
     const way = wayOf(aor);
-    if (account === undefined || way === undefined) {
-      await this.#forget(aor);
-      return agenda.settle(claimed, undefined);
-    }
-    const known = await this.#read(aor);
+    const known = await this.#kept.read(aor);
+    if (account === undefined || way === undefined || known?.kept.leaving) return this.#leave(claimed, aor, known);
     const kept = known?.kept ?? this.#fresh(account);
     const contact = `sip:${sealContact(this.#deps.contactKey, { aor, bindingId: everyDevice })}@${way.edgeHost}`;
     const now = clock.now();
     const theirs = kept.owner !== node && kept.one.contact !== undefined && kept.one.contact !== contact;
     const isLeft = theirs && this.#nodes.lives(kept.owner);
-    if (isLeft && this.#left.for(aor, known?.version ?? 0) < patienceWith(kept.one))
-      // by chance, so that it is not always the same node that comes first
-      return agenda.settle(claimed, now + Math.round(tickMs * (0.2 + 1.3 * this.#deps.chance())));
+    if (isLeft && this.#left.for(aor, known?.version ?? 0) < patienceWith(kept.one)) return this.#handBack(claimed);
     this.#left.forget(aor);
     const wait = known === undefined ? 0 : this.#notBefore(aor, known);
     if (wait > 0) return agenda.settle(claimed, now + wait);
@@ -326,11 +342,70 @@ export class Registrations {
     await agenda.settle(claimed, done.one.nextAt);
   }
 
+  /** What is sent at once must not overtake what another node is about to send; true: look again, it has been waited for. */
+  async #waited(aor: Aor, known: Awaited<ReturnType<KeptRegistrations['read']>>): Promise<boolean> {
+    if (known === undefined || this.#notBefore(aor, known) === 0) return false;
+    await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
+    return true;
+  }
+
   /** Ms until nobody can send any more what is written here; 0 when nothing is, or it was seen for long enough. */
   #notBefore(aor: Aor, { kept, version }: { readonly kept: Kept; readonly version: number }): number {
     if (kept.one.attempt !== undefined) return Math.max(0, Math.ceil(quietAfterMs - this.#attempts.for(aor, version)));
     this.#attempts.forget(aor);
     return 0;
+  }
+
+  /** By chance, so that it is not always the same node that comes first. */
+  #handBack(claimed: ClaimedTask): Promise<void> {
+    const { agenda, clock, chance } = this.#deps;
+    return agenda.settle(claimed, clock.now() + Math.round(tickMs * (0.2 + 1.3 * chance())));
+  }
+
+  #isOfAnother({ owner }: Kept): boolean {
+    return owner !== this.#deps.node && this.#nodes.lives(owner);
+  }
+
+  /** False: there is nothing to take back. */
+  async #markGone(aor: Aor): Promise<boolean> {
+    const { agenda, clock, node, log } = this.#deps;
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const known = await this.#kept.read(aor);
+      if (known === undefined) return false;
+      const marked: Kept = { ...known.kept, leaving: true, owner: node };
+      if ((await this.#kept.write(aor, known.version, marked)) === undefined) continue;
+      log.info({ aor, domain: marked.identity }, 'account is gone: its registration at the PBX is taken back');
+      await agenda.put(registrationTask(aor), clock.now());
+      return true;
+    }
+    return false;
+  }
+
+  /** One try to take back what an account that is gone has at its PBX; after the last one it is forgotten. */
+  async #leave(claimed: ClaimedTask, aor: Aor, known: Awaited<ReturnType<KeptRegistrations['read']>>): Promise<void> {
+    const { accounts, agenda, clock, ids, log } = this.#deps;
+    if (known === undefined) return agenda.settle(claimed, undefined);
+    const { kept, version } = known;
+    const account = this.#gone.get(aor) ?? accounts.former(aor, kept) ?? (await accounts.read(aor));
+    // the node that has registered it may have the account still, or its password
+    if (this.#isOfAnother(kept) && (!kept.leaving || account === undefined)) return this.#handBack(claimed);
+    const wait = this.#notBefore(aor, known);
+    if (wait > 0) return agenda.settle(claimed, clock.now() + wait);
+    if (account === undefined)
+      log.warn({ aor, domain: kept.identity }, 'no password to take a registration back with: it ends by itself');
+    else {
+      const now = clock.now();
+      const event: OutboundEvent =
+        kept.one.state === 'stopped'
+          ? { is: 'due', now, contact: kept.one.contact ?? '', callId: ids.uuid() }
+          : { is: 'stop', now, deregister: true };
+      const done = await this.#converse(aor, account, { ...kept, leaving: true }, version, event);
+      if (done === 'lost') return;
+      if (done.one.nextAt !== undefined) return agenda.settle(claimed, done.one.nextAt);
+    }
+    await this.#kept.forget(aor);
+    this.#gone.delete(aor);
+    await agenda.settle(claimed, undefined);
   }
 
   /** One event and all that follows from it, until nothing is under way. 'lost': somebody else has written meanwhile. */
@@ -341,8 +416,14 @@ export class Registrations {
     version: number,
     first: OutboundEvent,
   ): Promise<Kept | 'lost'> {
-    const { records, policy, accounts, node } = this.#deps;
+    const { policy, accounts, node, wayOf } = this.#deps;
     const machine = { ...policy, expires: account.expires ?? policy.expires };
+    const login = accounts.keep(account, wayOf(aor)?.nextHop, before);
+    const made =
+      account.source === 'removed'
+        ? { account: before.account, identity: before.identity, ...(before.login && { login: before.login }) }
+        : { account: accounts.fingerprint(account), identity: identityOf(account), ...(login && { login }) };
+    const leaving = before.leaving && first.is !== 'start' ? { leaving: true as const } : {};
     let written = version;
     let event = first;
     let kept = before;
@@ -350,9 +431,9 @@ export class Registrations {
       const [one, effects] = step(kept.one, event, machine);
       const owner = event.is === 'due' || kept.one.attempt !== undefined ? node : kept.owner;
       const unchanged = one === kept.one && written !== 0;
-      kept = { one, owner, account: accounts.fingerprint(account), identity: identityOf(account) };
+      kept = { one, owner, ...made, ...leaving };
       const asked = this.#deps.precise();
-      const swapped = unchanged ? written : await records.swap('registration', aor, written, JSON.stringify(kept));
+      const swapped = unchanged ? written : await this.#kept.write(aor, written, kept);
       if (swapped === undefined) return 'lost';
       written = swapped;
       const effect = effects.find((each) => each.do === 'send');
@@ -361,58 +442,8 @@ export class Registrations {
         return kept;
       }
       if (this.#deps.precise() - asked > sendWithinMs) return 'lost';
-      event = await this.#send(aor, account, one, effect);
+      event = await this.#sender.send(aor, account, one, effect);
     }
-  }
-
-  async #send(
-    aor: Aor,
-    account: Account,
-    one: OutboundRegistration,
-    effect: Parameters<typeof registerRequest>[2],
-  ): Promise<OutboundEvent> {
-    const { client, clock, chance, ids, wayOf, policy, log, telemetry } = this.#deps;
-    const way = wayOf(aor);
-    const opened = account.open();
-    const { cseq } = effect;
-    const silent = (): OutboundEvent => ({ is: 'silent', now: clock.now(), chance: chance(), cseq });
-    if (way === undefined) return silent();
-    if (opened.is === 'locked') {
-      log.error({ aor, reason: opened.why }, 'account cannot be used');
-      return { is: 'unusable', now: clock.now(), cseq, reason: opened.why };
-    }
-    const { response, local } = await client.send({
-      ...registerRequest(account, one, effect, opened.password, ids.hex),
-      nextHop: way.nextHop,
-      timeoutMs: policy.answerMs,
-    });
-    telemetry.count('outboundRegisters', { result: local ? 'none' : resultOf(response.status) });
-    this.#heard(way.nextHop, !local);
-    if (local) return silent();
-    const answer = readAnswer(response, effect.contacts[0]?.uri ?? '', account.realm);
-    return { is: 'answered', now: clock.now(), chance: chance(), cseq, answer };
-  }
-
-  /** A PBX that was silent and answers again may have been restarted and know nobody any more. */
-  #heard(nextHop: string, answered: boolean): void {
-    const { clock, log, policy } = this.#deps;
-    const since = this.#silentSince.get(nextHop);
-    if (!answered) {
-      if (since === undefined) {
-        this.#silentSince.set(nextHop, clock.now());
-        log.warn({ remote: nextHop }, 'the PBX does not answer REGISTER');
-      }
-      return;
-    }
-    if (since === undefined) return;
-    this.#silentSince.delete(nextHop);
-    log.info({ remote: nextHop, ms: clock.now() - since }, 'the PBX answers REGISTER again');
-    if (policy.renewAfterOutage)
-      this.#run(
-        this.renewAll(nextHop, clock.now()).then((count) =>
-          log.info({ remote: nextHop, count }, 'registering the accounts of this PBX anew'),
-        ),
-      );
   }
 
   #account(aor: Aor, before: Kept, { one }: Kept): void {
@@ -427,9 +458,11 @@ export class Registrations {
 
   /** The registrations of a node that died have its address, where nobody is any more. */
   async #takeOver(dead: string): Promise<void> {
-    const { agenda, clock, wayOf } = this.#deps;
-    for await (const [aor, { owner, one }] of this.#all()) {
-      if (owner !== dead || one.state === 'stopped' || one.contact === undefined) continue;
+    const { accounts, agenda, clock, wayOf } = this.#deps;
+    for await (const [aor, { owner, one, leaving }] of this.#kept.all()) {
+      if (owner !== dead) continue;
+      if (leaving || !accounts.has(aor)) await agenda.put(registrationTask(aor), clock.now());
+      if (one.state === 'stopped' || one.contact === undefined) continue;
       const here = wayOf(aor)?.edgeHost;
       if (here !== undefined && !one.contact.endsWith(`@${here}`)) await agenda.put(registrationTask(aor), clock.now());
     }
@@ -438,7 +471,7 @@ export class Registrations {
   async #leaveAll(): Promise<void> {
     const { accounts, clock, node, log } = this.#deps;
     try {
-      for await (const [aor, kept, version] of this.#all()) {
+      for await (const [aor, kept, version] of this.#kept.all()) {
         const account = kept.owner === node && kept.one.state === 'registered' ? await accounts.read(aor) : undefined;
         if (account === undefined) continue;
         const now = clock.now();
@@ -459,20 +492,6 @@ export class Registrations {
       account: accounts.fingerprint(account),
       identity: identityOf(account),
     };
-  }
-
-  async #read(aor: Aor): Promise<{ readonly kept: Kept; readonly version: number } | undefined> {
-    const record = await this.#deps.records.read('registration', aor);
-    const kept = record === undefined ? undefined : parse(record.value);
-    return record === undefined || kept === undefined ? undefined : { kept, version: record.version };
-  }
-
-  async #forget(aor: Aor): Promise<void> {
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      const record = await this.#deps.records.read('registration', aor);
-      if (record === undefined) return;
-      if ((await this.#deps.records.swap('registration', aor, record.version, undefined)) !== undefined) return;
-    }
   }
 
   #failed(err: unknown): void {
@@ -510,22 +529,4 @@ export class Registrations {
 function patienceWith({ nextAt, expiresAt }: OutboundRegistration): number {
   if (nextAt === undefined || expiresAt === undefined) return 0;
   return Math.min(patienceMs, (expiresAt - nextAt) / 2);
-}
-
-function namesOf(identity: string): Pick<Account, 'user' | 'registrar'> {
-  const [, user = '', registrar = ''] = /^sip:(.*)@([^@]*)$/s.exec(identity) ?? [];
-  return { user, registrar: registrar.replace(/^\[|\]$/g, '') };
-}
-
-function resultOf(status: number): '2xx' | '3xx' | '4xx' | '5xx' | '6xx' | 'challenged' {
-  if (status === 401 || status === 407) return 'challenged';
-  return status < 300 ? '2xx' : status < 400 ? '3xx' : status < 500 ? '4xx' : status < 600 ? '5xx' : '6xx';
-}
-
-function parse(value: string): Kept | undefined {
-  try {
-    return JSON.parse(value) as Kept;
-  } catch {
-    return undefined;
-  }
 }

@@ -159,6 +159,9 @@ class Runner implements BridgedCall {
   async #relay(from: End, transaction: ServerTransaction): Promise<void> {
     const to = otherEnd(from);
     const { method, headers, body } = transaction.request;
+    // what was read together with the answer that began the dialog it names: that one is entered first
+    if (method === 'REFER' && /[?&]replaces=/i.test(headers.get('refer-to') ?? ''))
+      await new Promise((resolve) => setImmediate(resolve));
     const { response, local } = await this.#dialogs[to].request({
       method,
       headers: passRequest(headers, this.#border(from)),

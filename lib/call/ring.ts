@@ -6,6 +6,7 @@ import type { CancelReason, HoldEffect, HoldEvent, HoldPolicy, Target } from '..
 import { withAllChallenges } from '../core/best-response.ts';
 import { hold, type Step } from '../core/held-invite.ts';
 import { oneOfEachProtocol } from '../core/reasons.ts';
+import { readExpires } from '../core/ring-budget.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AckContent, Dialog, EarlyDialog } from '../ports/dialog.ts';
@@ -135,7 +136,7 @@ export class Ring {
 
   /** Hold and ringing together stay below what the PBX waits; a call that rings early is not given up by it (docs/upstreams.md). */
   #startTimers(): void {
-    const expires = inviteExpires(this.#plan.transaction.request.headers);
+    const expires = readExpires(this.#plan.transaction.request.headers.get('Expires'));
     if (
       this.#runner.open &&
       expires !== undefined &&
@@ -351,8 +352,3 @@ const cancelReasons: Readonly<Record<CancelReason, string | undefined>> = {
   moved: undefined,
   timeout: undefined,
 };
-
-function inviteExpires(headers: Headers): number | undefined {
-  const text = headers.get('Expires')?.trim();
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
-}

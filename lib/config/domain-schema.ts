@@ -102,6 +102,9 @@ export const domainSection = z
     repeated(upstreams.map((one) => `${one.uri.uri} ${one.outbound_proxy?.uri ?? ''}`)).forEach(([at]) =>
       mistake(context, ['upstreams', at, 'uri'], 'each upstream once', 'the same again'),
     );
+    for (const [at, { outbound_proxy: proxy, outbound_route: route }] of upstreams.entries())
+      if (proxy === undefined && route !== undefined)
+        mistake(context, ['upstreams', at, 'outbound_route'], 'an outbound_proxy, where the route begins', 'none');
     if (throttle !== undefined && (registration !== 'mid-registrar' || (upstreamMode ?? 'throttled') !== 'throttled'))
       mistake(
         context,

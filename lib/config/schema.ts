@@ -163,6 +163,9 @@ export const configSchema = z
         ring_budget_seconds: fallback(integer(0, 600, 'seconds'), 0, {
           doc: 'Longest wait for an answer to a call for a phone, holding and ringing together: a little less than the PBX waits. 0: only what the INVITE says in Expires.',
         }),
+        expires_margin_ms: fallback(integer(0, 60_000, 'milliseconds'), 2000, {
+          doc: 'An INVITE for a phone that says how long its sender waits (Expires, 10 seconds or more) is answered 480 so long before. 0, and for a shorter one: 487 when it is over.',
+        }),
         early_ringing: fallback(oneOf('none', '180', '183'), 'none', {
           doc: 'What the PBX is told while a phone is being woken, for a PBX that gives up on a call that does not ring: nothing, 180, or 183 (without a session description).',
         }),

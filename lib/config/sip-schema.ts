@@ -103,7 +103,7 @@ export const sip = z
         mistake(context, ['tls', key], 'certificate and key together', 'only the other');
     }
     listen.forEach((one, at) => {
-      if (one.transport === 'ws' && webSocket.plain === 'private' && !isPrivate(one))
+      if (one.transport === 'ws' && webSocket.plain === 'private' && !isPrivateAddress(one.address))
         mistake(
           context,
           ['listen', at],
@@ -137,7 +137,8 @@ privateNetworks.addAddress('::1', 'ipv6');
 privateNetworks.addSubnet('fc00::', 7, 'ipv6');
 privateNetworks.addSubnet('fe80::', 10, 'ipv6');
 
-function isPrivate({ address }: SipListener): boolean {
+/** Loopback, and networks of somebody's own. */
+export function isPrivateAddress(address: string): boolean {
   return privateNetworks.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 

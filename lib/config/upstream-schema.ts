@@ -12,6 +12,12 @@ export const upstreamEntry = z.strictObject({
   outbound_proxy: optional(sipPeer, {
     doc: 'Requests for this upstream are sent to this proxy, which finds the PBX by their request-URI. Calls may come from both.',
   }),
+  outbound_route: optional(
+    listOf(text('a Route value such as <sip:core.example.com;lr>', /^<sips?:[^<>\s,"]+>$/), 'a list of Route values'),
+    {
+      doc: 'With outbound_proxy: Route of every request that begins something there, the proxy first. Not with a drachtio-server, which writes none.',
+    },
+  ),
   tls_name: optional(host, {
     doc: 'With transport tls: the name its certificate must be for, when that is not the host in uri.',
   }),

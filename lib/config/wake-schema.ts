@@ -43,8 +43,8 @@ export const registrationSection = z
     purr_hours: fallback(integer(0, 168, 'hours'), 0, {
       doc: 'Phones get a reference for their dialogs (sip.pnspurr), a new one after so many hours; 0 gives none. Dialogs of the edge wake phones without it.',
     }),
-    push_over_clear: fallback(oneOf('accept', 'ignore', 'refuse'), 'accept', {
-      doc: 'Push parameters that come over UDP, TCP or WS, where others can read them (RFC 8599 13): used, left unread (the phone is registered as a plain one), or refused with 403. `accept` is warned of at the start.',
+    push_over_clear: fallback(oneOf('auto', 'accept', 'ignore', 'refuse'), 'auto', {
+      doc: 'Push parameters that come over UDP, TCP or WS, where others can read them (RFC 8599 13): used (accept), left unread (ignore: the phone is registered as a plain one), or refused with 403. auto: refused from public addresses where the edge also listens on TLS or WSS, else accepted. What is accepted from public addresses is warned of at the start.',
     }),
     max_users_per_token: fallback(integer(0, 1000), 20, {
       doc: 'Most users that one push token may be registered for at a time, by each node; one more is refused with 403. 0: any number.',

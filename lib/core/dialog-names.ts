@@ -1,5 +1,5 @@
 /**
- * Dialogs named inside messages (Replaces RFC 3891, Join RFC 3911, Replaces within Refer-To RFC 3515 and 5589). Each side of
+ * Dialogs named inside messages (Replaces RFC 3891, Join RFC 3911, Target-Dialog RFC 4538, Replaces within Refer-To RFC 3515, 5589). Each side of
  * a bridge has its own names, so a name must be exchanged for that of the dialog's twin before it crosses.
  */
 import { parseNameAddr, printNameAddr } from '../sip/name-addr.ts';
@@ -51,19 +51,36 @@ export function twinNames(names: DialogNames, side: BridgeSide, twin: BridgeSide
 
 /** The value of Replaces or Join with the dialog exchanged; as written when it cannot be read or names none of ours. */
 export function translateReplaces(value: string, translate: (names: DialogNames) => DialogNames | undefined): string {
+  return exchangeNames(value, 'to-tag', 'from-tag', translate);
+}
+
+/** The same for Target-Dialog (RFC 4538 7), whose tags have other names. Whichever end they are told from, they are told from it still. */
+export function translateTargetDialog(
+  value: string,
+  translate: (names: DialogNames) => DialogNames | undefined,
+): string {
+  return exchangeNames(value, 'local-tag', 'remote-tag', translate);
+}
+
+function exchangeNames(
+  value: string,
+  to: string,
+  from: string,
+  translate: (names: DialogNames) => DialogNames | undefined,
+): string {
   const semicolon = value.indexOf(';');
   if (semicolon < 0) return value;
   const params = parseParams(value.slice(semicolon)).map(({ name, value: text }) => ({
     name: name.trim(),
     value: text?.trim(),
   }));
-  const toTag = findParam(params, 'to-tag')?.value;
-  const fromTag = findParam(params, 'from-tag')?.value;
+  const toTag = findParam(params, to)?.value;
+  const fromTag = findParam(params, from)?.value;
   if (toTag === undefined || fromTag === undefined) return value;
   const twin = translate({ callId: value.slice(0, semicolon).trim(), toTag, fromTag });
   if (twin === undefined) return value;
-  const others = params.filter(({ name }) => !/^(?:to|from)-tag$/i.test(name));
-  return `${twin.callId};to-tag=${twin.toTag};from-tag=${twin.fromTag}${printParams(others)}`;
+  const others = params.filter(({ name }) => ![to, from].includes(name.toLowerCase()));
+  return `${twin.callId};${to}=${twin.toTag};${from}=${twin.fromTag}${printParams(others)}`;
 }
 
 /**

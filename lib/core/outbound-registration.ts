@@ -144,6 +144,8 @@ const longestRetryAfter = 3600;
 const longestMinExpires = 7 * 86_400;
 const mostRoutes = 8;
 const mostStrays = 4;
+/** A removal that fails for a time is sent so often. */
+const mostRemovals = 5;
 
 const temporary = new Set([408, 480, 500, 502, 503, 504]);
 
@@ -165,15 +167,16 @@ export function newRegistration(callId: string, tag: string, now: number): Outbo
 export function step(one: OutboundRegistration, event: OutboundEvent, policy: OutboundPolicy): OutboundStep {
   switch (event.is) {
     case 'due':
-      return one.state === 'stopped' ? rest(without(one, 'attempt')) : begin(one, event, policy);
+      return one.state === 'stopped' ? takeBackDue(one, event.now) : begin(one, event, policy);
     case 'answered':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
       return one.attempt.asks === 'remove'
-        ? onRemoved(one, one.attempt, event)
+        ? onRemoved(one, one.attempt, event, policy)
         : onAnswer(one, one.attempt, event, policy);
     case 'silent':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
-      if (one.attempt.asks === 'remove') return gone(one);
+      if (one.attempt.asks === 'remove')
+        return takeBackLater(one, one.attempt, event, { status: 0, reason: 'no answer' }, 0, policy);
       return retry(one, event, { status: 0, reason: 'no answer' }, policy.retrySeconds, 0, policy);
     case 'unusable':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
@@ -370,24 +373,58 @@ function refused(
 }
 
 function stop(one: OutboundRegistration, { now, deregister }: Extract<OutboundEvent, { is: 'stop' }>): OutboundStep {
-  const stopped: OutboundRegistration = { ...without(one, 'attempt', 'nextAt'), state: 'stopped' };
+  const stopped: OutboundRegistration = { ...one, state: 'stopped', failures: 0 };
+  return deregister ? takeBack(stopped, now) : rest(without(stopped, 'attempt'));
+}
+
+/** A removal that was not heard, or was left by a node that died; one that nobody wanted is not begun. */
+function takeBackDue(one: OutboundRegistration, now: number): OutboundStep {
+  const wanted = one.nextAt !== undefined || one.attempt?.asks === 'remove';
+  return wanted ? takeBack(one, now) : rest(without(one, 'attempt'));
+}
+
+function takeBack(one: OutboundRegistration, now: number): OutboundStep {
+  const quiet = without(one, 'attempt', 'nextAt');
   const asked = one.attempt?.contact;
   // a REGISTER under way may still succeed; the removal has the higher CSeq, so it wins
   const contact = one.contact ?? asked;
   const mayStand = contact !== undefined && (asked !== undefined || (one.expiresAt ?? 0) > now);
-  if (!deregister || !mayStand) return rest(stopped);
+  if (!mayStand) return rest(quiet);
   const removed = asked ?? contact;
-  const strays = one.contact === undefined || one.contact === removed ? one.strays : [one.contact, ...one.strays];
-  return send({ ...stopped, strays }, { asks: 'remove', contact: removed, expires: 0, answered: [], tooBrief: false });
+  const known = one.contact === undefined ? one.strays : [one.contact, ...one.strays];
+  const strays = [...new Set(known)].filter((each) => each !== removed).slice(0, mostStrays);
+  return send({ ...quiet, strays }, { asks: 'remove', contact: removed, expires: 0, answered: [], tooBrief: false });
 }
 
 function onRemoved(
   one: OutboundRegistration,
   attempt: Attempt,
-  { answer }: Extract<OutboundEvent, { is: 'answered' }>,
+  event: Extract<OutboundEvent, { is: 'answered' }>,
+  policy: OutboundPolicy,
 ): OutboundStep {
-  if (answer.status === 401 || answer.status === 407) return authenticate(one, attempt, answer.challenges) ?? gone(one);
-  return gone(one);
+  const { status, reason, challenges, retryAfter } = event.answer;
+  if (status === 401 || status === 407) return authenticate(one, attempt, challenges) ?? gone(one);
+  return temporary.has(status) || status >= 600
+    ? takeBackLater(one, attempt, event, { status, reason }, retryAfter ?? 0, policy)
+    : gone(one);
+}
+
+/** Not for ever, and not longer than the PBX can have it: a Contact nobody takes back ends by itself. */
+function takeBackLater(
+  one: OutboundRegistration,
+  { contact }: Attempt,
+  { now, chance }: { readonly now: number; readonly chance: number },
+  failed: Omit<Failure, 'at'>,
+  retryAfter: number,
+  { retrySeconds, retrySpread }: OutboundPolicy,
+): OutboundStep {
+  const told = { ...one, failures: one.failures + 1, failure: { ...failed, at: now } };
+  const pause = Math.max(retrySeconds, Math.min(retryAfter, longestRetryAfter)) + retrySeconds * retrySpread * chance;
+  const at = now + Math.round(pause * 1000);
+  // what the REGISTER under way may have brought about ends at the latest when it would have
+  const until = one.expiresAt ?? now + longestRetryAfter * 1000;
+  if (told.failures >= mostRemovals || at >= until) return gone(told);
+  return plan({ ...without(told, 'attempt'), contact, expiresAt: until }, at);
 }
 
 /** Whatever was answered: nothing more can be done, and it ends by itself. */

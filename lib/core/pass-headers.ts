@@ -11,6 +11,7 @@ import {
   type DialogNames,
   translateReferTo,
   translateReplaces,
+  translateTargetDialog,
   translateUri,
   type TwinDialog,
 } from './dialog-names.ts';
@@ -24,7 +25,7 @@ export interface PassOptions {
   readonly towards?: Side;
   /** phones are not told who somebody is beyond From, nor by whom a call came */
   readonly keepsIdentities?: boolean;
-  /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join and Refer-To */
+  /** the dialog on the other side of the bridge that stands for this one; for Replaces, Join, Target-Dialog and Refer-To */
   readonly translate?: (names: DialogNames) => TwinDialog | undefined;
   /** what the receiver calls whom the sender calls by this URI; undefined: the same */
   readonly across?: (uri: string) => string | undefined;
@@ -242,6 +243,8 @@ function passValue(
     case 'replaces':
     case 'join':
       return options.translate === undefined ? value : translateReplaces(value, options.translate);
+    case 'target-dialog':
+      return options.translate === undefined ? value : translateTargetDialog(value, options.translate);
     case 'refer-to':
       return stripPushParams(
         across(options.translate === undefined ? value : translateReferTo(value, options.translate), options),

@@ -62,7 +62,8 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly maxExpires: number;
   readonly maxBindings: number;
   /** what becomes of push parameters that came over UDP, TCP or WS (RFC 8599 13); those of a proxy that is believed are not looked at */
-  readonly pushOverClear: 'accept' | 'ignore' | 'refuse';
+  /** of push parameters that came in the clear from this address */
+  readonly pushOverClear: (address: string) => 'accept' | 'ignore' | 'refuse';
   /** how long after its registration a phone can still be woken, ms; 0: not at all */
   readonly wakeLapsedMs: number;
   /** one more is refused, or takes the place of the oldest; refuse when left out */
@@ -191,8 +192,9 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
     const expires = expiresOf(contact);
     const sentAsk = readPush(contact, headers, deps.policy.dialects);
     const exposed = sentAsk.is === 'push' && expires > 0 && !fromProxy && isClear(transaction);
-    if (exposed && deps.policy.pushOverClear === 'refuse') return refuseExposed(transaction, deps);
-    const ask: PushAsk = exposed && deps.policy.pushOverClear === 'ignore' ? { is: 'none' } : sentAsk;
+    const rule = exposed ? deps.policy.pushOverClear(transaction.flow.address) : 'accept';
+    if (rule === 'refuse') return refuseExposed(transaction, deps);
+    const ask: PushAsk = rule === 'ignore' ? { is: 'none' } : sentAsk;
     if (ask.is === 'push' && expires > 0) {
       const crowded = ask.tokens.find(({ token }) => !deps.tokenUsers.admits(token, aor, now));
       if (crowded !== undefined) return refuseToken(transaction, aor, crowded.token, deps);

@@ -4,7 +4,7 @@
  */
 import type { Client, ClientAnswer, ClientRequest } from '../ports/client.ts';
 import type { Pools, UpstreamPool } from './pool.ts';
-import { headersTowards, userOf } from './towards.ts';
+import { headersTowards, routeTowards, userOf } from './towards.ts';
 import { verdictOf } from './verdict.ts';
 
 export interface FailoverDeps {
@@ -41,7 +41,7 @@ export class FailoverClient implements Client {
       const last = at === servers.length - 1 || left - pool.policy.tryMs < leastMs;
       const answer = await this.#client.send({
         ...request,
-        nextHop: server.nextHop,
+        ...routeTowards(server, request.routes),
         headers: headersTowards(request.headers, server, usual),
         timeoutMs: last ? Math.max(leastMs, left) : pool.policy.tryMs,
       });

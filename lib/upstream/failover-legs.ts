@@ -7,7 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Leg, LegEvents, LegRequest, Legs } from '../ports/leg.ts';
 import type { FailoverDeps } from './failover-client.ts';
 import type { Server, UpstreamPool } from './pool.ts';
-import { headersTowards, userOf } from './towards.ts';
+import { headersTowards, routeTowards, userOf } from './towards.ts';
 import { verdictOf } from './verdict.ts';
 
 export interface FailoverLegsDeps extends FailoverDeps {
@@ -104,7 +104,7 @@ class FailoverLeg implements Leg {
     const leg = this.#legs.start(
       {
         ...this.#request,
-        nextHop: server.nextHop,
+        ...routeTowards(server, this.#request.routes),
         headers: headersTowards(this.#request.headers, server, pool.servers[0]?.edgeHost ?? ''),
       },
       {

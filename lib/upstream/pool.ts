@@ -20,6 +20,8 @@ import type { Telemetry } from '../ports/telemetry.ts';
 export interface Server extends Ranked {
   /** `sip:address:port;transport=t`, where requests are sent */
   readonly nextHop: string;
+  /** Route of what is sent there; see ClientRequest */
+  readonly routes: readonly string[];
   /** request-URI of a probe */
   readonly probeUri: string;
   /** how this server reaches the edge: `host:port;transport=t` */

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ids } from '../ports/ids.ts';
 import { Headers } from '../sip/headers.ts';
 import type { Server, UpstreamPool } from './pool.ts';
+import { routeTowards } from './towards.ts';
 
 export interface ProbeDeps {
   readonly client: Client;
@@ -49,7 +50,7 @@ async function probe(pool: UpstreamPool, server: Server, { client, ids, connecte
   const { response, local } = await client.send({
     method: 'OPTIONS',
     uri: server.probeUri,
-    nextHop: server.nextHop,
+    ...routeTowards(server),
     headers,
     body: '',
     timeoutMs: pool.policy.probeTimeoutMs,

@@ -21,3 +21,12 @@ export function headersTowards(headers: Headers, server: Server, usual: string):
     );
   return passed;
 }
+
+/** The way of a request to a server, and from there along its own Route; a Service-Route that begins with the same proxy names it once. */
+export function routeTowards(
+  { nextHop, routes }: Pick<Server, 'nextHop' | 'routes'>,
+  own: readonly string[] = [],
+): { readonly nextHop: string; readonly routes?: readonly string[] } {
+  const all = own[0] !== undefined && own[0] === routes[0] ? own : [...routes, ...own];
+  return { nextHop, ...(all.length === 0 ? {} : { routes: all }) };
+}

@@ -3,6 +3,7 @@
  * facts only; core/held-invite decides and call/ring does.
  */
 import type { EndsCall, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
+import { readExpires, type RingBudget, ringBudget } from '../core/ring-budget.ts';
 import { shareOfPhone } from '../core/breadth.ts';
 import { callUuid } from '../core/call-uuid.ts';
 import { isBehindNat } from '../core/media-help.ts';
@@ -36,6 +37,8 @@ export interface WakePolicy extends HoldTimes, ReachPolicy {
   readonly requestHoldMs: number;
   /** longest wait for the push service, ms */
   readonly pushDeadlineMs: number;
+  /** so long before the Expires of an INVITE its caller is told, ms; 0: at its end */
+  readonly expiresMarginMs: number;
   readonly latePhone: LatePhonePolicy;
   /** ms after which Called.earlyRinging is said */
   readonly earlyRingingMs?: number;
@@ -55,13 +58,15 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   const { request } = transaction;
   const callId = request.headers.get('Call-ID') ?? '';
   const { aor, bindingId } = called;
+  const { policy: limits } = deps;
+  const budget = ringBudget(limits.budgetMs, readExpires(request.headers.get('Expires')), limits.expiresMarginMs);
   const wanted = {
     aor,
     bindingId,
     arrivedAt: called.arrivedAt,
     request,
     pushClass: 'call',
-    holdMs: Math.min(deps.policy.holdMs, deps.policy.budgetMs ?? Number.POSITIVE_INFINITY),
+    holdMs: Math.min(limits.holdMs, budget?.ms ?? Number.POSITIVE_INFINITY),
   } as const;
   const late: Late = { call: undefined };
   const devices: Devices = new Devices(wanted, deps, (event) => {
@@ -101,7 +106,7 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
     busy,
     decline,
   };
-  const ring: Ring = ringOf(transaction, called, targets, policy, devices, late, release, deps);
+  const ring: Ring = ringOf(transaction, called, targets, policy, budget, devices, late, release, deps);
   ring.start();
   devices.listen();
 }
@@ -121,6 +126,7 @@ function ringOf(
   called: Called,
   targets: readonly Target[],
   policy: HoldPolicy,
+  budget: RingBudget | undefined,
   devices: Devices,
   late: Late,
   release: () => void,
@@ -133,7 +139,7 @@ function ringOf(
       transaction,
       targets,
       policy,
-      times: deps.policy,
+      times: { ...deps.policy, budgetMs: budget?.ms },
       ...(called.earlyRinging === undefined
         ? {}
         : { early: { status: called.earlyRinging, afterMs: deps.policy.earlyRingingMs ?? 0 } }),
@@ -152,8 +158,8 @@ function ringOf(
       ...(called.redirected === undefined ? {} : { redirected: called.redirected }),
       onBudgetUsed: () =>
         deps.log.warn(
-          { callId, aor, ms: deps.policy.budgetMs },
-          'nobody has answered within calls.ring_budget_seconds: the PBX is told before it gives up by itself',
+          { callId, aor, ms: budget?.ms },
+          `nobody has answered within ${budget?.learntFromExpires ? 'the Expires of the INVITE' : 'calls.ring_budget_seconds'}: the PBX is told before it gives up by itself`,
         ),
       onAnswered: (caller, callee, { flow }) => {
         const done = deps.calls.talk(() => call.end('the edge is stopping'));

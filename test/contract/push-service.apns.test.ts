@@ -278,6 +278,24 @@ describe('faults', () => {
     expect(lab.stats().faults).toBe(1);
   });
 
+  it('does not push a token again for the topic it is not for, nor thinks less of it for another', async () => {
+    const { lab, apns } = await aPair();
+    const tokens = [{ kind: 'voip', token: aToken() }] as const;
+    const wrong = { is: 'config-error', reason: 'DeviceTokenNotForTopic' };
+    lab.rules.add(parseRule({ do: 'answer', status: 400, reason: 'DeviceTokenNotForTopic', times: 2 }));
+    expect(await apns.push(aCall({ tokens }), noSignal)).toEqual(wrong);
+    expect(await apns.push(aCall({ tokens }), noSignal)).toEqual(wrong);
+    expect(lab.stats().faults).toBe(1);
+    // the second fault is for it: it was asked about
+    const other = aCall({ tokens, param: 'LABTEAM001.org.example.other.voip' });
+    expect(await apns.push(other, noSignal)).toEqual(wrong);
+    expect(lab.stats().faults).toBe(2);
+    expect(await apns.push(aCall(), noSignal)).toMatchObject({ is: 'accepted' });
+    // whoever changes keys or topics wants to see whether it works now
+    apns.renew([anApp(lab)]);
+    expect(await apns.push(aCall({ tokens }), noSignal)).toMatchObject({ is: 'accepted' });
+  });
+
   it('asks the other environment once about a token that one does not know, and says where it belongs', async () => {
     const production = await aLab();
     const sandbox = await aLab({ credentials: production.credentials });

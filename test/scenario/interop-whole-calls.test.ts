@@ -76,7 +76,12 @@ const devices = {
 const noPbx = needs('kamailio');
 const why = { linphone: noPbx ?? needs('linphone-daemon'), baresip: noPbx ?? needs('baresip') ?? needsNetwork() };
 /** The TLS certificate of a drachtio-server is its owner's. */
-const secure = onDrachtio ? [] : ([['linphone', 'tls']] as const);
+const secure = onDrachtio
+  ? []
+  : ([
+      ['linphone', 'tls'],
+      ['baresip', 'tls'],
+    ] as const);
 
 describe.each([['linphone', 'udp'], ['linphone', 'tcp'], ...secure, ['baresip', 'udp'], ['baresip', 'tcp']] as const)(
   'whole calls of %s on %s',

@@ -6,6 +6,7 @@ import type { Phone } from '../../apps/demo/phone.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { onDrachtio, places } from '../support/edge.ts';
 import { titled } from '../support/needs.ts';
+import { fromPhone } from '../support/requests.ts';
 import { anOffer, Bed, pbxDomain } from '../support/test-bed.ts';
 
 const why = onDrachtio ? 'a drachtio-server has listeners of its own' : undefined;
@@ -203,6 +204,27 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp', 'tls'] as const)(titled('
     expect((await refused).status).toBe(486);
     await one.pbx.bye();
     await two.pbx.bye();
+  });
+
+  it('a REFER outside the call that says in Target-Dialog which call it is about (RFC 4538) names it as its receiver knows it', async () => {
+    const phone = await aPhone();
+    const talk = await callIn(phone);
+    const { callId, localTag, remoteTag } = talk.phone;
+    const refer = fromPhone(phone, 'REFER', 'boss', {
+      headers: [
+        ['Refer-To', `<sip:carol@${pbxDomain}>`],
+        ['Target-Dialog', `${callId};local-tag=${localTag};remote-tag=${remoteTag}`],
+        ['Require', 'tdialog'],
+      ],
+    });
+    const heard = await bed.pbx.ua.next('REFER');
+    expect(heard.request.headers.get('Target-Dialog')).toBe(
+      `${talk.pbx.callId};local-tag=${talk.pbx.remoteTag};remote-tag=${talk.pbx.localTag}`,
+    );
+    expect(heard.request.headers.get('Require')).toBe('tdialog');
+    heard.respond(202);
+    expect((await refer.answer()).status).toBe(202);
+    await talk.pbx.bye();
   });
 
   it('an INVITE of the PBX with Replaces names the call as the phone knows it, also when the phone must be woken for it', async () => {

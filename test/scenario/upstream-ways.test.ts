@@ -142,6 +142,27 @@ describe('a PBX that waits for less than a phone takes', () => {
     await bed.close();
   });
 
+  it('is told 480 before its own Expires is over, while the phone sleeps and while it rings, and its phone stops', async () => {
+    const bed = await Bed.open({ config: { calls: { expires_margin_ms: 9000 } } });
+    const phone = await bed.sleeper('emma');
+    const began = performance.now();
+    const asleep = await bed.pbx.call('emma', { body: anOffer(), headers: Headers.of([['Expires', '10']]) }).answer();
+    expect([asleep.status, asleep.reason]).toEqual([480, 'Not Answered In Time']);
+    expect(performance.now() - began).toBeGreaterThan(950);
+    expect(performance.now() - began).toBeLessThan(9000);
+    expect(bed.edge.process.logs.some(({ msg }) => String(msg).includes('within the Expires of the INVITE'))).toBe(
+      true,
+    );
+
+    bed.wakesOnPush(phone);
+    const ended = bed.pbx.call('emma', { body: anOffer(), headers: Headers.of([['Expires', '12']]) }).answer();
+    const incoming = await phone.nextCall();
+    incoming.ring();
+    await incoming.transaction.cancel();
+    expect((await ended).status).toBe(480);
+    await bed.close();
+  });
+
   it('says nothing early to a PBX that did not ask for it, and nothing twice', async () => {
     const bed = await Bed.open({ config: { calls: { early_ringing: '180', early_ringing_ms: 0 } } });
     const phone = await bed.sleeper('dina');

@@ -15,6 +15,7 @@ import { topicOf } from '../../sip/push-params.ts';
 import { type ApnsPolicy, encodeNotification, notificationFor, planPush } from './payload.ts';
 import { judge } from './outcome.ts';
 import { ProviderTokenSource } from './provider-token.ts';
+import { WrongPairs } from './wrong-pairs.ts';
 
 export interface ApnsApp extends ApnsPolicy {
   readonly name: string;
@@ -99,6 +100,8 @@ const systemClock: Clock = {
   },
 };
 
+const wrongTopic = 'DeviceTokenNotForTopic';
+
 type Environment = 'production' | 'sandbox';
 
 /** One app with what belongs to its key. */
@@ -130,6 +133,7 @@ class ApnsPushService implements ApnsService {
   readonly #clock: Clock;
   readonly #events: ApnsEvents;
   readonly #routes = new Map<string, Route>();
+  readonly #wrongPairs = new WrongPairs();
   /** pools whose credentials are no longer used, until their connections have ended */
   readonly #retired = new Set<SessionPool>();
   #installed: Installed;
@@ -150,6 +154,7 @@ class ApnsPushService implements ApnsService {
     // throws before anything has changed
     this.#installed = install(apps, this.#installed.sources);
     this.#routes.clear();
+    this.#wrongPairs.clear();
     const before = new Map(this.#pools);
     const used = new Set<string>();
     for (const { app, ways } of this.#installed.apps.values())
@@ -215,6 +220,7 @@ class ApnsPushService implements ApnsService {
     if (!deviceToken.test(plan.token)) return { is: 'token-dead', token: plan.token, reason: 'not a device token' };
 
     const now = this.#clock.now();
+    if (this.#wrongPairs.has(plan.token, topic, now)) return { is: 'config-error', reason: wrongTopic };
     const { app } = open;
     const written = (amount: Amount): Buffer | undefined =>
       encodeNotification(notificationFor(request, plan, topic, app, now, amount));
@@ -268,7 +274,11 @@ class ApnsPushService implements ApnsService {
         },
       );
     const said = request.environment ?? 'production';
-    return app.findsEnvironment === true ? findEnvironment(said, send) : send(said);
+    return (app.findsEnvironment === true ? findEnvironment(said, send) : send(said)).then((outcome) => {
+      if (outcome.is === 'config-error' && outcome.reason === wrongTopic)
+        this.#wrongPairs.add(plan.token, topic, this.#clock.now());
+      return outcome;
+    });
   }
 
   #warm(): void {

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { memoryAgenda } from '../../../lib/adapters/memory/agenda.ts';
 import { memoryRecords } from '../../../lib/adapters/memory/records.ts';
 import { type Account, Accounts } from '../../../lib/behalf/accounts.ts';
-import { type Kept, Registrations, type RegistrationsDeps } from '../../../lib/behalf/registrations.ts';
+import type { Kept } from '../../../lib/behalf/kept.ts';
+import { Registrations, type RegistrationsDeps } from '../../../lib/behalf/registrations.ts';
 import { sealingKey } from '../../../lib/core/sealed-secret.ts';
 import type { ClientAnswer, ClientRequest } from '../../../lib/ports/client.ts';
 import type { Records } from '../../../lib/ports/records.ts';
@@ -359,5 +360,148 @@ describe('accounts', () => {
     world.node('one', many(3)).registrations.start();
     await world.pass(3);
     expect(await world.states()).toEqual({ registered: 3 });
+  });
+});
+
+describe('accounts that are gone', () => {
+  const removals = (world: World): Sent[] => world.sent.filter(({ expires }) => expires === 0);
+  const nothingLeft = async (world: World): Promise<void> => {
+    expect(await world.states()).toEqual({});
+    const sent = world.sent.length;
+    await world.pass(4000, 1000);
+    expect(world.sent).toHaveLength(sent);
+  };
+
+  it('one that was provisioned is taken back when it is removed, and tried again while the PBX is silent', async () => {
+    const world = new World();
+    const { accounts, registrations } = world.node('one');
+    registrations.start();
+    await world.pass(1);
+    await accounts.put('a@example.com', { user: 'a', authUser: 'a', registrar: 'example.com', password }, 'new');
+    await registrations.changed('a@example.com');
+    await world.pass(3);
+    const account = await accounts.read('a@example.com');
+    world.pbx = () => nobody;
+    await accounts.remove('a@example.com');
+    expect(await registrations.remove(account as Account)).toBe('ending');
+    await world.pass(100);
+    expect(removals(world)).toHaveLength(2);
+    expect(await world.states()).toEqual({ stopped: 1 });
+    world.pbx = () => sip(200);
+    await world.pass(100);
+    expect(removals(world)).toHaveLength(3);
+    expect(new Set(world.sent.map(({ callId }) => callId)).size).toBe(1);
+    await nothingLeft(world);
+  });
+
+  it.each([
+    ['with the kept password', [sealingKey(Buffer.alloc(32, 1))], 1],
+    ['by itself where no key keeps it', [], 0],
+  ])('a start without an account of the config ends its registration %s', async (_, keys, count) => {
+    const world = new World();
+    world.keys = [...keys];
+    const first = world.node('one', many(2));
+    first.registrations.start();
+    await world.pass(3);
+    const stopped = first.registrations.stop();
+    world.clock.move(3000);
+    await stopped;
+    const asked: string[] = [];
+    world.pbx = ({ aor }) => {
+      asked.push(aor);
+      return sip(200);
+    };
+    world.node('two', [anAccount('user0')]).registrations.start();
+    await world.pass(5);
+    expect(removals(world).map(({ aor }) => aor)).toEqual(Array(count).fill('user1@example.com'));
+    expect(await world.states()).toEqual({ registered: 1 });
+  });
+
+  it('the password it was registered with answers the challenge, not the one of now', async () => {
+    const world = new World();
+    const first = world.node('one', [anAccount('a', 'the old one')]);
+    first.registrations.start();
+    await world.pass(3);
+    const record = await world.records.read('registration', 'a@example.com');
+    expect(record?.value).not.toContain('the old one');
+    const kept = JSON.parse(record?.value ?? '') as Kept;
+    expect(first.accounts.former('a@example.com', kept)?.open()).toMatchObject({ is: 'open', password: 'the old one' });
+    expect(first.accounts.former('b@example.com', kept)?.open()).toMatchObject({ is: 'locked' });
+  });
+
+  it('what a config has no more when it is read again is taken back, at the rate, also without a key', async () => {
+    const world = new World();
+    world.keys = [];
+    const { registrations } = world.node('one', many(100), { perSecond: 10 });
+    registrations.start();
+    await world.pass(15);
+    world.sent.length = 0;
+    const left = new Map(many(50).map((each) => [each.aor, each]));
+    await registrations.reconfigure(new Map([...left, ['new@example.com', anAccount('new')]]));
+    await world.pass(0.5);
+    expect((await world.states())['registered']).toBeGreaterThanOrEqual(50);
+    expect((await registrations.count()).stopped).toBeGreaterThan(40);
+    await world.pass(10);
+    expect(removals(world)).toHaveLength(50);
+    expect(busiest(world.sent)).toBeLessThanOrEqual(10);
+    expect(await world.states()).toEqual({ registered: 51 });
+    expect(world.sent.filter(({ expires }) => expires > 0).map(({ aor }) => aor)).toEqual(['new@example.com']);
+  });
+
+  it('one that comes back while it is taken back is registered', async () => {
+    const world = new World();
+    const { registrations } = world.node('one', many(1));
+    registrations.start();
+    await world.pass(3);
+    world.pbx = () => nobody;
+    await registrations.reconfigure(new Map());
+    await world.pass(5);
+    expect(await world.states()).toEqual({ stopped: 1 });
+    world.pbx = ({ expires }) => sip(200, [['Expires', String(expires)]]);
+    await registrations.reconfigure(new Map(many(1).map((each) => [each.aor, each])));
+    await world.pass(3);
+    expect(await world.states()).toEqual({ registered: 1 });
+    expect(JSON.parse((await world.records.read('registration', 'user0@example.com'))?.value ?? '')).not.toHaveProperty(
+      'leaving',
+    );
+  });
+
+  it('while a node with the older config lives, it keeps what it has; when it stops, the other one takes it back', async () => {
+    const world = new World();
+    const old = world.node('old', many(1), { expires: 120, refreshLeadSeconds: 60 });
+    old.registrations.start();
+    await world.pass(3);
+    const young = world.node('young', []);
+    young.registrations.start();
+    await world.pass(200);
+    expect(removals(world)).toHaveLength(0);
+    expect(await world.states()).toEqual({ registered: 1 });
+    const stopped = old.registrations.stop();
+    await settled();
+    world.clock.move(3000);
+    await stopped;
+    await world.pass(120);
+    expect(removals(world)).toMatchObject([{ node: 'young' }]);
+    await nothingLeft(world);
+  });
+
+  it('what a node died over is taken back by another, with a higher CSeq', async () => {
+    const world = new World();
+    const first = world.node('one', many(1));
+    first.registrations.start();
+    await world.pass(3);
+    world.pbx = () => new Promise(() => undefined);
+    await first.registrations.reconfigure(new Map());
+    await world.pass(3);
+    const dead = first.registrations.stop();
+    await settled();
+    world.clock.move(3000);
+    await dead;
+    world.pbx = () => sip(200);
+    world.node('two').registrations.start();
+    await world.pass(120);
+    expect(removals(world).map(({ node }) => node)).toEqual(['one', 'two']);
+    expect(removals(world)[1]?.cseq).toBeGreaterThan(removals(world)[0]?.cseq ?? 0);
+    await nothingLeft(world);
   });
 });

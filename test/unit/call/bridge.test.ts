@@ -288,6 +288,7 @@ test('identities stop at the border, dialogs are named as the other side knows t
       ['Refer-To', '<sip:carol@x?Replaces=phone2-call%3Bto-tag%3Dphone2-ours%3Bfrom-tag%3Dphone2-theirs>'],
     ],
   });
+  await new Promise((resolve) => setImmediate(resolve));
   const { headers } = callee.last('REFER').request;
   expect(headers.has('p-asserted-identity')).toBe(false);
   expect(headers.get('refer-to')).toBe(
@@ -344,4 +345,17 @@ test('a dialog that was over before the bridge is: the other side is hung up, an
   tie({ heartbeat: { clock, everyMs: 1000 } });
   expect(callee.methods).toEqual(['BYE']);
   expect(clock.waiting).toBe(0);
+});
+
+test('a REFER that was read together with the answer that began the call it names finds its names', async () => {
+  const dialogs = new BridgedDialogs();
+  call = tie({ dialogs });
+  const [other, twin] = [new FakeDialog('other'), new FakeDialog('twin')];
+  const names = `${other.callId};to-tag=${other.localTag};from-tag=${other.remoteTag}`;
+  const sent = caller.sends('REFER', { headers: [['Refer-To', `<sip:x@y?Replaces=${encodeURIComponent(names)}>`]] });
+  bridge(other, twin, { log, callId: 'c2', onOver: () => undefined, dialogs });
+  await sent;
+  await new Promise((resolve) => setImmediate(resolve));
+  const wanted = `${twin.callId};to-tag=${twin.remoteTag};from-tag=${twin.localTag}`;
+  expect(callee.last('REFER').request.headers.get('Refer-To')).toContain(encodeURIComponent(wanted));
 });

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BridgedDialogs } from '../../../lib/call/bridged-dialogs.ts';
-import { type DialogNames, translateReferTo, translateReplaces, twinNames } from '../../../lib/core/dialog-names.ts';
+import {
+  type DialogNames,
+  translateReferTo,
+  translateReplaces,
+  translateTargetDialog,
+  twinNames,
+} from '../../../lib/core/dialog-names.ts';
 
 const phone = { callId: 'c-phone', localTag: 'edge-p', remoteTag: 'phone' };
 const pbx = { callId: 'c-pbx', localTag: 'edge-x', remoteTag: 'pbx' };
@@ -55,6 +61,17 @@ test('Replaces keeps its other parameters', () => {
   expect(translateReplaces('c-phone;from-tag=phone;to-tag=edge-p;early-only', translate)).toBe(
     'c-pbx;to-tag=pbx;from-tag=edge-x;early-only',
   );
+});
+
+test('Target-Dialog names the twin by its own words, from the end it was named from', () => {
+  expect(translateTargetDialog('c-phone;local-tag=phone;remote-tag=edge-p;x=1', translate)).toBe(
+    'c-pbx;local-tag=edge-x;remote-tag=pbx;x=1',
+  );
+  expect(translateTargetDialog('c-phone;remote-tag=phone;local-tag=edge-p', translate)).toBe(
+    'c-pbx;local-tag=pbx;remote-tag=edge-x',
+  );
+  for (const value of ['c-phone', 'c-phone;to-tag=edge-p;from-tag=phone', 'other;local-tag=a;remote-tag=b'])
+    expect(translateTargetDialog(value, translate)).toBe(value);
 });
 
 test('Refer-To: only the embedded Replaces changes', () => {

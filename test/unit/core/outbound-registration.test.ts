@@ -234,6 +234,50 @@ describe('the end, and other nodes', () => {
     expect(story.tell({ is: 'start', now: story.now }).wait).toBe(0);
   });
 
+  it.each([0, 408, 503, 600])('a removal that fails with %s is sent again, five times at most', (status) => {
+    const story = new Story().due().answer(200).tell({ is: 'stop', now: 1_000_000, deregister: true });
+    for (let sent = 2; sent <= 6; sent++) {
+      expect(story.sent).toHaveLength(sent);
+      expect(story.sent.at(-1)).toMatchObject({ expires: 0, contacts: [{ uri: mine, expires: 0 }] });
+      if (status === 0) story.silent();
+      else story.answer(status);
+      expect(story.one).toMatchObject({ state: 'stopped', failures: sent - 1, failure: { status } });
+      if (sent === 6) break;
+      expect(story.one).toMatchObject({ contact: mine });
+      expect(story.wait).toBe(60);
+      story.now = story.one.nextAt ?? Number.NaN;
+      story.due();
+    }
+    expect(story.wait).toBeUndefined();
+    expect(story.one).not.toHaveProperty('contact');
+  });
+
+  it('a removal that is refused, or is due after the PBX has forgotten, is not sent again', () => {
+    const stopped = () => new Story().due().answer(200, { granted: 90 });
+    const refused = stopped().tell({ is: 'stop', now: 1_000_000, deregister: true }).answer(403);
+    expect(refused.one).not.toHaveProperty('nextAt');
+    const late = stopped();
+    late.now += 60_000;
+    late.tell({ is: 'stop', now: late.now, deregister: true }).silent();
+    expect(late.one).not.toHaveProperty('nextAt');
+    expect(late.due().sent).toHaveLength(2);
+  });
+
+  it('a removal that was on its way when its node died is sent again by the next, with every Contact there may be', () => {
+    const other = 'sip:v1@192.0.2.2:5060';
+    const story = new Story().due().answer(200).due(other).tell({ is: 'stop', now: 1_000_000, deregister: true });
+    const both = [
+      { uri: other, expires: 0 },
+      { uri: mine, expires: 0 },
+    ];
+    expect(story.sent.at(-1)?.contacts).toEqual(both);
+    expect(story.due().sent.at(-1)?.contacts).toEqual(both);
+    story.silent();
+    story.now = story.one.nextAt ?? Number.NaN;
+    expect(story.due().sent.at(-1)?.contacts).toEqual(both);
+    expect(story.answer(200).one).toMatchObject({ strays: [] });
+  });
+
   it('a stop by policy leaves the PBX alone', () => {
     const story = new Story().due().answer(200).tell({ is: 'stop', now: 1_000_000, deregister: false });
     expect(story.sent).toHaveLength(1);

@@ -234,9 +234,11 @@ describe('INVITE', () => {
     const headers = of([
       ['Replaces', 'x;to-tag=1;from-tag=2'],
       ['Refer-To', '<sip:a@b?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>'],
+      ['Target-Dialog', 'x;local-tag=1;remote-tag=2'],
     ]);
     const passed = passRequest(headers, { translate });
     expect(passed.get('replaces')).toBe('twin;to-tag=t;from-tag=f');
+    expect(passed.get('target-dialog')).toBe('twin;local-tag=t;remote-tag=f');
     expect(passed.get('refer-to')).toBe('<sip:a@b?Replaces=twin%3Bto-tag%3Dt%3Bfrom-tag%3Df>');
   });
 });

@@ -66,7 +66,7 @@ function anEdge(pbx: (sent: ClientRequest) => ClientAnswer = grants) {
       maxExpires: 86_400,
       maxBindings: 10,
       wakeLapsedMs: 0,
-      pushOverClear: 'accept',
+      pushOverClear: () => 'accept',
       refresh: undefined,
       vapid: new Map(),
       pnsreg: 180,

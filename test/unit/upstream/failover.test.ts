@@ -24,6 +24,7 @@ function aServer(id: string, priority: number, over: Partial<Server> = {}): Serv
     srvPriority: 0,
     srvWeight: 0,
     nextHop,
+    routes: [],
     probeUri: nextHop,
     edgeHost: usual,
     ...over,

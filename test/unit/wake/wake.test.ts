@@ -91,6 +91,7 @@ function anEdge(
       udpAwakeMs: 0,
       pushDeadlineMs: 5000,
       engineLives: (engine) => engine === 'e1',
+      expiresMarginMs: 0,
       latePhone: 'nothing',
       busy: 'device',
       decline: 'all',
