@@ -7,6 +7,8 @@ import type { Keys } from './keys.ts';
 
 /** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
 const shards = 8;
+/** Most tasks of one script: while it runs, nobody else is answered. */
+const mostAtOnce = 100;
 /** No key without expiry; every put prolongs it. */
 const keepMs = 400 * 86_400_000;
 
@@ -47,11 +49,19 @@ export function redisAgenda(redis: Commands, server: string, keys: Keys, name = 
       const claimed: ClaimedTask[] = [];
       // each time another shard first, so that none waits behind a full one for ever
       const first = next++;
-      for (let count = 0; count < shards && claimed.length < limit; count++) {
-        const room = String(limit - claimed.length);
-        const key = keys.agenda(name, (first + count) % shards);
-        const due = await inTime(server, run(redis, claimDue, key, String(now), String(until), room));
-        if (Array.isArray(due)) for (const task of due) claimed.push({ task: String(task), until });
+      let open = Array.from({ length: shards }, (_, count) => (first + count) % shards);
+      while (open.length > 0 && claimed.length < limit) {
+        const more: number[] = [];
+        for (const shard of open) {
+          const room = Math.min(mostAtOnce, limit - claimed.length);
+          if (room <= 0) break;
+          const args = [String(now), String(until), String(room)];
+          const due = await inTime(server, run(redis, claimDue, keys.agenda(name, shard), ...args));
+          if (!Array.isArray(due)) continue;
+          for (const task of due) claimed.push({ task: String(task), until });
+          if (due.length === room) more.push(shard);
+        }
+        open = more;
       }
       return claimed;
     },
