@@ -3,20 +3,24 @@ import { parseArgs } from 'node:util';
 import { cpus } from 'node:os';
 import { needs } from '../test/support/needs.ts';
 import { grid } from './grid.ts';
+import { lmdbEdge, redisEdge, type EdgePhase } from './million/before-edge.ts';
 import { onLmdb } from './million/on-lmdb.ts';
 import { onRedis, type Phase } from './million/on-redis.ts';
 
-const help = `Usage: node scripts/run.mjs bench/million [redis] [lmdb] [options]
+const help = `Usage: node scripts/run.mjs bench/million [NAME ...] [options]
 
   redis       in a Redis of its own (needs redis-server)
   lmdb        in an lmdb file
+  redis-edge  before an edge on such a Redis: ready, listed, ended
+  lmdb-edge   before an edge on such a file
+              (without a name: all of them)
 
 Options
   --phones N  how many (1000000)
   --json      one JSON object on stdout instead of tables
 `;
 
-const parts = { redis: onRedis, lmdb: onLmdb } as const;
+const parts = { redis: onRedis, lmdb: onLmdb, 'redis-edge': redisEdge, 'lmdb-edge': lmdbEdge } as const;
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -34,7 +38,7 @@ async function main(): Promise<void> {
   for (const name of names) {
     const part = parts[name as keyof typeof parts];
     if (part === undefined) throw new Error(`no measurement "${name}"; there are ${Object.keys(parts).join(', ')}`);
-    const why = name === 'redis' ? needs('redis-server') : undefined;
+    const why = name.startsWith('redis') ? needs('redis-server') : undefined;
     if (why !== undefined) process.stderr.write(`${name}: skipped (${why})\n`);
     else results[name] = await part(phones, (text) => process.stderr.write(`[${name}] ${text}\n`));
   }
@@ -44,21 +48,31 @@ async function main(): Promise<void> {
 function tablesOf(results: Readonly<Record<string, unknown>>): string {
   const texts = Object.entries(results).map(([name, result]) => {
     if (typeof result !== 'object' || result === null) return `${name}: ${String(result)}\n`;
-    const { phases, ...figures } = result as { readonly phases: readonly Phase[] } & Record<string, unknown>;
+    const { phases, ...figures } = result as { readonly phases: readonly (Phase | EdgePhase)[] };
     const facts = Object.entries(figures).map(([what, value]) => `  ${what}: ${textOf(value)}\n`);
-    const head = ['', 's', 'loop ms', 'idle thread ms', 'ping p99 ms', 'ping max', 'slowest command'];
-    const rows = phases.map(({ name: phase, seconds, stalls, ping, slowest }) => [
-      phase,
-      seconds.toFixed(1),
-      stalls.loop.toFixed(1),
-      stalls.idle.toFixed(1),
-      ping?.p99.toFixed(1) ?? '-',
-      ping?.max.toFixed(1) ?? '-',
-      slowest === undefined ? '-' : `${slowest.ms.toFixed(1)} ms ${slowest.command}`,
-    ]);
-    return `\n${name}\n${facts.join('')}${grid([head, ...rows])}`;
+    const [first] = phases;
+    const rows = first === undefined ? [] : [headOf(first), ...phases.map(cellsOf)];
+    return `\n${name}\n${facts.join('')}${grid(rows)}`;
   });
   return texts.join('');
+}
+
+function headOf(phase: Phase | EdgePhase): readonly string[] {
+  return 'stalls' in phase
+    ? ['', 's', 'loop ms', 'own CPU ms', 'idle thread ms', 'ping p99 ms', 'ping max', 'slowest command']
+    : ['', 's', 'OPTIONS p50 ms', 'p99', 'max', 'loop lag ms', 'RSS MiB'];
+}
+
+function cellsOf(phase: Phase | EdgePhase): readonly string[] {
+  const { name, seconds } = phase;
+  if (!('stalls' in phase)) {
+    const { options, lag, rssMib } = phase;
+    return [name, ...[seconds, options.p50, options.p99, options.max, lag, rssMib].map((each) => each.toFixed(1))];
+  }
+  const { stalls, ping, slowest } = phase;
+  const times = [seconds, stalls.loop, stalls.own, stalls.idle].map((each) => each.toFixed(1));
+  const command = slowest === undefined ? '-' : `${slowest.ms.toFixed(1)} ms ${slowest.command}`;
+  return [name, ...times, ping?.p99.toFixed(1) ?? '-', ping?.max.toFixed(1) ?? '-', command];
 }
 
 function textOf(value: unknown): string {

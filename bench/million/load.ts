@@ -26,7 +26,10 @@ export interface Filling {
 }
 
 /** Resolves to the seconds it took. Rejects when a phone could not be stored. */
-export async function fill({ store, agenda, owners }: Filled, { phones, seconds, keepUntil }: Filling): Promise<number> {
+export async function fill(
+  { store, agenda, owners }: Filled,
+  { phones, seconds, keepUntil }: Filling,
+): Promise<number> {
   const tokenKey = randomBytes(32);
   const log = new QuietLog();
   const mover = new TokenMover({ store, owners, log, telemetry: new TelemetryRecorder(), tokenKey });

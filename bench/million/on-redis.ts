@@ -43,7 +43,13 @@ export async function onRedis(phones: number, say: (text: string) => void): Prom
     const from = performance.now();
     const result = await work();
     const seconds = (performance.now() - from) / 1000;
-    phases.push({ name, seconds, ping: ping(), stalls: await loop(), slowest: slowestOf(await operator.slowlog('GET', 1000)) });
+    phases.push({
+      name,
+      seconds,
+      ping: ping(),
+      stalls: await loop(),
+      slowest: slowestOf(await operator.slowlog('GET', 1000)),
+    });
     return result;
   };
   try {
@@ -58,8 +64,8 @@ export async function onRedis(phones: number, say: (text: string) => void): Prom
       const at = Date.now() + 7_200_000;
       for (let n = 0; n < 20; n++) await opened.agenda.claim(at, at + 60_000, 400);
     });
-    say('all are to end in 10 s');
-    await endTogether(operator, Date.now() + 10_000 + phones / 50);
+    say('all are to end together');
+    await endTogether(operator, Date.now() + 10_000 + phones / 12);
     const expireSeconds = await during('expire', async () => {
       while ((await operator.dbsize()) >= keys) await pause(20);
       const from = performance.now();
@@ -123,14 +129,14 @@ async function expiries(operator: Redis): Promise<{ readonly keys: number; reado
 }
 
 /** Gives every set and token the same end, ms since the epoch. */
-async function endTogether(operator: Redis, at: number): Promise<void> {
+export async function endTogether(operator: Redis, at: number): Promise<void> {
   let cursor = '0';
   do {
     const [next, keys] = await operator.scan(cursor, 'COUNT', 2000);
     cursor = next;
     const pipeline = operator.pipeline();
-    for (const key of keys) if (/:(?:set|token):/.test(key)) pipeline.call('PEXPIREAT', key, String(at));
-    await pipeline.exec();
+    for (const key of keys) if (/:(?:set|token):/.test(key)) pipeline.call('PEXPIREAT', key, String(Math.round(at)));
+    for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
   } while (cursor !== '0');
 }
 
