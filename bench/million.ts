@@ -83,6 +83,8 @@ function textOf(value: unknown): string {
     .join(', ');
 }
 
+// so that servers of ours end with us
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);
