@@ -102,6 +102,8 @@ function registers(place: Place, standIn: PushStandIn): Promise<RegisterLoad> {
   return RegisterLoad.open({ ...plan, wires: 32, inFlight: 8, rate: undefined, seconds: 1, team });
 }
 
+let callIds = 0;
+
 /** Calls by the near edge to phones that wake at, or are connected to, one of the two. */
 async function calls(world: World, phonesAt: 'near' | 'far', transport: Transport, begin: 'asleep' | 'awake') {
   const { pbx, standIn } = world;
@@ -118,7 +120,9 @@ async function calls(world: World, phonesAt: 'near' | 'far', transport: Transpor
         ...{ ringMs: 10, onLegOver: () => over++ },
       }),
   );
-  const wake = [{ after: 0, port: 0, callId: 0, again: false }];
+  // another Call-ID than in the calls before, or the same CSeq would come twice
+  callIds += 1;
+  const wake = [{ after: 0, port: 0, callId: callIds, again: false }];
   let pushes = 0;
   standIn.onPush = (token) => {
     pushes += 1;
@@ -191,7 +195,12 @@ async function main(): Promise<void> {
   process.env['BENCH_REDIS_URL'] = server.url;
   const operator = new Redis(server.url);
   const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), 'reveille-ops-')));
-  const near = placeIn(net, folders[0] ?? '');
+  const near: Place = {
+    ...placeIn(net, folders[0] ?? ''),
+    server: { host: `${net}.10`, port: 5060 },
+    http: { host: `${net}.10`, port: 9090 },
+    pbx: { host: `${net}.14`, port: 5080 },
+  };
   const far: Place = {
     ...near,
     folder: folders[1] ?? '',
