@@ -64,7 +64,7 @@ describe('a packed binding', () => {
     for (const once of [sample.target, ...tokens, push.param ?? ''])
       expect(text.split(once).length).toBeLessThanOrEqual(2);
     expect(text).not.toContain(tokens[0]);
-    expect(text.length).toBeLessThan(560);
+    expect(text.length).toBeLessThan(600);
     expect(through(binding, binding.aor)).toEqual(binding);
   });
 
