@@ -41,7 +41,7 @@ export function drawDay({ curves, day }: Simulated, plan: Plan, edgeShare: numbe
   ];
   const height = head + panels.length * panelHeight + 16;
   const drawn = panels.map((panel, at) => drawPanel(panel, curves[panel.of], head + at * panelHeight));
-  const about = `${count(day.phones)} phones, ${count(day.nodes)} edges, seed ${day.seed}; modelled from measured costs; runs out first: ${plan.first.what}`;
+  const about = `${count(day.phones)} phones, ${count(day.nodes)} edges, seed ${day.seed}; modelled from the costs in bench/sim/costs.json; runs out first: ${plan.first.what}`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="13">
 <rect width="${width}" height="${height}" fill="#ffffff"/>
 <text x="16" y="24" font-size="16" font-weight="600" fill="#1b1f24">Reveille, a day modelled</text>
