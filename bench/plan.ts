@@ -85,6 +85,7 @@ function jobsOf(group: Group, sizes: Sizes): readonly Job[] {
         { ...wake, name: 'edge, UDP phones', server: edge, transport: 'udp' },
         { ...wake, name: 'edge in two threads, UDP phones', server: { ...edge, thread: 'own' }, transport: 'udp' },
         { ...wake, name: 'edge, TCP phones', server: edge, transport: 'tcp' },
+        { ...wake, name: 'edge, UDP phones, Redis', server: { ...edge, store: 'redis' }, transport: 'udp' },
         { ...wake, name: 'edge + drachtio-server, UDP phones', server: behindDrachtio, transport: 'udp' },
       ];
     }

@@ -351,7 +351,8 @@ async function assemble(
   const { policy } = deps.wake;
   const isAwake = (binding: Binding): boolean =>
     isWorthTrying(binding, Number.POSITIVE_INFINITY, policy, systemClock.now());
-  const census = startCensus(store, telemetry, isAwake, () => systemClock.now());
+  const several = config.store.kind === 'redis' ? records : undefined;
+  const census = startCensus({ store, telemetry, isAwake, clock: systemClock, shared: several });
   closers.push(async () => census.stop());
   if (refresh !== undefined)
     closers.push(

@@ -3,8 +3,11 @@
  * which nodes live. Each has a version, and a write says which one it has seen: whoever comes second learns it and starts anew.
  */
 
-/** account: what the edge may register with (its secret sealed); registration: where that stands; node: until when one lives. */
-export type RecordKind = 'account' | 'registration' | 'node';
+/**
+ * account: what the edge may register with (its secret sealed); registration: where that stands; node: until when one lives;
+ * census: how many bindings there were when somebody last counted.
+ */
+export type RecordKind = 'account' | 'registration' | 'node' | 'census';
 
 export interface StoredRecord {
   readonly name: string;

@@ -51,6 +51,9 @@ const leaseMs = 60_000;
 /** Whoever has stood still with a task for so long does not push any more: the rest of the lease is for the push service. */
 const pushWithinMs = leaseMs / 2;
 
+/** Bindings looked at in one go, then calls have their turn: a store in this process answers at once. */
+const atOnce = 50;
+
 /** What goes on between ticks. */
 interface Work {
   readonly lanes: AppLanes;
@@ -84,7 +87,10 @@ export function startRefreshPushes(deps: RefreshDeps): () => Promise<void> {
     const isOurs = leasedFrom(deps);
     try {
       const claimed = await agenda.claim(now, now + leaseMs, policy.perSecond);
-      await Promise.all(claimed.map((one) => begin({ claimed: one, isOurs }, deps, work)));
+      for (let at = 0; at < claimed.length; at += atOnce) {
+        await Promise.all(claimed.slice(at, at + atOnce).map((one) => begin({ claimed: one, isOurs }, deps, work)));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     } catch (err) {
       deps.log.warn({ err }, 'refresh pushes have to wait for the store');
     }

@@ -57,6 +57,19 @@ export function agendaContract(name: string, open: () => Promise<AgendaUnderTest
         await expect.poll(() => claim(agenda).then(names), patience).toEqual(['again']);
       });
 
+      it('gives out hundreds of tasks, each once, whatever is out of date among them', async () => {
+        const { agenda, another } = under;
+        const all = Array.from({ length: 450 }, (_, n) => `task ${String(n).padStart(3, '0')}`);
+        for (const time of [3000, 2000, 1000]) await Promise.all(all.map((task) => agenda.put(task, time)));
+        const first = await agenda.claim(4000, 9000, 250);
+        expect(first).toHaveLength(250);
+        const rest = await another.claim(4000, 9000, 1000);
+        expect(names([...first, ...rest])).toEqual(all);
+        expect(await agenda.claim(4000, 9500, 1000)).toEqual([]);
+        await Promise.all(first.map((one) => agenda.settle(one, undefined)));
+        expect(names(await agenda.claim(9000, 12_000, 1000))).toEqual(names(rest));
+      });
+
       it('ends a task or sets its next time', async () => {
         const { agenda } = under;
         await agenda.put('ends', 1);

@@ -1,4 +1,5 @@
 /** `reveille registrations`: what is registered at PBXs and what phones are registered here, in the manner of `pjsip show registrations`. */
+import { once } from 'node:events';
 import { cellOf, commonOptions, commonUsage, readWords, type Command } from '../command.ts';
 import { type Answered, complaint, type RunningEdge, runningEdge } from '../running-edge.ts';
 
@@ -82,28 +83,96 @@ export const registrations: Command = {
   },
 };
 
-/** Page by page; a page may be empty and have a next one. */
+/** Page by page, each shown before the next is asked for: a million rows are too many to keep. A page may be empty and have a next one. */
 async function list(edge: RunningEdge, query: URLSearchParams, limit: number, json: boolean): Promise<number> {
-  const all: { outbound: Row[]; inbound: Row[]; totals: Page['totals']; next: string | null } = {
-    outbound: [],
-    inbound: [],
-    totals: undefined,
-    next: '',
-  };
-  while (all.next !== null && all.outbound.length + all.inbound.length < limit) {
-    query.set('limit', String(Math.min(1000, limit - all.outbound.length - all.inbound.length)));
-    if (all.next !== '') query.set('cursor', all.next);
+  const show = json ? rowsAsJson() : rowsAsTables();
+  let shown = 0;
+  let totals: Page['totals'];
+  let next: string | null = '';
+  while (next !== null && shown < limit) {
+    query.set('limit', String(Math.min(1000, limit - shown)));
+    if (next !== '') query.set('cursor', next);
     const answer = await edge.ask({ path: `/registrations?${query.toString()}` });
-    if (answer.status !== 200) return tell(answer, json, () => '');
+    if (answer.status !== 200) {
+      // what has been shown ends with its line
+      if (shown > 0) process.stdout.write('\n');
+      return tell(answer, json, () => '');
+    }
     const page = answer.body as Page;
-    all.outbound.push(...page.outbound);
-    all.inbound.push(...page.inbound);
-    all.totals = page.totals;
-    all.next = page.next ?? null;
+    await written(show.page(page));
+    shown += page.outbound.length + page.inbound.length;
+    totals = page.totals;
+    next = page.next ?? null;
   }
-  if (json) process.stdout.write(`${JSON.stringify(all)}\n`);
-  else process.stdout.write(`${tables(all)}${all.next === null ? '' : 'There are more: --limit N or --all.\n'}`);
+  await written(show.end({ totals, next }));
   return 0;
+}
+
+/** Whoever reads us may be slow. */
+async function written(text: string): Promise<void> {
+  if (text !== '' && !process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
+interface Show {
+  page(page: Page): string;
+  end(last: Pick<Page, 'totals' | 'next'>): string;
+}
+
+/** One object: the outbound rows come first in every list, so each array is written where it stands. */
+function rowsAsJson(): Show {
+  let inbound = false;
+  let first = true;
+  let begun = false;
+  const rows = (all: readonly Row[]): string => {
+    let text = '';
+    for (const row of all) {
+      text += `${first ? '' : ','}${JSON.stringify(row)}`;
+      first = false;
+    }
+    return text;
+  };
+  const begin = (): string => {
+    const text = begun ? '' : '{"outbound":[';
+    begun = true;
+    return text;
+  };
+  const turn = (): string => {
+    if (inbound) return '';
+    inbound = true;
+    first = true;
+    return '],"inbound":[';
+  };
+  return {
+    page: (page) => begin() + rows(page.outbound) + (page.inbound.length === 0 ? '' : turn() + rows(page.inbound)),
+    end: (last) => `${begin()}${turn()}]${JSON.stringify(last).replace(/^\{/, ',')}\n`,
+  };
+}
+
+/** Columns grow with what comes, and never shrink; a head stands where a table begins. */
+function rowsAsTables(): Show {
+  let out: readonly number[] | undefined;
+  let inn: readonly number[] | undefined;
+  let parts = 0;
+  const part = (text: string): string => (parts++ === 0 ? text : `\n${text}`);
+  return {
+    page: ({ outbound, inbound }) => {
+      let text = '';
+      if (outbound.length > 0) {
+        const drawn = table(outboundHead, outbound.map(outboundCells), out);
+        text += out === undefined ? part(drawn.text) : drawn.text;
+        out = drawn.widths;
+      }
+      if (inbound.length > 0) {
+        const drawn = table(inboundHead, inbound.map(inboundCells), inn);
+        text += inn === undefined ? part(drawn.text) : drawn.text;
+        inn = drawn.widths;
+      }
+      return text;
+    },
+    end: ({ totals, next }) =>
+      `${totals === undefined ? '' : part(totalsText(totals))}${parts === 0 ? 'None.\n' : ''}` +
+      (next === null ? '' : 'There are more: --limit N or --all.\n'),
+  };
 }
 
 function tell({ status, body }: Answered, json: boolean, text: (body: Row) => string): number {
@@ -115,30 +184,24 @@ function tell({ status, body }: Answered, json: boolean, text: (body: Row) => st
   return 0;
 }
 
-function tables({ outbound, inbound, totals }: Page): string {
-  const parts: string[] = [];
-  if (outbound.length > 0)
-    parts.push(
-      table(
-        ['AOR', 'Auth user', 'Host', 'Expires', 'State', 'Last', 'Next', 'Last failure'],
-        outbound.map((row) => [
-          ...[row['aor'], row['authUser'], row['host'], row['expires'], row['state']],
-          ...[shortTime(row['lastRegistration']), shortTime(row['nextRegistration']), failureOf(row['lastFailure'])],
-        ]),
-      ),
-    );
-  if (inbound.length > 0)
-    parts.push(
-      table(
-        ['AOR', 'Device', 'Push', 'State', 'Expires', 'Over', 'Last'],
-        inbound.map((row) => [
-          ...[row['aor'], row['device'], row['push'], row['state'], row['expires'], row['transport']],
-          shortTime(row['lastRegistration']),
-        ]),
-      ),
-    );
-  if (totals !== undefined) parts.push(`Outbound: ${counted(totals.outbound)}\nInbound:  ${counted(totals.inbound)}\n`);
-  return parts.length === 0 ? 'None.\n' : parts.join('\n');
+function tables(page: Page): string {
+  const show = rowsAsTables();
+  return show.page(page) + show.end({ totals: page.totals, next: null });
+}
+
+const outboundHead = ['AOR', 'Auth user', 'Host', 'Expires', 'State', 'Last', 'Next', 'Last failure'];
+const outboundCells = (row: Row): readonly unknown[] => [
+  ...[row['aor'], row['authUser'], row['host'], row['expires'], row['state']],
+  ...[shortTime(row['lastRegistration']), shortTime(row['nextRegistration']), failureOf(row['lastFailure'])],
+];
+const inboundHead = ['AOR', 'Device', 'Push', 'State', 'Expires', 'Over', 'Last'];
+const inboundCells = (row: Row): readonly unknown[] => [
+  ...[row['aor'], row['device'], row['push'], row['state'], row['expires'], row['transport']],
+  shortTime(row['lastRegistration']),
+];
+
+function totalsText({ outbound, inbound }: NonNullable<Page['totals']>): string {
+  return `Outbound: ${counted(outbound)}\nInbound:  ${counted(inbound)}\n`;
 }
 
 function counted(counts: Counts | null): string {
@@ -159,10 +222,18 @@ function shortTime(time: unknown): string {
   return typeof time === 'string' ? time.replace(/\.\d+Z$/, 'Z') : '';
 }
 
-function table(head: readonly string[], rows: readonly (readonly unknown[])[]): string {
-  const lines = [head, ...rows.map((row) => row.map((cell) => printable(cellOf(cell))))];
-  const widths = head.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  return lines
+/** `before`: widths of a table that goes on; then without its head. */
+function table(
+  head: readonly string[],
+  rows: readonly (readonly unknown[])[],
+  before?: readonly number[],
+): { readonly text: string; readonly widths: readonly number[] } {
+  const cells = rows.map((row) => row.map((cell) => printable(cellOf(cell))));
+  const lines = before === undefined ? [head, ...cells] : cells;
+  const widths = head.map((_, at) =>
+    lines.reduce((most, line) => Math.max(most, line[at]?.length ?? 0), before?.[at] ?? 0),
+  );
+  const text = lines
     .map(
       (line) =>
         `${line
@@ -171,6 +242,7 @@ function table(head: readonly string[], rows: readonly (readonly unknown[])[]): 
           .trimEnd()}\n`,
     )
     .join('');
+  return { text, widths };
 }
 
 /** A PBX may write what it likes into its reasons. */

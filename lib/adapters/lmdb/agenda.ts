@@ -15,6 +15,9 @@ export interface AgendaTables {
   readonly times: Database<string, [number, string]>;
 }
 
+/** Tasks claimed, and rows looked at, in one go: a few milliseconds of work, then others have their turn. */
+const sliceSize = 100;
+
 /** `attempt` turns what lmdb throws into EDGE_STORE_UNAVAILABLE. */
 export function lmdbAgenda(
   { tasks, times }: AgendaTables,
@@ -34,29 +37,46 @@ export function lmdbAgenda(
       () => times.put([at, task], ''),
     );
   };
+  const claimSlice = async (now: number, until: number, limit: number) => {
+    const due: [number, string][] = [];
+    const gone: [number, string][] = [];
+    for (const key of times.getKeys({ start: [0], end: [now, '\u{10ffff}'], limit: sliceSize })) {
+      const [at, task] = key;
+      if (tasks.getEntry(task)?.version === at) due.push(key);
+      else gone.push(key);
+      if (due.length === limit) break;
+    }
+    const won = await Promise.all([
+      ...due.map(([at, task]) => writes.add(() => tasks.put(task, '', until, at))),
+      // a row that could not be taken away comes up again
+      ...gone.map((key) => writes.add(() => times.remove(key))),
+    ]);
+    const ours = due.filter((_, index) => won[index]);
+    await together(
+      ...ours.map((key) => () => times.remove(key)),
+      ...ours.map(
+        ([, task]) =>
+          () =>
+            times.put([until, task], ''),
+      ),
+    );
+    return {
+      ours: ours.map(([, task]): ClaimedTask => ({ task, until })),
+      last: due.length < limit && due.length + gone.length < sliceSize,
+    };
+  };
   return {
     put: (task, at) => attempt(() => put(task, at)),
     claim: (now, until, limit) =>
       attempt(async () => {
         leasedUntil = Math.max(leasedUntil, until);
-        const due: [number, string][] = [];
-        for (const key of times.getKeys({ start: [0], end: [now, '\u{10ffff}'] })) {
-          const [at, task] = key;
-          if (tasks.getEntry(task)?.version === at) due.push(key);
-          else void writes.add(() => times.remove(key)).catch(() => undefined); // somebody else's write tells
-          if (due.length === limit) break;
+        const claimed: ClaimedTask[] = [];
+        while (claimed.length < limit) {
+          const { ours, last } = await claimSlice(now, until, Math.min(sliceSize, limit - claimed.length));
+          claimed.push(...ours);
+          if (last) break;
         }
-        const won = await Promise.all(due.map(([at, task]) => writes.add(() => tasks.put(task, '', until, at))));
-        const ours = due.filter((_, index) => won[index]);
-        await together(
-          ...ours.map((key) => () => times.remove(key)),
-          ...ours.map(
-            ([, task]) =>
-              () =>
-                times.put([until, task], ''),
-          ),
-        );
-        return ours.map(([, task]): ClaimedTask => ({ task, until }));
+        return claimed;
       }),
     settle: ({ task, until }, next) =>
       attempt(async () => {

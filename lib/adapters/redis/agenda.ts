@@ -10,6 +10,8 @@ import type { Keys } from './keys.ts';
 
 /** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
 const shards = 8;
+/** Most tasks of one script: while it runs, nobody else is answered. */
+const mostAtOnce = 100;
 /** No key without expiry; every put and every claim prolongs it. */
 const keepMs = 400 * 86_400_000;
 
@@ -82,12 +84,20 @@ export function redisAgenda(redis: Commands, server: string, keys: Keys, name = 
       const claimed: ClaimedTask[] = [];
       // each time another shard first, so that none waits behind a full one for ever
       const first = next++;
-      for (let count = 0; count < shards && claimed.length < limit; count++) {
-        const args = [until - now, limit - claimed.length, keepMs].map(String);
-        const shard = keysOf((first + count) % shards);
-        const found = await inTime(server, run(redis, claimDue, shard, fromNow(now), ...args));
-        const [ends, tasks] = Array.isArray(found) ? (found as readonly unknown[]) : [];
-        if (Array.isArray(tasks)) for (const task of tasks) claimed.push({ task: String(task), until: Number(ends) });
+      let open = Array.from({ length: shards }, (_, count) => (first + count) % shards);
+      while (open.length > 0 && claimed.length < limit) {
+        const more: number[] = [];
+        for (const shard of open) {
+          const room = Math.min(mostAtOnce, limit - claimed.length);
+          if (room <= 0) break;
+          const args = [until - now, room, keepMs].map(String);
+          const found = await inTime(server, run(redis, claimDue, keysOf(shard), fromNow(now), ...args));
+          const [ends, tasks] = Array.isArray(found) ? (found as readonly unknown[]) : [];
+          if (!Array.isArray(tasks)) continue;
+          for (const task of tasks) claimed.push({ task: String(task), until: Number(ends) });
+          if (tasks.length === room) more.push(shard);
+        }
+        open = more;
       }
       return claimed;
     },
