@@ -38,12 +38,12 @@ const outsideName = 'outside';
 /** nobody has this one */
 const nowhere = '02:00:00:00:00:00';
 
-let reason: string | undefined | 'unasked' = 'unasked';
+let tried: { readonly why: string | undefined } | undefined;
 
 /** Why there can be no hosts here, undefined when there can. Tries it once. */
 export function whyNoHosts(): string | undefined {
-  if (reason === 'unasked') reason = tryOne();
-  return reason;
+  tried ??= { why: tryOne() };
+  return tried.why;
 }
 
 function tryOne(): string | undefined {

@@ -23,12 +23,12 @@ describe.skipIf(why !== undefined)(titled('hosts', why), () => {
   afterEach(async () => hosts?.close());
 
   async function says(from: Pick<Host, 'within'>, to: string, port = 7000): Promise<string> {
-    const [program = '', ...words] = [...from.within, process.execPath, '-e', dial, String(port), to];
+    const [program, ...words] = [...from.within, process.execPath, '-e', dial, String(port), to];
     return (await promisify(execFile)(program, words)).stdout.trim();
   }
 
   async function server({ within }: Host): Promise<number> {
-    const [program = '', ...words] = [...within, process.execPath, '-e', serve];
+    const [program, ...words] = [...within, process.execPath, '-e', serve];
     const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'ignore'] });
     await once(child.stdout, 'data');
     return child.pid ?? 0;
