@@ -1,0 +1,83 @@
+/** Does what the agenda says, and tells what was done and when. */
+import { pause } from '../load/pace.ts';
+import type { Fault, PlannedFault } from './fault.ts';
+import type { World } from './world.ts';
+
+export interface Injector {
+  /** as they happen; `to` is infinity while one lasts */
+  readonly faults: readonly Fault[];
+  /** resolves when all have been taken back */
+  readonly done: Promise<void>;
+}
+
+type Mutable = { -readonly [Key in keyof Fault]: Fault[Key] };
+
+/** `now`: ms since the run began. */
+export function inject(
+  agenda: readonly PlannedFault[],
+  world: World,
+  now: () => number,
+  onFault: (fault: Fault, is: 'begins' | 'ends') => void,
+): Injector {
+  const faults: Mutable[] = [];
+  const one = async ({ at, forMs, ...what }: PlannedFault): Promise<void> => {
+    await pause(Math.max(0, at - now()));
+    const fault: Mutable = { ...what, since: now(), to: Number.POSITIVE_INFINITY };
+    faults.push(fault);
+    onFault(fault, 'begins');
+    await strike(what, forMs, world);
+    fault.to = now();
+    onFault(fault, 'ends');
+  };
+  return { faults, done: Promise.all(agenda.map(one)).then(() => undefined) };
+}
+
+/** From the blow until whoever was hit can work again. */
+async function strike(what: Omit<PlannedFault, 'at' | 'forMs'>, forMs: number, world: World): Promise<void> {
+  const node = world.nodes[what.node ?? 0];
+  const push = world.push[what.push ?? 0];
+  const { redis } = world;
+  if (node === undefined || push === undefined) throw new Error(`there is nobody to hit: ${JSON.stringify(what)}`);
+  switch (what.kind) {
+    case 'node-kill':
+      await node.kill();
+      await pause(forMs);
+      return node.start();
+    case 'node-drain':
+      await node.drain();
+      await pause(forMs);
+      return node.start();
+    case 'node-freeze':
+      return frozen(node, forMs);
+    case 'redis-kill':
+      await redis.kill();
+      await pause(forMs);
+      return redis.start();
+    case 'redis-restart':
+      await redis.stop();
+      await pause(forMs);
+      return redis.start();
+    case 'redis-freeze':
+      return frozen(redis, forMs);
+    case 'push-kill':
+      await push.kill();
+      await pause(forMs);
+      return push.start();
+    case 'push-freeze':
+      return frozen(push, forMs);
+    case 'push-503':
+      push.refuse(true);
+      await pause(forMs);
+      return push.refuse(false);
+    case 'push-goaway':
+      return push.goaway();
+    case 'partition':
+      throw new Error('no partitions here');
+  }
+}
+
+async function frozen(who: { freeze(): void; thaw(): void }, forMs: number): Promise<void> {
+  who.freeze();
+  await pause(forMs);
+  who.thaw();
+}
