@@ -63,6 +63,8 @@ export interface RouteDeps {
   readonly log: Log;
   readonly telemetry: Telemetry;
   readonly draining: () => boolean;
+  /** REGISTERs are for one of the other edges: this one ends; never when left out */
+  readonly sendsPhonesAway?: () => boolean;
   /** the edge itself goes where a phone sends a call by 3xx */
   readonly followsRedirects?: boolean;
   /** what the edge proves itself with to the PBX of an AOR whose account it holds; when left out it holds none */
@@ -192,6 +194,11 @@ async function followed(transaction: ServerTransaction, found: Any, deps: RouteD
 }
 
 async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Promise<void> {
+  if (deps.sendsPhonesAway?.() === true) {
+    deps.telemetry.count('registrations', { result: 'failed' });
+    deps.telemetry.count('refusals', { reason: 'draining' });
+    return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
+  }
   if (hasOurContact(transaction.request, deps.classifier.contactKey)) {
     deps.telemetry.count('registrations', { result: 'rejected' });
     return refuseLoop(transaction, sentences.ownContact, deps);

@@ -1,6 +1,6 @@
 /** Which faults a run has, and when: drawn from the seed, so that a run can be repeated. Pure. */
 import { randomFrom } from '../figures.ts';
-import type { FarSide, FaultKind, PlannedFault } from './fault.ts';
+import { type FarSide, type FaultKind, faultKinds, type PlannedFault } from './fault.ts';
 
 export interface AgendaPlan {
   readonly seed: number;
@@ -10,6 +10,8 @@ export interface AgendaPlan {
   readonly pushServices: number;
   /** hosts can be cut off from one another */
   readonly partitions: boolean;
+  /** only these; all when absent */
+  readonly only?: readonly FaultKind[];
   /** ms from one fault to the next: at least and at most */
   readonly pauseMs: readonly [least: number, most: number];
 }
@@ -18,6 +20,8 @@ export interface AgendaPlan {
 const kinds: Readonly<Record<FaultKind, { readonly weight: number; readonly ms: readonly [number, number] }>> = {
   'node-kill': { weight: 3, ms: [300, 3000] },
   'node-drain': { weight: 3, ms: [200, 1000] },
+  // SIGTERM alone, or `reveille drain` first
+  'node-told-to-drain': { weight: 2, ms: [200, 1000] },
   'node-freeze': { weight: 3, ms: [500, 4000] },
   'redis-kill': { weight: 1, ms: [300, 3000] },
   'redis-freeze': { weight: 1, ms: [500, 4000] },
@@ -38,7 +42,9 @@ export function draw(plan: AgendaPlan): readonly PlannedFault[] {
   const random = randomFrom(plan.seed);
   const between = (least: number, most: number): number => Math.round(least + random() * (most - least));
   const pick = (count: number): number => Math.floor(random() * count);
-  const possible = Object.entries(kinds).filter(([kind]) => kind !== 'partition' || plan.partitions);
+  const possible = faultKinds
+    .filter((kind) => (kind !== 'partition' || plan.partitions) && (plan.only?.includes(kind) ?? true))
+    .map((kind) => [kind, kinds[kind]] as const);
   const total = possible.reduce((sum, [, { weight }]) => sum + weight, 0);
   const faults: PlannedFault[] = [];
   const busyUntil = new Map<string, number>();
@@ -46,7 +52,7 @@ export function draw(plan: AgendaPlan): readonly PlannedFault[] {
   for (let at = quietAtStartMs; at < plan.forMs; at += between(...plan.pauseMs)) {
     let left = random() * total;
     const [kind = 'node-kill'] = possible.find(([, { weight }]) => (left -= weight) < 0) ?? [];
-    const drawn = { id: faults.length + 1, kind: kind as FaultKind, at };
+    const drawn = { id: faults.length + 1, kind, at };
     const forMs = between(...kinds[drawn.kind].ms);
     // drawn in any case, so that what is skipped does not change what comes after it
     const [node, push, side] = [pick(plan.nodes), pick(plan.pushServices), pick(4 + plan.nodes)];
@@ -58,7 +64,7 @@ export function draw(plan: AgendaPlan): readonly PlannedFault[] {
       (n) => n !== node && !isFree(`node ${n}`, at),
     );
     if (whom.startsWith('node') && othersBusy.length >= plan.nodes - 1) continue;
-    const stops = drawn.kind === 'node-kill' || drawn.kind === 'node-drain';
+    const stops = drawn.kind !== 'node-freeze' && drawn.kind !== 'partition';
     busyUntil.set(whom, at + forMs + (stops ? standsAgainMs : 1000));
     if (drawn.kind === 'partition') faults.push({ ...drawn, forMs, node, from: farSide(side, node, push, plan.nodes) });
     else if (drawn.kind.startsWith('node')) faults.push({ ...drawn, forMs, node });
@@ -75,4 +81,19 @@ function whomElse(kind: FaultKind, push: number): string {
 function farSide(side: number, node: number, push: number, nodes: number): FarSide {
   const sides: readonly FarSide[] = ['redis', 'pbx', 'phones', `push ${push}`];
   return sides[side] ?? `node ${side - 4 === node ? (node + 1) % nodes : side - 4}`;
+}
+
+/** From the end of the restart of one node to that of the next, ms. */
+const betweenRestartsMs = 2000;
+
+/** Each node is drained and started again in turn, the first by SIGTERM, the next after `reveille drain`, and so on. */
+export function rolling(nodes: number): readonly PlannedFault[] {
+  return Array.from({ length: nodes }, (_, node) => ({
+    id: node + 1,
+    kind: node % 2 === 0 ? 'node-drain' : 'node-told-to-drain',
+    at: betweenRestartsMs,
+    forMs: 0,
+    node,
+    afterPrevious: true,
+  }));
 }

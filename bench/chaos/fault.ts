@@ -3,6 +3,7 @@
 export const faultKinds = [
   'node-kill',
   'node-drain',
+  'node-told-to-drain',
   'node-freeze',
   'redis-kill',
   'redis-freeze',
@@ -22,6 +23,8 @@ export interface PlannedFault {
   readonly id: number;
   readonly kind: FaultKind;
   readonly at: number;
+  /** `at` counts from the end of the fault before it */
+  readonly afterPrevious?: true;
   /** from the blow until it is taken back; what then heals takes longer */
   readonly forMs: number;
   /** which node, for `node-*` and `partition` */
@@ -33,7 +36,7 @@ export interface PlannedFault {
 }
 
 /** A fault as it happened; `to` is when whoever it hit could work again, infinity while it lasts. */
-export interface Fault extends Omit<PlannedFault, 'at' | 'forMs'> {
+export interface Fault extends Omit<PlannedFault, 'at' | 'forMs' | 'afterPrevious'> {
   readonly since: number;
   readonly to: number;
 }

@@ -20,8 +20,9 @@ export function inject(
   onFault: (fault: Fault, is: 'begins' | 'ends') => void,
 ): Injector {
   const faults: Mutable[] = [];
-  const one = async ({ at, forMs, ...what }: PlannedFault): Promise<void> => {
-    await pause(Math.max(0, at - now()));
+  const one = async ({ at, forMs, afterPrevious, ...what }: PlannedFault): Promise<void> => {
+    if (afterPrevious === true) await pause(at);
+    else await pause(Math.max(0, at - now()));
     const fault: Mutable = { ...what, since: now(), to: Number.POSITIVE_INFINITY };
     faults.push(fault);
     onFault(fault, 'begins');
@@ -29,11 +30,20 @@ export function inject(
     fault.to = now();
     onFault(fault, 'ends');
   };
-  return { faults, done: Promise.all(agenda.map(one)).then(() => undefined) };
+  let before: Promise<void> = Promise.resolve();
+  const all = agenda.map((planned) => {
+    before = planned.afterPrevious === true ? before.then(() => one(planned)) : one(planned);
+    return before;
+  });
+  return { faults, done: Promise.all(all).then(() => undefined) };
 }
 
 /** From the blow until whoever was hit can work again. */
-async function strike(what: Omit<PlannedFault, 'at' | 'forMs'>, forMs: number, world: World): Promise<void> {
+async function strike(
+  what: Omit<PlannedFault, 'at' | 'forMs' | 'afterPrevious'>,
+  forMs: number,
+  world: World,
+): Promise<void> {
   const node = world.nodes[what.node ?? 0];
   const push = world.push[what.push ?? 0];
   const { redis } = world;
@@ -44,6 +54,11 @@ async function strike(what: Omit<PlannedFault, 'at' | 'forMs'>, forMs: number, w
       await pause(forMs);
       return node.start();
     case 'node-drain':
+      await node.drain();
+      await pause(forMs);
+      return node.start();
+    case 'node-told-to-drain':
+      await node.toldToDrain();
       await node.drain();
       await pause(forMs);
       return node.start();

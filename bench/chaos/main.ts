@@ -3,7 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, copyFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { draw } from './agenda.ts';
+import { draw, rolling } from './agenda.ts';
+import { type FaultKind, faultKinds } from './fault.ts';
 import { redisServer } from './redis.ts';
 import { isGood, summarise, tableOf, writeReport } from './report.ts';
 import { run } from './run.ts';
@@ -20,7 +21,7 @@ Options
   --minutes M    of calls (2)
   --rate R       calls a second (50)
   --nodes N      edges (3)
-  --phones P     phones (60 for each call a second)
+  --phones P     phones (40 for each call a second)
   --hold S       seconds a call is held for a phone that does not come (15)
   --settle S     seconds of quiet before memory is read (40)
   --only NAMES   rolling: each edge is drained and restarted in turn, and no call may fail; or kinds of faults, as node-kill,redis-freeze
@@ -60,20 +61,30 @@ async function main(): Promise<number> {
   const rate = number(values.rate, '--rate');
   const minutes = number(values.minutes, '--minutes');
   const nodes = number(values.nodes, '--nodes');
-  const phones = values.phones === undefined ? Math.ceil(rate * 60) : number(values.phones, '--phones');
+  const phones = values.phones === undefined ? Math.ceil(rate * 40) : number(values.phones, '--phones');
   const seed = values.seed === undefined ? Math.floor(Math.random() * 1e6) : number(values.seed, '--seed');
   const holdSeconds = number(values.hold, '--hold');
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   say(`seed ${seed}`);
   const forMs = minutes * 60_000;
-  const agenda = draw({ seed, forMs, nodes, pushServices, partitions: false, pauseMs: [5000, 12_000] });
+  const isRolling = values.only === 'rolling';
+  const agenda = isRolling
+    ? rolling(nodes)
+    : draw({
+        ...{ seed, forMs, nodes, pushServices, partitions: false, pauseMs: [5000, 12_000] },
+        ...(values.only === undefined ? {} : { only: kindsIn(values.only) }),
+      });
   const leftOut = ['partitions: every part lives on one host'];
   const folder = mkdtempSync(join(tmpdir(), 'reveille-chaos-'));
   const world = await openWorld({ net: values.net, folder, nodes, pushServices, phones, holdSeconds });
   try {
     const settleMs = number(values.settle, '--settle') * 1000;
-    const result = await run({ seed, forMs, rate, phones, holdSeconds, agenda, settleMs }, world, say);
-    const judged = result.calls.map((call) => ({ call, verdict: judge(call, result.faults) }));
+    const result = await run(
+      { ...{ seed, forMs, rate, phones, holdSeconds, agenda, settleMs }, throughAgenda: isRolling },
+      world,
+      say,
+    );
+    const judged = result.calls.map((call) => ({ call, verdict: judge(call, result.faults, !isRolling) }));
     const report = summarise({ seed, minutes, rate, nodes, phones, leftOut }, result, judged);
     if (values.report !== undefined) {
       const into = resolve(values.report);
@@ -88,6 +99,15 @@ async function main(): Promise<number> {
     await world.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function kindsIn(names: string): readonly FaultKind[] {
+  return names.split(',').map((name) => {
+    const kind = faultKinds.find((one) => one === name);
+    if (kind !== undefined) return kind;
+    process.stderr.write(`--only: expected rolling or some of ${faultKinds.join(', ')}, found ${name}\n`);
+    return process.exit(2);
+  });
 }
 
 function number(text: string, option: string): number {

@@ -1,4 +1,6 @@
 /** One edge of the run: its config, and a supervisor that starts it again as systemd would. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
@@ -30,6 +32,7 @@ export interface NodePlan {
 const sipPort = 5060;
 const httpPort = 9090;
 const nodesPort = 9022;
+const apiToken = 'chaos-api-token-of-no-use-elsewhere';
 const longestStopMs = 60_000;
 
 export class ChaosNode {
@@ -99,6 +102,15 @@ export class ChaosNode {
     await this.#servant.stop(longestStopMs);
   }
 
+  /** `reveille drain`, which waits until no call is left. */
+  async toldToDrain(): Promise<void> {
+    const cli = join(projectRoot, 'dist/apps/cli/main.js');
+    const asked = spawn(process.execPath, [cli, 'drain', '--wait', '40', '--config', this.#config], {
+      stdio: 'ignore',
+    });
+    await once(asked, 'exit');
+  }
+
   get memoryKib(): number {
     const { pid } = this.#servant;
     return pid === undefined ? 0 : usageOf([pid]).rssKib;
@@ -135,7 +147,7 @@ function configOf(plan: NodePlan): unknown {
   for (const [n, { tls }] of plan.pushServices.entries()) writeFileSync(join(plan.folder, `push-${n}-ca.pem`), tls.ca);
   return {
     sip: { listen: [`udp://${host}:${sipPort}`, `tcp://${host}:${sipPort}`], external_address: host },
-    http: { listen: `${host}:${httpPort}` },
+    http: { listen: `${host}:${httpPort}`, api_token: apiToken },
     nodes: { listen: `${host}:${nodesPort}` },
     store: { kind: 'redis', redis_url: plan.redisUrl, path: `./node-${index}` },
     domains: [
@@ -161,6 +173,7 @@ function configOf(plan: NodePlan): unknown {
         ca_file: `./push-${n}-ca.pem`,
       })),
     },
+    shutdown: { held_seconds: plan.holdSeconds },
     log: { level: 'info' },
   };
 }

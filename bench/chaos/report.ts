@@ -27,6 +27,7 @@ export interface Report {
   readonly wrong: Readonly<Record<string, number>>;
   readonly strangers: number;
   readonly failedStarts: number;
+  readonly loadLateMs: RunResult['loadLateMs'];
   /** what could not be done on this machine */
   readonly leftOut: readonly string[];
   readonly aftermath: RunResult['aftermath'];
@@ -59,6 +60,7 @@ export function summarise(
     wrong: countBy([...judged.flatMap(({ verdict }) => verdict.wrong), ...result.aftermath.wrong]),
     strangers: result.strangers,
     failedStarts: result.failedStarts,
+    loadLateMs: result.loadLateMs,
     aftermath: result.aftermath,
   };
 }
@@ -80,6 +82,7 @@ export function tableOf(report: Report, result: RunResult, judged: readonly Judg
   if (report.skipped > 0) lines.push(`not placed, because every phone was busy: ${report.skipped}`);
   if (report.strangers > 0) lines.push(`INVITEs at phones of no call of ours: ${report.strangers}`);
   if (report.failedStarts > 0) lines.push(`starts of nodes that had to be repeated: ${report.failedStarts}`);
+  lines.push(`timers of the load were late by ${report.loadLateMs.p99} ms (p99), ${report.loadLateMs.max} ms at most`);
   for (const what of report.leftOut) lines.push(`left out: ${what}`);
   lines.push('afterwards');
   for (const [n, node] of aftermath.nodes.entries())

@@ -12,7 +12,15 @@ export type Scene =
   /** a call that was answered and then not hung up on both sides */
   | { readonly is: 'cut'; readonly call: Call; readonly attempt: Attempt }
   /** a phone that was rung and never told that it is over */
-  | { readonly is: 'leg'; readonly call: Call; readonly attempt: Attempt; readonly leg: Leg };
+  | { readonly is: 'leg'; readonly call: Call; readonly attempt: Attempt; readonly leg: Leg }
+  /** a phone that got another INVITE of the same attempt at `until` */
+  | {
+      readonly is: 'second';
+      readonly call: Call;
+      readonly attempt: Attempt;
+      readonly leg: Leg;
+      readonly until: number;
+    };
 
 interface Rule {
   readonly kinds: readonly FaultKind[];
@@ -31,17 +39,18 @@ interface Rule {
   readonly healsIn: number;
 }
 
+const drains = ['node-drain', 'node-told-to-drain'] as const;
 const redis = ['redis-kill', 'redis-freeze', 'redis-restart'] as const;
 
 /** No node took the call up, by what the PBX saw of it. */
 export const noAnswerRules: readonly Rule[] = [
-  { kinds: ['node-kill', 'node-drain', 'node-freeze'], node: 'caller', healsIn: 1500 },
+  { kinds: ['node-kill', ...drains, 'node-freeze'], node: 'caller', healsIn: 1500 },
   { kinds: ['partition'], between: ['caller-pbx'], healsIn: 1500 },
 ];
 export const unavailableRules: readonly Rule[] = [
   { kinds: redis, healsIn: 3000 },
   { kinds: ['partition'], between: ['caller-redis'], healsIn: 3000 },
-  { kinds: ['node-drain', 'node-kill', 'node-freeze'], node: 'caller', healsIn: 2000 },
+  { kinds: [...drains, 'node-kill', 'node-freeze'], node: 'caller', healsIn: 2000 },
 ];
 export const noFinalRules: readonly Rule[] = [{ kinds: ['node-kill'], node: 'caller', healsIn: 0 }];
 
@@ -56,12 +65,12 @@ export const notPushedRules: readonly Rule[] = [
 export const notRegisteredRules: readonly Rule[] = [
   { kinds: ['push-freeze'], healsIn: 6000 },
   { kinds: redis, healsIn: 3000 },
-  { kinds: ['node-kill', 'node-drain', 'node-freeze'], node: 'phone', healsIn: 2500 },
+  { kinds: ['node-kill', ...drains, 'node-freeze'], node: 'phone', healsIn: 2500 },
   { kinds: ['partition'], between: ['phone-redis', 'phone-phones', 'caller-redis'], healsIn: 3000 },
 ];
 export const notRungRules: readonly Rule[] = [
   { kinds: redis, healsIn: 3000 },
-  { kinds: ['node-kill', 'node-drain', 'node-freeze'], node: 'phone', healsIn: 3000 },
+  { kinds: ['node-kill', ...drains, 'node-freeze'], node: 'phone', healsIn: 3000 },
   { kinds: ['node-freeze'], node: 'caller', healsIn: 3000 },
   { kinds: ['partition'], between: ['phone-redis', 'phone-phones', 'caller-redis', 'caller-phone'], healsIn: 3000 },
 ];
@@ -76,6 +85,9 @@ export const cutRules: readonly Rule[] = [
   { kinds: ['node-kill'], node: 'phone', healsIn: 0 },
   { kinds: ['partition'], between: ['caller-phone', 'phone-phones', 'caller-pbx'], healsIn: 2000 },
 ];
+
+/** The first INVITE went over a node that is gone, so the phone was rung over another. */
+export const secondRules: readonly Rule[] = [{ kinds: ['node-kill'], node: 'phone', healsIn: 0 }];
 
 /** The faults that explain a scene; none: it is unexplained. */
 export function explaining(scene: Scene, faults: readonly Fault[]): readonly Fault[] {
@@ -93,6 +105,7 @@ export function explaining(scene: Scene, faults: readonly Fault[]): readonly Fau
 }
 
 function rulesFor(scene: Scene): readonly Rule[] {
+  if (scene.is === 'second') return secondRules;
   if (scene.is !== 'attempt') return cutRules;
   const { attempt, call } = scene;
   if (attempt.abandoned === 'no-answer') return noAnswerRules;
@@ -110,12 +123,15 @@ function spanOf(scene: Scene): readonly [number, number] {
   const { attempt, call } = scene;
   const ends = [attempt.finalAt, attempt.abandonedAt].filter((at) => !Number.isNaN(at));
   if (scene.is === 'attempt') return [attempt.at, Math.min(...ends)];
+  if (scene.is === 'second') return [scene.leg.at, scene.until];
   const legs = scene.is === 'leg' ? [scene.leg] : call.legs.filter((leg) => leg.attempt === attempt.id);
   const times = [attempt.byeAt, ...legs.flatMap(({ endedAt }) => [endedAt])].filter((at) => !Number.isNaN(at));
   return [attempt.at, times.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...times)];
 }
 
-function hits({ node, between }: Rule, fault: Fault, { call, attempt }: Scene): boolean {
+function hits({ node, between }: Rule, fault: Fault, scene: Scene): boolean {
+  const { call, attempt } = scene;
+  if (scene.is === 'second') return fault.node === scene.leg.node;
   const phoneNodes = new Set([
     ...call.registers.map((one) => one.node),
     ...call.legs.filter((leg) => leg.attempt === attempt.id).map((leg) => leg.node),

@@ -1,6 +1,7 @@
 /** One run: a world, phones that sleep in it, calls at a fixed rate, and faults. */
-import { randomFrom } from '../figures.ts';
-import { paced, pause } from '../load/pace.ts';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { randomFrom, round } from '../figures.ts';
+import { pause } from '../load/pace.ts';
 import { wallMs } from '../load/sip-text.ts';
 import { type Aftermath, lookAround } from './aftermath.ts';
 import type { Fault, PlannedFault } from './fault.ts';
@@ -20,6 +21,8 @@ export interface RunPlan {
   readonly phones: number;
   readonly holdSeconds: number;
   readonly agenda: readonly PlannedFault[];
+  /** calls go on until the agenda is through, however long that takes */
+  readonly throughAgenda: boolean;
   /** from the end of the last call to the last reading of memory, ms */
   readonly settleMs: number;
 }
@@ -30,7 +33,8 @@ export interface RunResult {
   /** calls that were not placed because no phone slept */
   readonly skipped: number;
   readonly strangers: number;
-  /** of all nodes together, a call, ms; NaN when nodes were restarted */
+  /** how late timers of the load were, ms: it times calls, and what it is late with it sees late */
+  readonly loadLateMs: { readonly p99: number; readonly max: number };
   readonly aftermath: Aftermath;
   readonly failedStarts: number;
 }
@@ -79,7 +83,7 @@ export async function run(plan: RunPlan, world: World, say: (line: string) => vo
     say(`${seconds(now())} ${nameOf(fault)} ${is === 'begins' ? '' : 'is over'}`.trimEnd()),
   );
   const progress = setInterval(() => say(progressLine(ledger.calls, now(), fleet.awake)), progressEveryMs);
-  await paced(Math.round((plan.forMs / 1000) * plan.rate), plan.rate, (n) => {
+  const place = (n: number): void => {
     const phone = fleet.sleeper(isFree);
     if (phone === undefined) {
       skipped += 1;
@@ -87,7 +91,14 @@ export async function run(plan: RunPlan, world: World, say: (line: string) => vo
     }
     const { index } = phone.identity;
     latest.set(index, pbx.call({ n, phone: index, transport: phone.transport, push: fleet.pushOf(index) }));
-  });
+  };
+  let throughAgenda = !plan.throughAgenda;
+  void injector.done.then(() => (throughAgenda = true));
+  const lag = monitorEventLoopDelay({ resolution: 10 });
+  lag.enable();
+  for (let n = 0; now() < plan.forMs || !throughAgenda; await pause(2))
+    for (const due = (now() / 1000) * plan.rate; n <= due; n++) place(n);
+  lag.disable();
   await injector.done;
   const lastAt = now() + (plan.holdSeconds + 12) * 1000 + 25_000;
   while (now() < lastAt && ledger.calls.some(isGoingOn)) await pause(100);
@@ -103,6 +114,7 @@ export async function run(plan: RunPlan, world: World, say: (line: string) => vo
     faults: injector.faults,
     skipped,
     strangers: ledger.strangers,
+    loadLateMs: { p99: round(lag.percentile(99) / 1e6), max: round(lag.max / 1e6) },
     aftermath,
     failedStarts: world.nodes.reduce((sum, node) => sum + node.failedStarts, 0),
   };

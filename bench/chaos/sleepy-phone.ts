@@ -4,7 +4,7 @@
  */
 import { authorizationLine, credentialsFrom, type Credentials } from '../load/digest.ts';
 import { benchDomain, contactLine, identityLines, phoneIdentity, type PhoneIdentity } from '../load/phone-identity.ts';
-import { answer, branchOf, field, methodOf, sdp, statusOf, uriIn } from '../load/sip-text.ts';
+import { answer, branchOf, field, methodOf, sdp, statusOf, uriIn, userIn } from '../load/sip-text.ts';
 import { openWire, type HostPort, type Transport, type Wire } from '../load/wire.ts';
 import { attemptOf } from './failover-pbx.ts';
 import type { Leg, Ledger } from './ledger.ts';
@@ -60,6 +60,8 @@ export class SleepyPhone {
   #wanting = false;
   #awakeUntil = 0;
   #calls: Ringing[] = [];
+  /** wires it has left, with calls on them */
+  #left: Wire[] = [];
 
   constructor(index: number, transport: Transport, home: number, plan: SleepyPlan) {
     this.identity = phoneIdentity(index);
@@ -96,17 +98,21 @@ export class SleepyPhone {
   #sleep(): void {
     this.#wanting = false;
     this.#askedAt = Number.NaN;
-    this.#drop();
     this.#calls = [];
+    this.#drop();
+    for (const wire of this.#left) wire.close();
+    this.#left = [];
     this.#node = this.home;
   }
 
+  /** Leaves its wire; one that still carries a call stays open until that is over. */
   #drop(): void {
     const wire = this.#wire;
     this.#wire = undefined;
     if (wire === undefined) return;
     delete wire.onBroken;
-    wire.close();
+    if (this.#calls.some((call) => call.wire === wire && call.state !== 'over')) this.#left.push(wire);
+    else wire.close();
   }
 
   #register(): void {
@@ -226,6 +232,8 @@ export class SleepyPhone {
       if (known.state !== 'talking') wire.send(known.response);
       return;
     }
+    // the port belonged to another phone before
+    if (userIn(text) !== this.identity.user) return wire.send(answer(text, '404 Not Found', 'p', ''));
     const now = this.#plan.now();
     const leg = this.#plan.ledger.invited({ attempt: attemptOf(text), branch, node, at: now });
     if (leg === undefined) return wire.send(answer(text, '404 Not Found', 'p', ''));

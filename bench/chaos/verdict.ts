@@ -15,7 +15,8 @@ export interface Verdict {
   readonly wrong: readonly string[];
 }
 
-export function judge(call: Call, faults: readonly Fault[]): Verdict {
+/** `mayFail`: an end that a fault explains is good enough; else every call has to be answered. */
+export function judge(call: Call, faults: readonly Fault[], mayFail = true): Verdict {
   const end = endOf(call);
   const because = new Set<number>();
   const wrong: string[] = [];
@@ -27,10 +28,16 @@ export function judge(call: Call, faults: readonly Fault[]): Verdict {
     }
   };
   if (end === 'open') wrong.push('no end');
+  else if (end !== 'answered' && !mayFail) wrong.push(`${end} in a rolling restart`);
   else if (end !== 'answered') account(scenesOf(call, end), `unexplained ${end}`);
   for (const attempt of call.attempts) {
     const legs = call.legs.filter((leg) => leg.attempt === attempt.id);
-    if (legs.length > 1) wrong.push('two INVITEs at one phone');
+    for (const [n, leg] of legs.entries()) {
+      const first = legs[n - 1];
+      // the phone was rung anew because the first one had lost its way
+      if (first !== undefined)
+        account([{ ...about(call, attempt), is: 'second', leg: first, until: leg.at }], 'two INVITEs at one phone');
+    }
     for (const leg of legs)
       if (!wasTold(leg, call, attempt))
         account([{ ...about(call, attempt), is: 'leg', leg }], 'phone not told of the end');
@@ -49,9 +56,12 @@ export function endOf(call: Call): string {
 
 /** Hung up, and both sides know. */
 function wholeTalk(call: Call, attempt: Attempt): boolean {
-  const leg = call.legs.find((one) => one.attempt === attempt.id && !Number.isNaN(one.answeredAt));
   const atPbx = attempt.bye === 'received' || attempt.bye === 'confirmed';
-  return atPbx && leg !== undefined && (leg.end === 'bye-received' || leg.end === 'bye-confirmed');
+  const atPhone = call.legs.some(
+    ({ attempt: id, ackedAt, end }) =>
+      id === attempt.id && !Number.isNaN(ackedAt) && (end === 'bye-received' || end === 'bye-confirmed'),
+  );
+  return atPbx && atPhone;
 }
 
 function about(call: Call, attempt: Attempt): Omit<Extract<Scene, { is: 'attempt' }>, 'is'> {
