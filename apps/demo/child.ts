@@ -19,9 +19,12 @@ export class Child {
     args: readonly string[],
     onLine: (line: Line) => void = () => undefined,
     env: NodeJS.ProcessEnv = process.env,
+    /** words before the command that run it somewhere else, without a process of their own */
+    within: readonly string[] = [],
   ) {
     this.name = name;
-    this.#process = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
+    const [program = process.execPath, ...words] = [...within, process.execPath, ...args];
+    this.#process = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'], env });
     const { stdin, stdout, stderr } = this.#process;
     stdin?.on('error', () => undefined); // it ended before it read: `exited` tells
     if (stdout !== null)

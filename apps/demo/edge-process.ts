@@ -19,6 +19,8 @@ export interface EdgeProcessOptions {
   readonly onLog?: (line: Line) => void;
   /** sees each run as soon as it is there, before it is ready */
   readonly onStart?: (child: Child) => void;
+  /** words before the command, as in Child */
+  readonly within?: readonly string[];
 }
 
 export class EdgeProcess {
@@ -52,6 +54,7 @@ export class EdgeProcess {
         this.#options.onLog?.(line);
       },
       environment(),
+      this.#options.within,
     );
     this.#options.onStart?.(child);
     return child;

@@ -10,31 +10,11 @@ import { memoryRecords } from '../../lib/adapters/memory/records.ts';
 import { redisAddress } from '../../lib/adapters/redis/address.ts';
 import { openRedis } from '../../lib/adapters/redis/open-redis.ts';
 import type { Config } from '../../lib/config/load.ts';
-import type { Agenda } from '../../lib/ports/agenda.ts';
-import type { LocationStore } from '../../lib/ports/location-store.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { MailStore } from '../../lib/ports/mail-store.ts';
-import type { TokenOwners } from '../../lib/ports/token-owners.ts';
-import type { NodeBus } from '../../lib/ports/node-bus.ts';
-import type { Records } from '../../lib/ports/records.ts';
-import type { NodeDirectory } from '../../lib/ports/node-directory.ts';
-
-interface OpenStore {
-  readonly store: LocationStore;
-  readonly bus: NodeBus;
-  readonly agenda: Agenda;
-  readonly mail: MailStore;
-  readonly records: Records;
-  /** of registrations at PBXs */
-  readonly registrations: Agenda;
-  readonly owners: TokenOwners;
-  readonly nodes: NodeDirectory;
-  /** our address towards the store; undefined when it is in this process */
-  readonly localAddress: () => string | undefined;
-}
+import type { Stores } from '../../lib/ports/stores.ts';
 
 /** Rejects with EDGE_STORE_UNAVAILABLE or EDGE_CONFIG_INVALID when the store cannot be used. */
-export async function openStore({ store }: Config, log: Log): Promise<OpenStore> {
+export async function openStore({ store }: Config, log: Log): Promise<Stores> {
   switch (store.kind) {
     case 'redis': {
       const { unseen, ...opened } = await openRedis(redisAddress(store));
@@ -59,11 +39,11 @@ export async function openStore({ store }: Config, log: Log): Promise<OpenStore>
   }
 }
 
-function withBus(store: LmdbParts): OpenStore {
+function withBus(store: LmdbParts): Stores {
   const { agenda, mail, records, registrations, owners } = store;
   return { store, bus: memoryBus(), agenda, mail, records, registrations, owners, ...alone() };
 }
 
-function alone(): Pick<OpenStore, 'nodes' | 'localAddress'> {
+function alone(): Pick<Stores, 'nodes' | 'localAddress'> {
   return { nodes: noOtherNodes(), localAddress: () => undefined };
 }

@@ -2,91 +2,49 @@
  * What happens to each request, in order: screen, classify, then exactly one use-case. This page is the table of contents of the
  * edge; the status codes that leave here are listed in docs/architecture.md.
  */
-import type { Binding } from '../../lib/core/binding.ts';
 import type { Domain } from '../../lib/core/domain.ts';
-import { answersTo, liveBindings, wakeableBindings } from '../../lib/core/binding-set.ts';
-import { everyDevice } from '../../lib/core/contact-token.ts';
-import { isOfCall } from '../../lib/core/gruu.ts';
 import { modes } from '../../lib/core/modes.ts';
-import { saysWhere } from '../../lib/call/dialog-contacts.ts';
 import { EdgeError, errorTable } from '../../lib/errors.ts';
-import type { Dialog } from '../../lib/ports/dialog.ts';
-import type { LocationStore } from '../../lib/ports/location-store.ts';
-import type { Log } from '../../lib/ports/log.ts';
 import type { DialogTransaction, InviteTransaction, ServerTransaction } from '../../lib/ports/server-transaction.ts';
-import type { Telemetry } from '../../lib/ports/telemetry.ts';
 import { registerHere } from '../../lib/register/registrar.ts';
-import { readRegister, type RegisterDeps } from '../../lib/register/read-register.ts';
+import { readRegister } from '../../lib/register/read-register.ts';
 import { registerUpstream } from '../../lib/register/upstream.ts';
-import { asksForRegEvent, type RegEventDeps, serveRegEvent } from '../../lib/reg-event/serve-reg-event.ts';
-import { clientWith, dialogWith, legsWith, type Login } from '../../lib/behalf/credentials.ts';
-import { placeCall, type PlaceCallDeps } from '../../lib/relay/place-call.ts';
-import { placeSubscription, type SubscribeDeps } from '../../lib/relay/place-subscription.ts';
-import { relayStandalone, type StandaloneDeps } from '../../lib/relay/standalone.ts';
+import { asksForRegEvent, serveRegEvent } from '../../lib/reg-event/serve-reg-event.ts';
+import { placeCall } from '../../lib/relay/place-call.ts';
+import { placeSubscription } from '../../lib/relay/place-subscription.ts';
+import { relayStandalone } from '../../lib/relay/standalone.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
-import { flowUri } from '../../lib/sip/flow.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { parseNameAddr, tagOf } from '../../lib/sip/name-addr.ts';
 import { canBeReached } from '../../lib/wake/reach.ts';
 import type { Called } from '../../lib/wake/called.ts';
 import { holdRequest } from '../../lib/wake/hold-request.ts';
-import { holdSubscribe, type HoldSubscribeDeps } from '../../lib/wake/hold-subscribe.ts';
-import { wake, type WakeDeps } from '../../lib/wake/wake.ts';
-import { phoneOfDialog, WakefulDialog } from '../../lib/wake/wakeful-dialog.ts';
-import { authenticate, type AuthenticateDeps } from './middleware/authenticate.ts';
-import {
-  classify,
-  domainFor,
-  domainOf,
-  isFrom,
-  isRegistrar,
-  type Classified as Any,
-  type Classifier,
-} from './middleware/classify.ts';
+import { holdSubscribe } from '../../lib/wake/hold-subscribe.ts';
+import { wake } from '../../lib/wake/wake.ts';
+import { authenticate } from './middleware/authenticate.ts';
+import { classify, domainFor, domainOf, isFrom, isRegistrar, type Classified as Any } from './middleware/classify.ts';
 import { followPath } from './middleware/follow-path.ts';
 import { followTarget } from './middleware/follow-target.ts';
 import { hasOurContact, hasOurVia, hintOfRefusal } from './middleware/loops.ts';
 import { following } from './redirects.ts';
 import { screen, screenAsRegistrar } from './middleware/screen.ts';
-
-export interface RouteDeps {
-  readonly classifier: Classifier;
-  readonly authenticate: AuthenticateDeps;
-  readonly register: RegisterDeps;
-  readonly wake: WakeDeps & HoldSubscribeDeps;
-  readonly subscribe: SubscribeDeps;
-  readonly regEvent: RegEventDeps;
-  readonly placeCall: PlaceCallDeps;
-  readonly standalone: StandaloneDeps;
-  readonly store: LocationStore;
-  readonly now: () => number;
-  readonly log: Log;
-  readonly telemetry: Telemetry;
-  readonly draining: () => boolean;
-  /** REGISTERs are for one of the other edges: this one ends; never when left out */
-  readonly sendsPhonesAway?: () => boolean;
-  /** the edge itself goes where a phone sends a call by 3xx */
-  readonly followsRedirects?: boolean;
-  /** what the edge proves itself with to the PBX of an AOR whose account it holds; when left out it holds none */
-  readonly loginOf?: (aor: string) => Promise<Login | undefined>;
-}
-
-type Found = Exclude<Any, { is: 'along-path' } | { is: 'in-dialog' }>;
-/** `arrivedAt`: ms since the epoch, before anything was waited for */
-type Classified = Found & { readonly arrivedAt: number };
+import { type Classified, type Found, type RouteDeps, sentences } from './route-deps.ts';
+import {
+  asItIs,
+  answering,
+  authenticateCaller,
+  mayCall,
+  registerFirst,
+  senderOf,
+  throughTrunk,
+  wakefulCaller,
+  withAccount,
+} from './who-asks.ts';
+import { bindingsOf, called, calledBy, isUser, oneDevice, wakeableOf, withoutPhone } from './whom.ts';
 
 /** Everything that may be asked of the edge, for Allow. */
 const allow =
   'INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, UPDATE, PRACK';
-
-/** What strangers can have us say as often as they like. */
-const sentences = {
-  refused: 'request refused',
-  notRegistered: 'request from a phone that is not registered from there',
-  failed: 'request failed',
-  ownContact: 'your PBX sent back our own contact: its route for this domain leads to the edge',
-  ownRequest: 'your PBX sent back our own request: its route for this domain leads to the edge',
-} as const;
 
 /** With what the use-cases say of requests they refuse: these must not fill the log. */
 export const saidToStrangers: readonly string[] = [
@@ -147,20 +105,6 @@ export async function route(
     const status = errorTable[code].sip ?? 500;
     await transaction.respond(status === 503 ? { status, headers: Headers.of([['Retry-After', '5']]) } : { status });
   }
-}
-
-/** A call of the trunk whose address proves nothing shows the password of one of its users; undefined: it has been answered. */
-async function throughTrunk(
-  transaction: ServerTransaction,
-  classified: Found,
-  deps: RouteDeps,
-): Promise<Found | undefined> {
-  if (classified.is !== 'to-user' || classified.unproven !== true) return classified;
-  const { domain } = classified;
-  const users = domain.trunk?.users ?? new Set<string>();
-  const [first = ''] = users;
-  const sender = await authenticate(transaction, domain, `${first}@${domain.name}`, 407, deps.authenticate, users);
-  return sender === 'passed' ? { ...classified, trusted: true } : undefined;
 }
 
 /** What the edge has sent to the PBX and the PBX sends back: answered here, or it would go round for ever. */
@@ -357,69 +301,6 @@ function unknownDialogOr404({ request }: ServerTransaction): 404 | 481 {
   return tagOf(request.headers.get('To') ?? '') === undefined ? 404 : 481;
 }
 
-function calledBy(
-  classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
-  wakeful: (caller: Dialog) => Dialog,
-): Called {
-  const { flowGone } = modes[classified.domain.registration];
-  const { aor, arrivedAt, domain } = classified;
-  const { edgeHost, earlyRinging } = domain;
-  if (classified.is === 'to-device') {
-    const { sender } = classified;
-    const bindingId = oneDevice(classified);
-    const from = sender === undefined ? 'upstream' : 'phone';
-    const early = from === 'upstream' ? { earlyRinging } : {};
-    return { aor, bindingId, arrivedAt, from, sender, edgeHost, flowGone, wakeful, ...early };
-  }
-  const from = classified.trusted ? 'upstream' : 'phone';
-  const early = classified.trusted ? { earlyRinging } : {};
-  return { aor, bindingId: classified.gruu?.phone, arrivedAt, from, edgeHost, flowGone, wakeful, ...early };
-}
-
-const asItIs = (dialog: Dialog): Dialog => dialog;
-
-/** The dialog of a PBX that calls an account of the edge: when it challenges what is said in it, the edge answers. */
-async function answering(
-  { domain, aor }: Extract<Classified, { is: 'to-device' }>,
-  deps: RouteDeps,
-): Promise<(caller: Dialog) => Dialog> {
-  if (modes[domain.registration].credentialsUpstream !== 'account') return asItIs;
-  const login = await deps.loginOf?.(aor);
-  return login === undefined ? asItIs : (dialog) => dialogWith(dialog, login);
-}
-
-/** What a phone says to the PBX is said by its account where the edge holds one. */
-async function withAccount<T extends Partial<Pick<PlaceCallDeps, 'legs'> & Pick<StandaloneDeps, 'client'>>>(
-  domain: Domain,
-  from: string | undefined,
-  used: T,
-  deps: RouteDeps,
-): Promise<T> {
-  if (from === undefined || modes[domain.registration].credentialsUpstream !== 'account') return used;
-  const login = await deps.loginOf?.(from);
-  if (login === undefined) return used;
-  const { legs, client } = used;
-  return {
-    ...used,
-    ...(legs === undefined ? {} : { legs: legsWith(legs, login) }),
-    ...(client === undefined ? {} : { client: clientWith(client, login) }),
-  };
-}
-
-/** The dialog of a phone that calls or subscribes, so that it is woken in the middle of it (RFC 8599 6). */
-async function wakefulCaller(
-  transaction: ServerTransaction,
-  kind: 'call' | 'subscription',
-  deps: RouteDeps,
-): Promise<(caller: Dialog) => Dialog> {
-  const { flow, request } = transaction;
-  const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
-  const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
-  const binding = registeredFrom(transaction, bindings);
-  if (aor === undefined || binding?.push === undefined) return asItIs;
-  return (dialog) => new WakefulDialog(dialog, phoneOfDialog(binding, kind, flow), deps.wake);
-}
-
 async function onStandalone(transaction: ServerTransaction, classified: Classified, deps: RouteDeps): Promise<void> {
   switch (classified.is) {
     case 'to-device':
@@ -458,101 +339,4 @@ async function onStandalone(transaction: ServerTransaction, classified: Classifi
     default:
       return classified satisfies never;
   }
-}
-
-/** The phone that a request comes from, where the other side has to be told where it is. */
-async function senderOf(transaction: ServerTransaction, deps: RouteDeps): Promise<Binding | undefined> {
-  const { flow, request } = transaction;
-  if (!saysWhere(request)) return undefined;
-  const aor = aorOf(parseNameAddr(request.headers.get('From') ?? '')?.uri ?? '');
-  const bindings = aor === undefined ? [] : await bindingsOf(aor, deps);
-  return registeredFrom(transaction, bindings) ?? bindings.find((one) => one.flow.address === flow.address);
-}
-
-/** Of phones behind one proxy, which share its flow, the one whose Contact stands in the request. */
-function registeredFrom({ flow, request }: ServerTransaction, bindings: readonly Binding[]): Binding | undefined {
-  const here = bindings.filter((one) => flowUri(one.flow) === flowUri(flow));
-  const contact = parseNameAddr(request.headers.list('Contact')[0] ?? '')?.uri;
-  return here.find(({ target, path }) => path.length > 0 && target === contact) ?? here[0];
-}
-
-async function registerFirst(transaction: ServerTransaction, aor: string | undefined, deps: RouteDeps): Promise<void> {
-  deps.telemetry.count('refusals', { reason: 'not-registered' });
-  deps.log.info({ method: transaction.request.method, aor, remote: transaction.flow.address }, sentences.notRegistered);
-  await transaction.respond({ status: 403, reason: 'Register First' });
-}
-
-/** Who is from a phone proves it: to us where we are the registrar, to the PBX elsewhere (then it must at least be registered from there). */
-async function mayCall(
-  transaction: ServerTransaction,
-  domain: Domain,
-  from: string | undefined,
-  deps: RouteDeps,
-): Promise<boolean> {
-  if (isRegistrar(domain)) return (await authenticateCaller(transaction, domain, deps)) !== 'answered';
-  const bindings = from === undefined ? [] : await bindingsOf(from, deps);
-  if (bindings.some(({ flow }) => flow.address === transaction.flow.address)) return true;
-  await registerFirst(transaction, from, deps);
-  return false;
-}
-
-async function authenticateCaller(
-  transaction: ServerTransaction,
-  domain: Domain,
-  deps: RouteDeps,
-): Promise<'passed' | 'answered'> {
-  const from = aorOf(parseNameAddr(transaction.request.headers.get('From') ?? '')?.uri ?? '');
-  if (from === undefined) {
-    await transaction.respond({ status: 400, reason: 'Bad From' });
-    return 'answered';
-  }
-  if (domain.name !== '*' && from.slice(from.lastIndexOf('@') + 1) !== domain.name) {
-    // the digest proves a user of this domain, not whatever the phone calls itself
-    await transaction.respond({ status: 403, reason: 'From Is Not Yours' });
-    return 'answered';
-  }
-  return (await authenticate(transaction, domain, from, 407, deps.authenticate)) === 'passed' ? 'passed' : 'answered';
-}
-
-/** Whom a request may be for: also who is not registered any more and can still be woken. */
-async function wakeableOf(aor: string, deps: RouteDeps) {
-  return wakeableBindings((await deps.store.read(aor)).bindings, deps.now());
-}
-
-async function bindingsOf(aor: string, deps: RouteDeps) {
-  return liveBindings((await deps.store.read(aor)).bindings, deps.now());
-}
-
-/** undefined: the Contact is that of a registration of the edge itself, for all devices of the AOR. */
-function oneDevice({ bindingId }: Extract<Classified, { is: 'to-device' }>): string | undefined {
-  return bindingId === everyDevice ? undefined : bindingId;
-}
-
-/** The bindings a request is for: of one phone, or of the user. */
-function called(
-  classified: Extract<Classified, { is: 'to-device' | 'to-user' }>,
-  bindings: readonly Binding[],
-): readonly Binding[] {
-  if (classified.is === 'to-device') {
-    const one = oneDevice(classified);
-    return one === undefined ? bindings : bindings.filter((binding) => answersTo(binding, one));
-  }
-  const { gruu } = classified;
-  if (gruu === undefined) return bindings;
-  return bindings.filter(
-    (binding) => answersTo(binding, gruu.phone) && (gruu.call === undefined || isOfCall(binding, gruu.call)),
-  );
-}
-
-/** 480 for a user or phone that is not registered; 404 for one there is not, and for a temporary GRUU that has ended (PN-INT-10, -11). */
-async function withoutPhone(
-  { aor, domain, gruu }: Extract<Classified, { is: 'to-user' }>,
-  deps: RouteDeps,
-): Promise<404 | 480> {
-  return gruu?.call === undefined && (await isUser(aor, domain, deps)) ? 480 : 404;
-}
-
-async function isUser(aor: string, domain: Domain, deps: RouteDeps): Promise<boolean> {
-  const user = aor.slice(0, aor.lastIndexOf('@'));
-  return domain.users.has(user) || (await deps.store.readSecret(user, domain.realm)) !== undefined;
 }

@@ -55,7 +55,8 @@ import { openStore } from './open-store.ts';
 import { openServers } from './servers.ts';
 import { listenToPushes, openSimulations } from './simulations.ts';
 import { registrationsRoutes } from './registrations-api.ts';
-import { route, saidToStrangers, type RouteDeps } from './routes.ts';
+import type { RouteDeps } from './route-deps.ts';
+import { route, saidToStrangers } from './routes.ts';
 
 export interface RunningEdge {
   /** where the engine listens, `udp/192.0.2.1:5060` */

@@ -1,36 +1,11 @@
-/** A web page with JsSIP in it, served on loopback, which browsers count as a safe place for microphones. */
-import { once } from 'node:events';
+/** JsSIP as phone in a web page: one script of all its modules, and what the page does when it is told. */
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { createRequire, isBuiltin } from 'node:module';
-import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import type { PhoneScript } from './phone-page.ts';
 
-export interface JsSipPage {
-  readonly url: string;
-  readonly origin: string;
-  close(): Promise<void>;
-}
-
-export async function serveJsSip(): Promise<JsSipPage> {
-  const script = `${bundle('jssip', 'JsSIP')}\n${phone}`;
-  const server = createServer((request, response) => {
-    const isScript = request.url === '/phone.js';
-    response.setHeader('Content-Type', isScript ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8');
-    response.end(isScript ? script : '<!doctype html><title>phone</title><script src="/phone.js"></script>');
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    url: `${origin}/`,
-    origin,
-    close: () =>
-      new Promise((done) => {
-        server.close(() => done());
-        server.closeAllConnections();
-      }),
-  };
+export function jsSip(): PhoneScript {
+  return { text: `${bundle('jssip', 'JsSIP')}\n${phone}` };
 }
 
 /** All modules of a CommonJS package as one script that sets `window[name]`. */
@@ -74,16 +49,17 @@ function bundle(entry: string, name: string): string {
   })();`;
 }
 
-/** What the page does when it is told: `phone.register(...)`, answering every call, and `caller` for a far end with real media. */
+/** `phone.register(...)`, and every call is answered. */
 const phone = `
 window.process = { env: {} };
 window.phone = {
   calls: 0,
   states: [],
-  register({ edge, uri, password, contact, instance }) {
+  register({ edge, user, domain, password, contact, push, instance }) {
     const ua = new JsSIP.UA({
       sockets: [new JsSIP.WebSocketInterface(edge)],
-      uri, password, contact_uri: contact, instance_id: instance,
+      uri: 'sip:' + user + '@' + domain, password, instance_id: instance,
+      contact_uri: 'sip:' + user + '@' + contact + ';transport=ws;' + push,
       register_expires: 600, session_timers: false, user_agent: 'JsSIP',
     });
     this.ua = ua;
@@ -102,32 +78,14 @@ window.phone = {
       ua.start();
     });
   },
+  hangUp() {
+    this.session.terminate();
+  },
   until(name) {
     return new Promise((done) => {
       const look = () => this.states.some((state) => state.startsWith(name)) ? done(this.states) : setTimeout(look, 20);
       look();
     });
-  },
-};
-window.caller = {
-  async offer() {
-    this.connection = new RTCPeerConnection({ iceServers: [] });
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-    for (const track of stream.getTracks()) this.connection.addTrack(track, stream);
-    await this.connection.setLocalDescription(await this.connection.createOffer());
-    if (this.connection.iceGatheringState !== 'complete')
-      await new Promise((done) => this.connection.addEventListener('icegatheringstatechange', () => this.connection.iceGatheringState === 'complete' && done()));
-    return this.connection.localDescription.sdp;
-  },
-  async answered(sdp) {
-    await this.connection.setRemoteDescription({ type: 'answer', sdp });
-    const heard = async () => {
-      for (const report of (await this.connection.getStats()).values())
-        if (report.type === 'inbound-rtp' && report.packetsReceived > 10) return true;
-      return false;
-    };
-    while (!(await heard())) await new Promise((done) => setTimeout(done, 50));
-    return this.connection.connectionState;
   },
 };
 `;

@@ -3,7 +3,8 @@
  * the edge does is judged at once; what breaks a rule is noted in `wrong`.
  */
 import { BlockList } from 'node:net';
-import { route, type RouteDeps } from '../../apps/edge/routes.ts';
+import type { RouteDeps } from '../../apps/edge/route-deps.ts';
+import { route } from '../../apps/edge/routes.ts';
 import { answerChallenge } from '../../apps/demo/digest.ts';
 import { nonceLifeMs } from '../../apps/edge/middleware/authenticate.ts';
 import type { KnownDomain } from '../../apps/edge/middleware/classify.ts';

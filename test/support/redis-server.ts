@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { pathOf } from './needs.ts';
 
 export interface RedisServer {
-  /** `redis://127.0.0.1:<port>/0`, with the password when there is one */
+  /** `redis://<address>:<port>/0`, with the password when there is one */
   readonly url: string;
   readonly port: number;
   /** SIGSTOP: connections stay open, nothing is answered */
@@ -27,6 +27,8 @@ export interface RedisServerOptions {
   readonly password?: string;
   /** further lines of configuration, as command line arguments */
   readonly settings?: readonly string[];
+  /** another host, and words before the command that run it there; 127.0.0.1 when absent */
+  readonly host?: { readonly address: string; readonly within: readonly string[] };
   /** paths of PEM files; then it speaks nothing but TLS, and wants a certificate of this CA */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
 }
@@ -35,14 +37,14 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   const program = pathOf('redis-server');
   if (program === undefined) throw new Error('redis-server is not installed');
   const folder = mkdtempSync(join(tmpdir(), 'reveille-redis-'));
-  const port = await freePort();
-  const { password } = options;
+  const { password, host } = options;
+  const address = host?.address ?? '127.0.0.1';
+  const port = host === undefined ? await freePort() : 6379;
   let child: ChildProcess | undefined;
 
   const start = async (): Promise<void> => {
     const settings = [
-      '--bind',
-      '127.0.0.1',
+      ...['--bind', address, '--protected-mode', 'no'],
       ...(options.tls === undefined
         ? ['--port', String(port)]
         : [
@@ -57,8 +59,9 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
       'no',
     ];
     if (password !== undefined) settings.push('--requirepass', password);
-    child = spawn(program, [...settings, ...(options.settings ?? [])], { stdio: 'ignore' });
-    await answering(port, child);
+    const [first = program, ...words] = [...(host?.within ?? []), program, ...settings, ...(options.settings ?? [])];
+    child = spawn(first, words, { stdio: 'ignore' });
+    await answering(address, port, child);
   };
   const kill = async (): Promise<void> => {
     const dying = child;
@@ -72,7 +75,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   await start();
 
   return {
-    url: `redis://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}/0`,
+    url: `redis://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}${address}:${port}/0`,
     port,
     freeze: () => child?.kill('SIGSTOP'),
     thaw: () => child?.kill('SIGCONT'),
@@ -99,11 +102,11 @@ async function freePort(): Promise<number> {
 }
 
 /** Resolves when the port accepts connections; rejects when the server has ended instead. */
-async function answering(port: number, child: ChildProcess): Promise<void> {
+async function answering(address: string, port: number, child: ChildProcess): Promise<void> {
   for (let attempt = 0; attempt < 500; attempt += 1) {
     if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
     const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1');
+      const socket = connect(port, address);
       socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
       socket.once('connect', () => socket.destroy());
     });

@@ -1,17 +1,11 @@
 /** The door of this adapter: a location store and a node bus on one Redis, for edges of several processes. */
 import { Cluster } from 'ioredis';
-import type { Agenda } from '../../ports/agenda.ts';
-import type { LocationStore } from '../../ports/location-store.ts';
-import type { MailStore } from '../../ports/mail-store.ts';
-import type { NodeBus } from '../../ports/node-bus.ts';
-import type { Records } from '../../ports/records.ts';
-import type { NodeDirectory } from '../../ports/node-directory.ts';
+import type { Stores } from '../../ports/stores.ts';
 import { redisAgenda } from './agenda.ts';
 import { checkServer } from './check-server.ts';
 import { connectTo, connectToOne, endConnection, type Commands, type RedisAddress } from './connection.ts';
 import { earsOfCluster, earsOfOne, type Ears, type Heard } from './ears.ts';
 import { keysWith, type Keys } from './keys.ts';
-import type { TokenOwners } from '../../ports/token-owners.ts';
 import { redisTokenOwners } from './token-owners.ts';
 import { redisMail } from './mail-store.ts';
 import { RedisLocationStore } from './location-store.ts';
@@ -19,18 +13,7 @@ import { RedisNodeBus } from './node-bus.ts';
 import { redisRecords } from './records.ts';
 import { redisNodes } from './node-directory.ts';
 
-export interface OpenRedis {
-  readonly store: LocationStore;
-  readonly bus: NodeBus;
-  readonly agenda: Agenda;
-  readonly mail: MailStore;
-  readonly records: Records;
-  /** of registrations at PBXs */
-  readonly registrations: Agenda;
-  readonly owners: TokenOwners;
-  readonly nodes: NodeDirectory;
-  /** our address towards Redis; undefined when it is not known now */
-  readonly localAddress: () => string | undefined;
+export interface OpenRedis extends Stores {
   /** what could not be checked at the start, for the log */
   readonly unseen: readonly string[];
 }
