@@ -55,7 +55,7 @@ export function draw(plan: AgendaPlan): readonly PlannedFault[] {
     const drawn = { id: faults.length + 1, kind, at };
     const forMs = between(...kinds[drawn.kind].ms);
     // drawn in any case, so that what is skipped does not change what comes after it
-    const [node, push, side] = [pick(plan.nodes), pick(plan.pushServices), pick(4 + plan.nodes)];
+    const [node, push, side] = [pick(plan.nodes), pick(plan.pushServices), pick(3 + plan.nodes)];
     if (at + forMs > plan.forMs) continue;
     const whom =
       drawn.kind.startsWith('node') || drawn.kind === 'partition' ? `node ${node}` : whomElse(drawn.kind, push);
@@ -79,8 +79,8 @@ function whomElse(kind: FaultKind, push: number): string {
 }
 
 function farSide(side: number, node: number, push: number, nodes: number): FarSide {
-  const sides: readonly FarSide[] = ['redis', 'pbx', 'phones', `push ${push}`];
-  return sides[side] ?? `node ${side - 4 === node ? (node + 1) % nodes : side - 4}`;
+  const sides: readonly FarSide[] = ['redis', 'phones and PBX', `push ${push}`];
+  return sides[side] ?? `node ${side - 3 === node ? (node + 1) % nodes : side - 3}`;
 }
 
 /** From the end of the restart of one node to that of the next, ms. */

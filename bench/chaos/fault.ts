@@ -17,7 +17,7 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number];
 
 /** Whom a node cannot reach in a partition. */
-export type FarSide = 'redis' | 'pbx' | 'phones' | `push ${number}` | `node ${number}`;
+export type FarSide = 'redis' | 'phones and PBX' | `push ${number}` | `node ${number}`;
 
 export interface PlannedFault {
   readonly id: number;

@@ -3,8 +3,10 @@ import { randomFrom } from '../figures.ts';
 import { pause } from '../load/pace.ts';
 import { SleepyPhone, type SleepyPlan } from './sleepy-phone.ts';
 
-export interface FleetPlan extends Omit<SleepyPlan, 'team'> {
+export interface FleetPlan extends Omit<SleepyPlan, 'team' | 'host'> {
   readonly phones: number;
+  /** addresses of phones, each in turn */
+  readonly hosts: readonly string[];
   /** of all phones, those on TCP */
   readonly tcpShare: number;
   /** team of each push service; phones are spread over them */
@@ -28,7 +30,13 @@ export class Fleet {
     for (let n = 0; n < plan.phones; n++) {
       const transport = (n * tcp) % plan.phones < tcp ? 'tcp' : 'udp';
       const team = plan.teams[this.pushOf(n)] ?? '';
-      this.#phones.push(new SleepyPhone(n, transport, n % plan.nodes.length, { ...plan, team }));
+      this.#phones.push(
+        new SleepyPhone(n, transport, n % plan.nodes.length, {
+          ...plan,
+          team,
+          host: plan.hosts[n % plan.hosts.length] ?? '',
+        }),
+      );
     }
     this.#ticker = setInterval(() => this.#tick(), 50);
   }

@@ -87,7 +87,10 @@ async function strike(
     case 'push-goaway':
       return push.goaway();
     case 'partition':
-      throw new Error('no partitions here');
+      if (world.cut === undefined || what.from === undefined) throw new Error('nothing can be cut off here');
+      await world.cut(node.index, what.from, 'begins');
+      await pause(forMs);
+      return world.cut(node.index, what.from, 'ends');
   }
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, copyFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { whyNoHosts } from '../hosts/hosts.ts';
 import { draw, rolling } from './agenda.ts';
 import { type FaultKind, faultKinds } from './fault.ts';
 import { redisServer } from './redis.ts';
@@ -25,7 +26,7 @@ Options
   --hold S       seconds a call is held for a phone that does not come (15)
   --settle S     seconds of quiet before memory is read (40)
   --only NAMES   rolling: each edge is drained and restarted in turn, and no call may fail; or kinds of faults, as node-kill,redis-freeze
-  --net A.B.C    first three numbers of the addresses (127.0.42)
+  --net A.B.C    first three numbers of the addresses where there can be no network namespaces (127.0.42)
   --report DIR   calls.jsonl, faults.jsonl, report.json, report.txt, chaos.svg and the logs of the edges
   --json         the report as one JSON object on stdout
   --help
@@ -67,14 +68,15 @@ async function main(): Promise<number> {
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   say(`seed ${seed}`);
   const forMs = minutes * 60_000;
+  const whyNot = whyNoHosts();
   const isRolling = values.only === 'rolling';
   const agenda = isRolling
     ? rolling(nodes)
     : draw({
-        ...{ seed, forMs, nodes, pushServices, partitions: false, pauseMs: [5000, 12_000] },
+        ...{ seed, forMs, nodes, pushServices, partitions: whyNot === undefined, pauseMs: [5000, 12_000] },
         ...(values.only === undefined ? {} : { only: kindsIn(values.only) }),
       });
-  const leftOut = ['partitions: every part lives on one host'];
+  const leftOut = whyNot === undefined ? [] : [`partitions: ${whyNot}`];
   const folder = mkdtempSync(join(tmpdir(), 'reveille-chaos-'));
   const world = await openWorld({ net: values.net, folder, nodes, pushServices, phones, holdSeconds });
   try {

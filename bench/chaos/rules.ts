@@ -145,13 +145,13 @@ function hits({ node, between }: Rule, fault: Fault, scene: Scene): boolean {
       case 'caller-redis':
         return isCut(fault, attempt.node, 'redis');
       case 'caller-pbx':
-        return isCut(fault, attempt.node, 'pbx');
+        return isCut(fault, attempt.node, 'phones and PBX');
       case 'caller-push':
         return isCut(fault, attempt.node, `push ${call.push}`);
       case 'phone-redis':
         return [...phoneNodes].some((one) => isCut(fault, one, 'redis'));
       case 'phone-phones':
-        return [...phoneNodes].some((one) => isCut(fault, one, 'phones'));
+        return [...phoneNodes].some((one) => isCut(fault, one, 'phones and PBX'));
       case 'caller-phone':
         return [...phoneNodes].some(
           (one) => isCut(fault, attempt.node, `node ${one}`) || isCut(fault, one, `node ${attempt.node}`),

@@ -54,7 +54,7 @@ export async function run(plan: RunPlan, world: World, say: (line: string) => vo
   const talkMs = (n: number): number => talks[n % talks.length] ?? 0;
   const common = { nodes: world.nodes.map(({ sip }) => sip), ledger, now, talkMs };
   const fleet = new Fleet({
-    ...{ ...common, ringMs, host: world.phonesHost, phones: plan.phones, seed: plan.seed, tcpShare: 0.2 },
+    ...{ ...common, ringMs, hosts: world.phoneHosts, phones: plan.phones, seed: plan.seed, tcpShare: 0.2 },
     teams: world.push.map(({ plan: { credentials } }) => credentials.teamId),
   });
   const pbx = await FailoverPbx.open({

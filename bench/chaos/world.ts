@@ -1,4 +1,6 @@
 /** Everything of a run that is a process of its own: Redis, push services, nodes; and where each of them lives. */
+import { openHosts, whyNoHosts } from '../hosts/hosts.ts';
+import type { FarSide } from './fault.ts';
 import { ChaosNode, type NodePlan } from './node.ts';
 import { PushStandIn } from './push-stand-in.ts';
 import { ChaosRedis } from './redis.ts';
@@ -17,26 +19,68 @@ export interface World {
   readonly redis: ChaosRedis;
   readonly push: readonly PushStandIn[];
   readonly nodes: readonly ChaosNode[];
-  /** of phones and of the PBX */
-  readonly phonesHost: string;
+  /** addresses of phones and of the PBX */
+  readonly phoneHosts: readonly string[];
   readonly pbxHosts: readonly string[];
+  /** Cuts a node off from another part, silently; undefined where all parts are on one host. */
+  readonly cut: ((node: number, from: FarSide, is: 'begins' | 'ends') => Promise<void>) | undefined;
   close(): Promise<void>;
 }
 
-const here: NodePlan['at'] = (command, args) => ({ command, args });
 const pbxPort = 5080;
 
+/** Where each part lives. */
+interface Places {
+  at(part: string): { readonly host: string; readonly at: NodePlan['at'] };
+  readonly phoneHosts: readonly string[];
+  readonly pbxHosts: readonly string[];
+  readonly cut: World['cut'];
+  close(): Promise<void>;
+}
+
+/** A host of its own for every part where that can be; else addresses of the loopback. */
+async function placesOf({ net, nodes, pushServices }: WorldPlan): Promise<Places> {
+  const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${name}${n}`);
+  const parts = ['redis', ...numbered('push', pushServices), ...numbered('node', nodes)];
+  if (whyNoHosts() !== undefined)
+    return {
+      at: (part) => ({ host: `${net}.${11 + parts.indexOf(part)}`, at: (command, args) => ({ command, args }) }),
+      ...{ phoneHosts: [`${net}.2`, `${net}.3`], pbxHosts: [`${net}.5`, `${net}.6`], cut: undefined },
+      close: async () => undefined,
+    };
+  const hosts = await openHosts(parts);
+  return {
+    at: (part) => {
+      const { address, within } = hosts.host(part);
+      const [command = '', ...before] = within;
+      return { host: address, at: (program, args) => ({ command, args: [...before, program, ...args] }) };
+    },
+    pbxHosts: [hosts.anAddress(), hosts.anAddress()],
+    phoneHosts: Array.from({ length: 100 }, () => hosts.anAddress()),
+    cut: (node, from, is) => {
+      const other = from === 'phones and PBX' ? hosts.outside.name : from.replace(' ', '');
+      return is === 'begins' ? hosts.cutBetween(`node${node}`, other) : hosts.healBetween(`node${node}`, other);
+    },
+    close: () => hosts.close(),
+  };
+}
+
 export async function openWorld(plan: WorldPlan): Promise<World> {
-  const { net, folder } = plan;
-  const redis = new ChaosRedis(`${net}.3`, folder, here);
-  const push = Array.from({ length: plan.pushServices }, (_, n) => new PushStandIn(n, `${net}.4`, folder, here));
-  const pbxHosts = [`${net}.5`, `${net}.6`];
+  const { folder } = plan;
+  const places = await placesOf(plan);
+  const { pbxHosts, phoneHosts, cut } = places;
+  const redisAt = places.at('redis');
+  const redis = new ChaosRedis(redisAt.host, folder, redisAt.at);
+  const push = Array.from({ length: plan.pushServices }, (_, n) => {
+    const { host, at } = places.at(`push${n}`);
+    return new PushStandIn(n, host, folder, at);
+  });
   await Promise.all([redis.start(), ...push.map((one) => one.start())]);
   const nodes = Array.from(
     { length: plan.nodes },
     (_, index) =>
       new ChaosNode({
-        ...{ index, host: `${net}.${11 + index}`, folder, redisUrl: redis.url, phones: plan.phones, at: here },
+        ...{ ...places.at(`node${index}`), index, folder, redisUrl: redis.url, phones: plan.phones },
         pbx: pbxHosts.map((host) => `sip:${host}:${pbxPort};transport=udp`),
         pushServices: push.map((one) => one.plan),
         holdSeconds: plan.holdSeconds,
@@ -48,11 +92,13 @@ export async function openWorld(plan: WorldPlan): Promise<World> {
     redis,
     push,
     nodes,
-    phonesHost: `${net}.2`,
+    phoneHosts,
     pbxHosts,
+    cut,
     close: async () => {
       await Promise.all(nodes.map((node) => node.kill()));
       await Promise.all([redis.kill(), ...push.map((one) => one.kill())]);
+      await places.close();
     },
   };
 }
