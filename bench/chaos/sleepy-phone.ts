@@ -125,7 +125,10 @@ export class SleepyPhone {
     ).then(
       (wire) => {
         this.#opening = false;
-        if (!this.#wanting || node !== this.#node) return void wire.close();
+        if (!this.#wanting || node !== this.#node) {
+          wire.close();
+          return;
+        }
         this.#wire = wire;
         wire.onBroken = () => this.#broken(wire);
         this.#send(wire, '');

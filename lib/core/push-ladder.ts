@@ -98,7 +98,8 @@ export function climb(facts: LadderFacts, sent: Sent = {}): LadderStep {
   const wait: LadderEffect[] = waitMs === undefined ? [] : [{ do: 'start-wait-timer', ms: waitMs }];
   const rung = rungOf(facts, token, sent);
   // the push of before is as good as another one, unless it was used up; a phone that is lost again and again is let go
-  const usedUp = facts.cameSince === true && (sent[token.kind]?.sends ?? 0) <= facts.rules.repeats + 1;
+  const repeats = facts.pushClass === 'call' ? facts.rules.repeats : 0;
+  const usedUp = facts.cameSince === true && (sent[token.kind]?.sends ?? 0) <= repeats + 1;
   if (rung.repeat > 0 && !usedUp)
     return waitMs === undefined ? end(sent, 'accepted') : [{ at: 'waiting', facts, rung, sent, refused: [] }, wait];
   const [ladder, effects] = send(facts, rung, sent, []);

@@ -45,7 +45,7 @@ export class Session {
   #halfSince = 0;
 
   /** The address has entered the door. */
-  constructor(socket: AppSocket, address: string, parts: SessionParts, isGuest: boolean) {
+  constructor(socket: AppSocket, address: string, parts: SessionParts, isGuest = false) {
     this.#socket = socket;
     this.#address = address;
     this.#parts = parts;
