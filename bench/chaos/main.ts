@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { whyNoHosts } from '../hosts/hosts.ts';
 import { draw, rolling } from './agenda.ts';
 import { type FaultKind, faultKinds } from './fault.ts';
+import { readRun } from './judge-again.ts';
 import { redisServer } from './redis.ts';
 import { isGood, summarise, tableOf, writeReport } from './report.ts';
 import { run } from './run.ts';
@@ -22,12 +23,14 @@ Options
   --minutes M    of calls (2)
   --rate R       calls a second (50)
   --nodes N      edges (3)
+  --pause A-B    seconds from one fault to the next (5-12)
   --phones P     phones (40 for each call a second)
   --hold S       seconds a call is held for a phone that does not come (15)
   --settle S     seconds of quiet before memory is read (40)
   --only NAMES   rolling: each edge is drained and restarted in turn, and no call may fail; or kinds of faults, as node-kill,redis-freeze
   --net A.B.C    first three numbers of the addresses where there can be no network namespaces (127.0.42)
   --report DIR   calls.jsonl, faults.jsonl, report.json, report.txt, chaos.svg and the logs of the edges
+  --judge DIR    no run: judges the one whose report is in this folder once more, and writes that report anew
   --json         the report as one JSON object on stdout
   --help
 `;
@@ -37,12 +40,14 @@ const options = {
   minutes: { type: 'string', default: '2' },
   rate: { type: 'string', default: '50' },
   nodes: { type: 'string', default: '3' },
+  pause: { type: 'string', default: '5-12' },
   phones: { type: 'string' },
   hold: { type: 'string', default: '15' },
   settle: { type: 'string', default: '40' },
   only: { type: 'string' },
   net: { type: 'string', default: '127.0.42' },
   report: { type: 'string' },
+  judge: { type: 'string' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
@@ -55,6 +60,7 @@ async function main(): Promise<number> {
     process.stdout.write(help);
     return 0;
   }
+  if (values.judge !== undefined) return judgeAgain(resolve(values.judge), values.json);
   if (redisServer() === undefined) {
     process.stderr.write('redis-server is not installed (Debian: apt install redis-server)\n');
     return 2;
@@ -73,9 +79,10 @@ async function main(): Promise<number> {
   const agenda = isRolling
     ? rolling(nodes)
     : draw({
-        ...{ seed, forMs, nodes, pushServices, partitions: whyNot === undefined, pauseMs: [5000, 12_000] },
+        ...{ seed, forMs, nodes, pushServices, partitions: whyNot === undefined, pauseMs: pauseIn(values.pause) },
         ...(values.only === undefined ? {} : { only: kindsIn(values.only) }),
       });
+  const mayFail = !isRolling;
   const leftOut = whyNot === undefined ? [] : [`partitions: ${whyNot}`];
   const folder = mkdtempSync(join(tmpdir(), 'reveille-chaos-'));
   const world = await openWorld({ net: values.net, folder, nodes, pushServices, phones, holdSeconds });
@@ -86,8 +93,8 @@ async function main(): Promise<number> {
       world,
       say,
     );
-    const judged = result.calls.map((call) => ({ call, verdict: judge(call, result.faults, !isRolling) }));
-    const report = summarise({ seed, minutes, rate, nodes, phones, leftOut }, result, judged);
+    const judged = result.calls.map((call) => ({ call, verdict: judge(call, result.faults, mayFail) }));
+    const report = summarise({ seed, minutes, rate, nodes, phones, leftOut, mayFail }, result, judged);
     if (values.report !== undefined) {
       const into = resolve(values.report);
       writeReport(into, report, result, judged);
@@ -101,6 +108,20 @@ async function main(): Promise<number> {
     await world.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function judgeAgain(folder: string, json: boolean): number {
+  const { report: before, result } = readRun(folder);
+  const judged = result.calls.map((call) => ({ call, verdict: judge(call, result.faults, before.mayFail) }));
+  const report = summarise(before, result, judged);
+  writeReport(folder, report, result, judged);
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : tableOf(report, result, judged));
+  return isGood(report) ? 0 : 1;
+}
+
+function pauseIn(text: string): readonly [number, number] {
+  const [least = '', most = least] = text.split('-');
+  return [number(least, '--pause') * 1000, number(most, '--pause') * 1000];
 }
 
 function kindsIn(names: string): readonly FaultKind[] {

@@ -13,6 +13,8 @@ export interface Report {
   readonly rate: number;
   readonly nodes: number;
   readonly phones: number;
+  /** false in a rolling restart: every call has to be answered */
+  readonly mayFail: boolean;
   readonly calls: number;
   readonly skipped: number;
   /** of the calls, by end */
@@ -39,13 +41,14 @@ export interface Judged {
 }
 
 export function summarise(
-  plan: Pick<Report, 'seed' | 'minutes' | 'rate' | 'nodes' | 'phones' | 'leftOut'>,
+  plan: Pick<Report, 'seed' | 'minutes' | 'rate' | 'nodes' | 'phones' | 'leftOut' | 'mayFail'>,
   result: RunResult,
   judged: readonly Judged[],
 ): Report {
   const faultOf = new Map(result.faults.map((fault) => [fault.id, fault]));
   return {
-    ...plan,
+    ...{ seed: plan.seed, minutes: plan.minutes, rate: plan.rate, nodes: plan.nodes, phones: plan.phones },
+    ...{ leftOut: plan.leftOut, mayFail: plan.mayFail },
     calls: judged.length,
     skipped: result.skipped,
     ends: countBy(judged.map(({ verdict }) => verdict.end)),
@@ -102,7 +105,7 @@ export function tableOf(report: Report, result: RunResult, judged: readonly Judg
 export function writeReport(folder: string, report: Report, result: RunResult, judged: readonly Judged[]): void {
   mkdirSync(folder, { recursive: true });
   const lines = (values: readonly unknown[]): string => values.map((value) => `${JSON.stringify(value)}\n`).join('');
-  writeFileSync(join(folder, 'calls.jsonl'), lines(judged.map(({ call, verdict }) => ({ ...verdict, ...call }))));
+  writeFileSync(join(folder, 'calls.jsonl'), lines(judged.map(({ call, verdict }) => ({ ...call, ...verdict }))));
   writeFileSync(join(folder, 'faults.jsonl'), lines(result.faults.map((fault) => ({ name: nameOf(fault), ...fault }))));
   writeFileSync(join(folder, 'report.json'), `${JSON.stringify(report, undefined, 2)}\n`);
   writeFileSync(join(folder, 'report.txt'), tableOf(report, result, judged));

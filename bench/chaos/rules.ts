@@ -56,8 +56,10 @@ export const noFinalRules: readonly Rule[] = [{ kinds: ['node-kill'], node: 'cal
 
 /** 480 and 408, by how far the call had come. */
 export const notPushedRules: readonly Rule[] = [
-  { kinds: ['push-kill', 'push-503'], healsIn: 4000 },
-  { kinds: ['push-freeze'], healsIn: 6000 },
+  // a silent service is tried again after five seconds, or as soon as a new connection stands
+  { kinds: ['push-kill'], healsIn: 6000 },
+  // and after ten more when that failed, too
+  { kinds: ['push-503', 'push-freeze'], healsIn: 11_000 },
   { kinds: redis, healsIn: 3000 },
   { kinds: ['node-freeze'], node: 'caller', healsIn: 3000 },
   { kinds: ['partition'], between: ['caller-push', 'caller-redis'], healsIn: 6000 },
