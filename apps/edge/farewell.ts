@@ -7,7 +7,7 @@ export interface FarewellDeps {
   readonly subscriptions: Subscriptions;
   readonly heldSeconds: number;
   readonly callSeconds: number;
-  /** how many other edges live */
+  /** how many other edges live; 0 where the engine outlives us, and with it every flow */
   readonly others: () => number;
   /** calls that other edges have over flows of our engine; 0 where the engine outlives us */
   readonly guestCalls: () => Promise<number>;

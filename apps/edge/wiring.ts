@@ -222,7 +222,7 @@ async function assemble(
   closers.push(async () => late.close());
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
   const farewell = new Farewell({
-    ...{ calls, subscriptions, ...config.shutdown, others: () => directory.others },
+    ...{ calls, subscriptions, ...config.shutdown, others: () => (engine.handle === undefined ? 0 : directory.others) },
     guestCalls: async () => (await engine.handle?.counters())?.guestCalls ?? 0,
   });
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
