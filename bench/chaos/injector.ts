@@ -20,15 +20,24 @@ export function inject(
   onFault: (fault: Fault, is: 'begins' | 'ends') => void,
 ): Injector {
   const faults: Mutable[] = [];
+  const busy = new Map<string, Promise<void>>();
   const one = async ({ at, forMs, afterPrevious, ...what }: PlannedFault): Promise<void> => {
     if (afterPrevious === true) await pause(at);
     else await pause(Math.max(0, at - now()));
+    // whoever has not got up yet from the fault before is not hit again
+    const whom =
+      what.node === undefined ? (what.push === undefined ? 'redis' : `push ${what.push}`) : `node ${what.node}`;
+    const standing = busy.get(whom);
+    let free: () => void = () => undefined;
+    busy.set(whom, new Promise((done) => (free = done)));
+    await standing;
     const fault: Mutable = { ...what, since: now(), to: Number.POSITIVE_INFINITY };
     faults.push(fault);
     onFault(fault, 'begins');
     await strike(what, forMs, world);
     fault.to = now();
     onFault(fault, 'ends');
+    free();
   };
   let before: Promise<void> = Promise.resolve();
   const all = agenda.map((planned) => {

@@ -96,7 +96,13 @@ describe('a verdict', () => {
 
   it('asks for a reason for every node that was tried', () => {
     const call = aCall((one, attempt) => {
-      Object.assign(attempt, { status: 0, bye: '', abandoned: 'no-answer', abandonedAt: at + 2000 });
+      Object.assign(attempt, {
+        status: 0,
+        finalAt: Number.NaN,
+        bye: '',
+        abandoned: 'no-answer',
+        abandonedAt: at + 2000,
+      });
       without(one, 'legs');
       one.attempts.push({ ...attempt, id: '0.2', node: 1, at: at + 2000, abandonedAt: at + 4000 });
     });
