@@ -4,12 +4,18 @@ import type { Dialog, IncomingCall, OutgoingCall } from '../../apps/demo/calls.t
 import { sessionDescription } from '../../apps/demo/media.ts';
 import type { Phone } from '../../apps/demo/phone.ts';
 import { Headers } from '../../lib/sip/headers.ts';
-import { places } from '../support/edge.ts';
+import { onDrachtio, places } from '../support/edge.ts';
+import { titled } from '../support/needs.ts';
 import { anOffer, Bed, homeDomain } from '../support/test-bed.ts';
 
 const sdp = Headers.of([['Content-Type', 'application/sdp']]);
 const atPhone = (port: number): string => sessionDescription(places.phones, port, 2);
 const atPbx = (port: number): string => sessionDescription(places.pbx, port, 2);
+
+/** drachtio-server 0.9.10: 481, 500 or nothing for requests of a dialog that has no final answer; after some it ends (SIGSEGV). */
+const why = onDrachtio ? 'a drachtio-server keeps no early dialogs' : undefined;
+/** It answers the re-INVITE with 500 by itself. */
+const noBye = onDrachtio ? 'a drachtio-server ends a re-INVITE by itself' : undefined;
 
 let bed: Bed;
 let count = 0;
@@ -18,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => bed.close());
 
-describe('while the phone rings', () => {
+describe.skipIf(why !== undefined)(titled('while the phone rings', why), () => {
   let phone: Phone;
   let user: string;
 
@@ -104,7 +110,7 @@ describe('while the phone rings', () => {
   });
 });
 
-it('of two phones that ring nobody speaks with the caller', async () => {
+it.skipIf(why !== undefined)(titled('of two phones that ring nobody speaks with the caller', why), async () => {
   const phones = [1, 2].map(() => bed.phone('gero', { domain: homeDomain, plain: true }));
   for (const phone of phones) expect((await phone.register()).status).toBe(200);
   const call = bed.pbx.dial(`sip:gero@${homeDomain}`, { body: anOffer(), remote: bed.edge.at('udp') });
@@ -149,14 +155,17 @@ describe('in the call', () => {
     };
   });
 
-  it('a re-INVITE that rings says so, and a BYE meanwhile ends it with 487', async () => {
-    const asked = ours.request('INVITE', sdp, atPhone(46_000));
-    const arrived = await pbx.next('INVITE');
-    arrived.respond(180, { headers: Headers.of([['X-Mark', 'asking']]) });
-    expect((await asked.provisional(180, 5000)).headers.get('X-Mark')).toBe('asking');
-    await ours.bye();
-    expect((await asked.answer()).status).toBe(487);
-  });
+  it.skipIf(noBye !== undefined)(
+    titled('a re-INVITE that rings says so, and a BYE meanwhile ends it with 487', noBye),
+    async () => {
+      const asked = ours.request('INVITE', sdp, atPhone(46_000));
+      const arrived = await pbx.next('INVITE');
+      arrived.respond(180, { headers: Headers.of([['X-Mark', 'asking']]) });
+      expect((await asked.provisional(180, 5000)).headers.get('X-Mark')).toBe('asking');
+      await ours.bye();
+      expect((await asked.answer()).status).toBe(487);
+    },
+  );
 
   it('re-INVITEs that cross: 491 for the second, and it may try again', async () => {
     const first = ours.request('INVITE', sdp, atPhone(46_000));
