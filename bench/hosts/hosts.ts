@@ -38,12 +38,13 @@ const outsideName = 'outside';
 /** nobody has this one */
 const nowhere = '02:00:00:00:00:00';
 
-let reason: string | undefined | 'unasked' = 'unasked';
+/** asked once; undefined: not yet */
+let answer: { readonly why: string | undefined } | undefined;
 
 /** Why there can be no hosts here, undefined when there can. Tries it once. */
 export function whyNoHosts(): string | undefined {
-  if (reason === 'unasked') reason = tryOne();
-  return reason;
+  answer ??= { why: tryOne() };
+  return answer.why;
 }
 
 function tryOne(): string | undefined {

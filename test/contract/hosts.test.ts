@@ -23,13 +23,13 @@ describe.skipIf(why !== undefined)(titled('hosts', why), () => {
   afterEach(async () => hosts?.close());
 
   async function says(from: Pick<Host, 'within'>, to: string, port = 7000): Promise<string> {
-    const [program = '', ...words] = [...from.within, process.execPath, '-e', dial, String(port), to];
-    return (await promisify(execFile)(program, words)).stdout.trim();
+    const words = [...from.within, process.execPath, '-e', dial, String(port), to];
+    return (await promisify(execFile)(words[0] ?? '', words.slice(1))).stdout.trim();
   }
 
   async function server({ within }: Host): Promise<number> {
-    const [program = '', ...words] = [...within, process.execPath, '-e', serve];
-    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'ignore'] });
+    const words = [...within, process.execPath, '-e', serve];
+    const child = spawn(words[0] ?? '', words.slice(1), { stdio: ['ignore', 'pipe', 'ignore'] });
     await once(child.stdout, 'data');
     return child.pid ?? 0;
   }
