@@ -174,8 +174,7 @@ async function refreshes(url: string, operator: Redis): Promise<Counted> {
   const [log, telemetry] = [new QuietLog(), new TelemetryRecorder()];
   const { store, agenda } = opened;
   const stop = startRefreshPushes({
-    ...{ store, agenda, clock,
-      precise: () => performance.now(), log, telemetry },
+    ...{ store, agenda, clock, precise: () => performance.now(), log, telemetry },
     tokens: aTokenKeeper({ store, clock: systemClock, log, telemetry }),
     push: { push: async () => ({ is: 'accepted', id: String(pushed++) }), close: async () => undefined },
     policy: { leadSeconds: 300, perSecond: 10_000, perAppPerSecond: 10_000, pushDeadlineMs: 5000 },

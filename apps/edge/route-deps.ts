@@ -27,6 +27,8 @@ export interface RouteDeps {
   readonly log: Log;
   readonly telemetry: Telemetry;
   readonly draining: () => boolean;
+  /** REGISTERs are for one of the other edges: this one ends; never when left out */
+  readonly sendsPhonesAway?: () => boolean;
   /** the edge itself goes where a phone sends a call by 3xx */
   readonly followsRedirects?: boolean;
   /** what the edge proves itself with to the PBX of an AOR whose account it holds; when left out it holds none */

@@ -138,6 +138,11 @@ async function followed(transaction: ServerTransaction, found: Any, deps: RouteD
 }
 
 async function onRegister(transaction: ServerTransaction, deps: RouteDeps): Promise<void> {
+  if (deps.sendsPhonesAway?.() === true) {
+    deps.telemetry.count('registrations', { result: 'failed' });
+    deps.telemetry.count('refusals', { reason: 'draining' });
+    return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
+  }
   if (hasOurContact(transaction.request, deps.classifier.contactKey)) {
     deps.telemetry.count('registrations', { result: 'rejected' });
     return refuseLoop(transaction, sentences.ownContact, deps);

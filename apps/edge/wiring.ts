@@ -37,6 +37,7 @@ import { openBehalf, servesAccount } from './behalf.ts';
 import { startCensus } from './census.ts';
 import { openCertificates } from './certificates.ts';
 import { openDomains } from './domains.ts';
+import { Farewell } from './farewell.ts';
 import { countStoreErrors } from './count-store-errors.ts';
 import { openMedia } from './media.ts';
 import { nonceLifeMs } from './middleware/authenticate.ts';
@@ -237,6 +238,10 @@ async function assemble(
   const late = new LatePhones(systemClock, config.wake.maxHeld, times.holdMs + longestPushMs(config));
   closers.push(async () => late.close());
   const subscriptions = new Subscriptions(config.calls.maxSubscriptions);
+  const farewell = new Farewell({
+    ...{ calls, subscriptions, ...config.shutdown, others: () => (engine.handle === undefined ? 0 : directory.others) },
+    guestCalls: async () => (await engine.handle?.counters())?.guestCalls ?? 0,
+  });
   const { refreshPushes, refreshPushLeadSeconds, refreshPushesPerSecond } = config.registration;
   const refresh = refreshPushes ? { leadSeconds: refreshPushLeadSeconds } : undefined;
   const rules = await openRuleBook(config, log, telemetry);
@@ -338,6 +343,7 @@ async function assemble(
     log,
     telemetry,
     draining: () => calls.closed,
+    sendsPhonesAway: () => farewell.sendsPhonesAway,
     followsRedirects: config.calls.redirects === 'follow',
   };
 
@@ -418,13 +424,7 @@ async function assemble(
     broken: new Promise((resolve) => void engine.handle?.ended.then((error) => error !== undefined && resolve(error))),
     stop: async () => {
       log.info({ count: calls.talking, seconds: config.shutdown.callSeconds }, 'stopping: no new calls');
-      calls.close();
-      await until(() => calls.held === 0, config.shutdown.heldSeconds * 1000);
-      calls.drain();
-      await untilQuiet(calls, undefined, config.shutdown.callSeconds * 1000);
-      calls.hangUpAll();
-      subscriptions.endAll();
-      await untilQuiet(calls, subscriptions, 1000);
+      await farewell.wait();
       for (const close of closers.reverse())
         await close().catch((err: unknown) => log.warn({ err }, 'not closed cleanly'));
       log.info({}, 'stopped');
@@ -512,14 +512,4 @@ function delivering(bus: NodeBus, mailbox: Mailbox): NodeBus {
       if (change.is === 'refresh-accepted') void mailbox.deliver(change.aor, change.bindingId);
     },
   };
-}
-
-/** Subscriptions may last for hours: they are waited for only once they have been told to end. */
-async function untilQuiet(calls: Calls, subscriptions: Subscriptions | undefined, ms: number): Promise<void> {
-  await until(() => calls.talking === 0 && calls.held === 0 && (subscriptions?.size ?? 0) === 0, ms);
-}
-
-async function until(done: () => boolean, ms: number): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!done() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -12,6 +12,8 @@ export interface Wire {
   readonly via: string;
   send(text: string): void;
   close(): void;
+  /** told when nobody is at the other side: the connection is gone, or a datagram was refused */
+  onBroken?: () => void;
 }
 
 export interface HostPort {
@@ -41,7 +43,7 @@ function openUdp(local: string, localPort: number, server: HostPort, onMessage: 
       socket.connect(server.port, server.host, () => {
         socket.off('error', fail);
         // a refused datagram is a lost one
-        socket.on('error', () => undefined);
+        socket.on('error', () => wire.onBroken?.());
         const address = `${local}:${socket.address().port}`;
         let open = true;
         const wire: Wire = {
@@ -71,6 +73,7 @@ function openTcp(local: string, server: HostPort, onMessage: OnMessage): Promise
       socket.off('error', fail);
       socket.on('error', () => undefined);
       const wire = wireOf(socket, local);
+      socket.on('close', () => wire.onBroken?.());
       readMessages(socket, (text) => onMessage(text, wire));
       done(wire);
     });

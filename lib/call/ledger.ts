@@ -1,6 +1,8 @@
 /** The calls of this node: how many INVITEs are held (bounded, PN-PROXY-34), which calls talk, and how to end them at a stop. */
 
 export interface CallLedger {
+  /** no new calls: the edge is about to stop */
+  readonly closed: boolean;
   /**
    * Takes a place for an INVITE on these devices; undefined: no room. The function gives the place back. `drain` is called at a
    * stop, and once more when the stop has waited long enough.

@@ -41,6 +41,8 @@ export interface LadderFacts {
   readonly pushClass: PushClass;
   readonly push: Pick<PushRecord, 'tokens' | 'life'>;
   readonly rules: PushRules;
+  /** the phone has registered since it was pushed for this request: that push has done its work */
+  readonly cameSince?: boolean;
   /** ms since the epoch */
   readonly now: number;
 }
@@ -88,15 +90,17 @@ export type Ladder = Climbing | { readonly at: 'over'; readonly sent: Sent };
 export type Sent = Readonly<Partial<Record<PushToken['kind'], { readonly sends: number; readonly accepted: number }>>>;
 export type LadderStep = readonly [Ladder, readonly LadderEffect[]];
 
-/** Begins to climb; `sent` of an earlier climb for the same request: a phone that was lost again is not pushed more than the rules say. */
+/** Begins to climb; `sent` of an earlier climb for the same request: a phone that was lost again is not pushed more than the rules say, and once more when it had come. */
 export function climb(facts: LadderFacts, sent: Sent = {}): LadderStep {
   const token = facts.rules.push ? tokenOf(facts, []) : undefined;
   if (token === undefined) return end(sent, 'refused');
   const { waitMs } = facts.rules;
   const wait: LadderEffect[] = waitMs === undefined ? [] : [{ do: 'start-wait-timer', ms: waitMs }];
   const rung = rungOf(facts, token, sent);
-  // the push of before is as good as another one
-  if (rung.repeat > 0)
+  // the push of before is as good as another one, unless it was used up; a phone that is lost again and again is let go
+  const repeats = facts.pushClass === 'call' ? facts.rules.repeats : 0;
+  const usedUp = facts.cameSince === true && (sent[token.kind]?.sends ?? 0) <= repeats + 1;
+  if (rung.repeat > 0 && !usedUp)
     return waitMs === undefined ? end(sent, 'accepted') : [{ at: 'waiting', facts, rung, sent, refused: [] }, wait];
   const [ladder, effects] = send(facts, rung, sent, []);
   return [ladder, [...effects, ...wait]];

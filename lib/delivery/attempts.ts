@@ -55,6 +55,7 @@ export async function attempt(one: Attempt, gate: Gate, clock: Clock, signal: Ab
       return { is: blown.kind === 'credentials' ? 'config-error' : 'unreachable', reason };
     }
     const admission = await gate.bulkhead.enter(one.urgency, one.deadline, signal);
+    if (admission !== 'in') gate.fuses.takenBack();
     if (admission === 'cancelled') return { is: 'cancelled' };
     if (admission !== 'in')
       return { is: 'unreachable', reason: admission === 'full' ? 'queue full' : 'deadline passed, queue' };
@@ -64,7 +65,10 @@ export async function attempt(one: Attempt, gate: Gate, clock: Clock, signal: Ab
     } finally {
       gate.bulkhead.leave();
     }
-    if (signal.aborted && judged.verdict !== 'accepted') return { is: 'cancelled' };
+    if (signal.aborted && judged.verdict !== 'accepted') {
+      gate.fuses.takenBack();
+      return { is: 'cancelled' };
+    }
     tell(gate.fuses, judged);
     const { verdict, reason, since, retryAfterMs: wait } = judged;
     if (verdict === 'accepted') return { is: 'accepted', id: judged.id ?? '' };

@@ -42,7 +42,9 @@ export type TransportEvent =
   /** any answer that is about the push and not about the service: also 4xx for the device */
   | { readonly is: 'answered' }
   /** an answer that may be tried again, none in time, or all that waited on a connection lost with it */
-  | { readonly is: 'failed'; readonly reason: string };
+  | { readonly is: 'failed'; readonly reason: string }
+  /** nobody wants to know any more how a push ended: its phone came first, its caller hung up, or its time was over */
+  | { readonly is: 'taken-back' };
 
 const second = 1000;
 const remembered = 10;
@@ -77,6 +79,8 @@ export function transportStep(breaker: Breaker, event: TransportEvent, now: numb
     case 'half-open':
       if (event.is === 'answered') return closedBreaker;
       if (event.is === 'connected') return breaker;
+      // it may have been the trial, which then tells nothing: the next push is another one
+      if (event.is === 'taken-back') return { ...breaker, until: Math.min(breaker.until, now) };
       return opened(now, Math.min(longestPause, 2 * breaker.pause), event.reason);
     default:
       return breaker satisfies never;
@@ -89,6 +93,8 @@ function opened(now: number, pause: number, reason: string): Breaker {
 
 function closedStep(breaker: Extract<Breaker, { is: 'closed' }>, event: TransportEvent, now: number): Breaker {
   switch (event.is) {
+    case 'taken-back':
+      return breaker;
     case 'connected':
       return breaker.refusedConnections === 0 ? breaker : { ...breaker, refusedConnections: 0 };
     case 'connect-failed': {
@@ -125,7 +131,9 @@ export type CredentialEvent =
   /** any answer that shows that it does */
   | { readonly is: 'accepted' }
   /** new credentials were loaded */
-  | { readonly is: 'renewed' };
+  | { readonly is: 'renewed' }
+  /** as in TransportEvent */
+  | { readonly is: 'taken-back' };
 
 /** The next state of a credential breaker: opens at the first refusal, tries again every 30 s and with new credentials. */
 export function credentialStep(breaker: Breaker, event: CredentialEvent, now: number): Breaker {
@@ -135,6 +143,8 @@ export function credentialStep(breaker: Breaker, event: CredentialEvent, now: nu
       return breaker.is === 'half-open' ? closedBreaker : breaker;
     case 'renewed':
       return closedBreaker;
+    case 'taken-back':
+      return breaker.is === 'half-open' ? { ...breaker, until: Math.min(breaker.until, now) } : breaker;
     case 'refused':
       return breaker.is === 'open' ? breaker : opened(now, credentialPause, event.reason);
     default:

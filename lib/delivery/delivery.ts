@@ -95,7 +95,10 @@ class Delivery {
   readonly #signal: AbortSignal;
   readonly #hooks: DeliveryHooks;
   readonly #settle: (outcome: PushOutcome) => void;
-  readonly #abort = (): void => this.#end({ is: 'cancelled' });
+  readonly #abort = (): void => {
+    this.#end({ is: 'cancelled' });
+    this.#at?.pool.fuses.takenBack();
+  };
   #body: Buffer;
   #settled = false;
   #attempts = 0;
@@ -146,11 +149,12 @@ class Delivery {
     // all phones of a call may share one signal
     setMaxListeners(0, this.#signal);
     this.#signal.addEventListener('abort', this.#abort, { once: true });
-    this.#stopDeadline = this.#at?.pool.deadlines.after(left, () =>
+    this.#stopDeadline = this.#at?.pool.deadlines.after(left, () => {
       this.#end(
         this.#taken ? { is: 'accepted', id: '' } : { is: 'unreachable', reason: `deadline passed, ${this.#last}` },
-      ),
-    );
+      );
+      this.#at?.pool.fuses.takenBack();
+    });
     this.#send(undefined);
   }
 

@@ -56,6 +56,12 @@ export class Fuses {
     this.#step({ is: 'failed', reason });
   }
 
+  /** A push that may have been the trial has ended, and how is not known. */
+  takenBack(): void {
+    if (this.#transport.is === 'half-open') this.#step({ is: 'taken-back' });
+    if (this.#credentials.is === 'half-open') this.#credential({ is: 'taken-back' });
+  }
+
   /** The service does not accept who we are. */
   refused(reason: string): void {
     this.#step({ is: 'answered' });

@@ -53,6 +53,8 @@ export interface Counters {
   tcpFallbacks: number;
   /** octets that apps have not read yet; set when it is asked for */
   appBacklog: number;
+  /** calls and subscriptions that apps of other nodes have over our flows, also those that only ring; set when it is asked for */
+  guestCalls: number;
   /** faults inside the engine that were caught at a socket; must stay 0 */
   faults: number;
 }
@@ -89,6 +91,7 @@ export function zeroCounters(): Counters {
     tcpForSize: 0,
     tcpFallbacks: 0,
     appBacklog: 0,
+    guestCalls: 0,
     faults: 0,
   };
 }

@@ -174,7 +174,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     controlTlsPort: control.tlsPort,
     controlRemotePort: control.remotePort,
     listeners: transports.listeners.map(({ transport, address, port }) => ({ transport, address, port })),
-    counters: () => ({ ...counters, appBacklog: control.backlog }),
+    counters: () => ({
+      ...counters,
+      appBacklog: control.backlog,
+      guestCalls: dialogs.ofGuests + clientSide.ringingForGuests,
+    }),
     connect: () => control.connect(),
     drain: () => serverSide.drain(),
     get busy() {

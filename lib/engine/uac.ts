@@ -54,6 +54,14 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
     return this.#core.wheel;
   }
 
+  /** INVITEs of apps of other nodes that have no final answer. */
+  get ringingForGuests(): number {
+    let count = 0;
+    for (const { sent } of this.#invites.values())
+      if (sent.dialog === undefined && sent.app?.isGuest === true && sent.app.open) count++;
+    return count;
+  }
+
   get timers(): Core['settings']['timers'] {
     return this.#core.settings.timers;
   }

@@ -344,7 +344,7 @@ export const metrics = {
     ],
   }),
   engineObjects: gauge('reveille_engine_objects', 'What the embedded SIP engine holds now.', {
-    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps', 'appBacklog'],
+    kind: ['serverTransactions', 'clientTransactions', 'dialogs', 'connections', 'apps', 'appBacklog', 'guestCalls'],
   }),
   certificateReloads: counter(
     'reveille_certificate_reloads_total',

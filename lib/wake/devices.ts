@@ -200,6 +200,7 @@ export class Devices {
     if (binding?.push === undefined || pushClass === undefined) return this.#cannotPush(device);
     const { push } = binding;
     const now = this.#deps.precise();
+    const cameSince = (this.#refreshedAt.get(device) ?? 0) > (this.#pushedAt.get(device) ?? Number.POSITIVE_INFINITY);
     this.#pushedAt.set(device, now);
     this.#deps.telemetry.observe('inviteToPush', (now - this.#startedAt) / 1000);
     this.#watch(device);
@@ -210,6 +211,7 @@ export class Devices {
       pushClass,
       push: { tokens: alive, ...(push.life === undefined ? {} : { life: push.life }) },
       rules: this.#rulesOf(binding),
+      cameSince,
       now: this.#deps.clock.now(),
     };
     const { end, sent } = await climbLadder(

@@ -194,8 +194,9 @@ export async function holdFor<Got extends ClientAnswer>(
   if (release === undefined) {
     devices.close();
     deps.telemetry.count('heldRequests', { method: methodLabel(method), ending: 'refused' });
-    deps.log.warn({ callId, aor, method }, 'no room to hold another request');
-    await transaction.respond({ status: 480 });
+    if (!deps.calls.closed) deps.log.warn({ callId, aor, method }, 'no room to hold another request');
+    // what came just before the edge began to stop may go to another one
+    await transaction.respond({ status: deps.calls.closed ? 503 : 480 });
     return;
   }
   const refuse = async (status: number): Promise<void> => {

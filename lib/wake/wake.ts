@@ -16,6 +16,7 @@ import { Ring, type RingDeps } from '../call/ring.ts';
 import type { LegRequest } from '../ports/leg.ts';
 import type { InviteTransaction } from '../ports/server-transaction.ts';
 import { flowUri } from '../sip/flow.ts';
+import { Headers } from '../sip/headers.ts';
 import type { Called } from './called.ts';
 import { Devices, type KnownFlow } from './devices.ts';
 import { cancelledInvite, endReason, type LatePhonePolicy } from './late-call.ts';
@@ -95,6 +96,9 @@ export async function wake(transaction: InviteTransaction, called: Called, deps:
   if (release === undefined) {
     devices.close();
     deps.telemetry.count('wakes', { ending: 'refused', fault: 'edge' });
+    // it was let in before the door was closed, and another edge can still take it
+    if (deps.calls.closed)
+      return void (await transaction.respond({ status: 503, headers: Headers.of([['Retry-After', '5']]) }));
     deps.log.warn({ callId, aor }, 'no room to hold another INVITE');
     await transaction.respond({ status: 480 });
     return;

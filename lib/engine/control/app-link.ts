@@ -29,6 +29,8 @@ export class AppLink {
   readonly #bounds: Bounds;
   readonly #counters: Counters;
   readonly #onLevel: () => void;
+  /** came over the port for apps of other nodes */
+  readonly isGuest: boolean;
   #waiting: string[] = [];
   #flushing = false;
   #open = true;
@@ -36,7 +38,8 @@ export class AppLink {
   #behindSince = 0;
 
   /** `onLevel` is called when `keepsUp` may have changed. */
-  constructor(socket: AppSocket, bounds: Bounds, counters: Counters, onLevel: () => void) {
+  constructor(socket: AppSocket, bounds: Bounds, counters: Counters, onLevel: () => void, isGuest = false) {
+    this.isGuest = isGuest;
     this.#socket = socket;
     this.#bounds = bounds;
     this.#counters = counters;

@@ -141,7 +141,7 @@ export class ControlServer {
       handshakeTimeout: 5000,
       pskCallback: () => key,
     });
-    this.#acceptSecure(secure);
+    this.#acceptSecure(secure, true);
     await this.#listen(secure, { host, port });
     this.#remotePort = this.#ports.pop();
   }
@@ -171,19 +171,19 @@ export class ControlServer {
     });
   }
 
-  #accept(socket: AppSocket, address: string): void {
+  #accept(socket: AppSocket, address: string, isGuest = false): void {
     if (!this.#door.enter(address)) {
       this.#options.counters.controlRefused++;
       socket.destroy();
       return;
     }
-    const session = new Session(socket, address, this.#parts);
+    const session = new Session(socket, address, this.#parts, isGuest);
     this.#sessions.add(session);
     socket.once('close', () => this.#sessions.delete(session));
   }
 
   /** Few handshakes of one address at a time: whoever says nothing is not to keep sockets for free. */
-  #acceptSecure(server: Server): void {
+  #acceptSecure(server: Server, isGuest = false): void {
     const { counters } = this.#options;
     /** address by address and port */
     const shaking = new Map<string, string>();
@@ -204,7 +204,7 @@ export class ControlServer {
     server.on('secureConnection', (socket: Socket) => {
       const address = socket.remoteAddress ?? '';
       shaking.delete(`${address} ${socket.remotePort}`);
-      this.#accept(socket, address);
+      this.#accept(socket, address, isGuest);
     });
   }
 }

@@ -45,11 +45,11 @@ export class Session {
   #halfSince = 0;
 
   /** The address has entered the door. */
-  constructor(socket: AppSocket, address: string, parts: SessionParts) {
+  constructor(socket: AppSocket, address: string, parts: SessionParts, isGuest = false) {
     this.#socket = socket;
     this.#address = address;
     this.#parts = parts;
-    this.app = new AppLink(socket, parts.limits, parts.counters, this.#level);
+    this.app = new AppLink(socket, parts.limits, parts.counters, this.#level, isGuest);
     this.#timer = setTimeout(() => this.#drop(), authenticateWithinMs);
     socket.on('error', () => {});
     socket.once('close', this.#onClose);

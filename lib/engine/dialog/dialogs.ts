@@ -96,6 +96,13 @@ export class Dialogs {
     return count;
   }
 
+  /** How many belong to an app of another node that is still there. */
+  get ofGuests(): number {
+    let count = 0;
+    for (const { owner } of this.#byId.values()) if (owner.isGuest && owner.open) count++;
+    return count;
+  }
+
   /** Forgets what a lost app owned. */
   removeOwnedBy(owner: AppLink): void {
     for (const dialog of this.#byId.values()) if (dialog.owner === owner) this.remove(dialog);

@@ -144,6 +144,14 @@ describe('a climb', () => {
     expect(new Climber(facts(['voip']), taken.ladder.sent).words).toEqual(['push voip high 0']);
   });
 
+  it('a phone that came and was lost again is pushed once more, and then no more', () => {
+    const first = new Climber(facts(['voip'])).tell(accepted);
+    const came = facts(['voip'], {}, { cameSince: true });
+    const second = new Climber(came, first.ladder.sent).tell(accepted);
+    expect(second.words).toEqual(['push voip high 1', 'end accepted']);
+    expect(new Climber(came, second.ladder.sent).words).toEqual(['end accepted']);
+  });
+
   it('a phone that is not to be pushed is not', () => {
     expect(new Climber(facts(['voip'], { push: false })).words).toEqual(['end refused']);
     expect(new Climber(facts([])).words).toEqual(['end refused']);
@@ -172,6 +180,7 @@ const anyFacts = fc.record({
     voipRetryMs: fc.constantFrom(0, 3_600_000),
     highPriorityBudget: fc.nat(3),
   }),
+  cameSince: fc.boolean(),
   now: fc.constant(now),
 }) as fc.Arbitrary<LadderFacts>;
 
@@ -223,7 +232,8 @@ describe('whatever happens', () => {
           expect(inThisClimb).toBeLessThanOrEqual(2 * (1 + about.rules.repeats));
           sent = climber.ladder.sent;
         }
-        const most = 1 + (about.pushClass === 'call' ? about.rules.repeats : 0);
+        const once = about.cameSince === true ? 1 : 0;
+        const most = 1 + (about.pushClass === 'call' ? about.rules.repeats : 0) + once;
         for (const { accepted: taken } of pushed.values()) expect(taken).toBeLessThanOrEqual(most);
       }),
       { numRuns: 2000 },

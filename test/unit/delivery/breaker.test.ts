@@ -61,8 +61,20 @@ describe('transport breaker', () => {
     expect(ask(connected, t0 + 700).admitted).toBe(true);
   });
 
+  it('lets the next push try when the one that tried was taken back', () => {
+    const trial = ask(after(times(5, refused)), t0 + 5000).breaker;
+    expect(ask(trial, t0 + 5001).admitted).toBe(false);
+    const free = transportStep(trial, { is: 'taken-back' }, t0 + 5001);
+    expect(ask(free, t0 + 5001).admitted).toBe(true);
+    expect(ask(ask(free, t0 + 5001).breaker, t0 + 5002).admitted).toBe(false);
+    expect(transportStep(closedBreaker, { is: 'taken-back' }, t0)).toBe(closedBreaker);
+    const open = after(times(5, refused));
+    expect(transportStep(open, { is: 'taken-back' }, t0 + 1)).toBe(open);
+  });
+
   const event = fc.oneof(
     fc.constant<TransportEvent>({ is: 'connected' }),
+    fc.constant<TransportEvent>({ is: 'taken-back' }),
     fc.constant<TransportEvent>(answered),
     fc.constant<TransportEvent>(failed),
     fc.constant<TransportEvent>(refused),
@@ -115,6 +127,7 @@ describe('credential breaker', () => {
     });
     expect(credentialStep(trial, { is: 'accepted' }, t0 + 30_000)).toBe(closedBreaker);
     expect(credentialStep(open, { is: 'renewed' }, t0 + 1)).toBe(closedBreaker);
+    expect(ask(credentialStep(trial, { is: 'taken-back' }, t0 + 30_001), t0 + 30_001).admitted).toBe(true);
   });
 
   it('is closed by a trial or by new credentials only, in any order of events', () => {
@@ -122,6 +135,7 @@ describe('credential breaker', () => {
       fc.constant<CredentialEvent>({ is: 'refused', reason: 'Forbidden' }),
       fc.constant<CredentialEvent>({ is: 'accepted' }),
       fc.constant<CredentialEvent>({ is: 'renewed' }),
+      fc.constant<CredentialEvent>({ is: 'taken-back' }),
       fc.constant('ask' as const),
     );
     fc.assert(

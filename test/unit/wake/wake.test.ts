@@ -152,6 +152,18 @@ describe('an INVITE for a phone', () => {
     expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
   });
 
+  it('gets 503 when the edge began to stop while its phone was looked for, so that the PBX tries another edge', async () => {
+    const edge = anEdge(openMemoryStore());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    const invite = new FakeInvite();
+    const held = wake(invite, called, edge.deps);
+    edge.calls.close();
+    await held;
+    await settled();
+    expect(invite.finals).toEqual([503]);
+    expect([edge.calls.held, edge.clock.waiting]).toEqual([0, 0]);
+  });
+
   it('[PN-PROXY-12] gets 480 when the bucket timer ends, and nothing is left', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));

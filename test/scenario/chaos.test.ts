@@ -1,0 +1,50 @@
+/** Chaos runs as `npm run chaos` makes them, short ones: several edges on one Redis, every call followed from both ends. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import type { Report } from '../../bench/chaos/report.ts';
+import { needs, titled } from '../support/needs.ts';
+
+const program = fileURLToPath(new URL('../../dist/bench/chaos/main.js', import.meta.url));
+const why = needs('redis-server');
+
+/** What is said on stderr is shown when the run went wrong. */
+function chaos(...options: readonly string[]): Promise<{ readonly report: Report; readonly said: string }> {
+  return new Promise((done, fail) => {
+    const words = [program, '--json', '--settle', '0', '--net', '127.0.43', ...options];
+    execFile(process.execPath, words, { maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
+      if (stdout === '') fail(new Error(`no report: ${stderr}`, { cause: error }));
+      else done({ report: JSON.parse(stdout) as Report, said: stderr });
+    });
+  });
+}
+
+describe.skipIf(why !== undefined)(titled('chaos', why), () => {
+  it('loses no call while each of three edges is drained and started again', async () => {
+    const { report, said } = await chaos('--only', 'rolling', '--seed', '3', '--rate', '8', '--minutes', '0.1');
+    expect(report.wrong, said).toEqual({});
+    expect(report.faults).toEqual({ 'node-drain': 2, 'node-told-to-drain': 1 });
+    expect(Object.keys(report.ends)).toEqual(['answered']);
+    expect(report.calls).toBeGreaterThan(40);
+    expect(report.retried).toBeGreaterThan(0);
+  });
+
+  it('leaves no call unexplained while edges, Redis and push services are killed and frozen', async () => {
+    const { report, said } = await chaos(
+      '--seed',
+      '207',
+      '--rate',
+      '8',
+      '--minutes',
+      '0.4',
+      '--pause',
+      '2-4',
+      '--hold',
+      '8',
+    );
+    expect(report.wrong, said).toEqual({});
+    expect(report.strangers).toBe(0);
+    expect(report.ends['answered']).toBeGreaterThan(report.calls / 2);
+    expect(Object.values(report.faults).reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(4);
+  });
+});
