@@ -70,3 +70,14 @@ export class PausedNode implements Clock {
     else task();
   }
 }
+
+/** Moves the time until `work` is done; an hour at most. */
+export async function whilePassing<T>(work: Promise<T>, pass: (ms: number) => Promise<void>): Promise<T> {
+  let over = false;
+  const done = work.finally(() => (over = true));
+  // heard below
+  done.catch(() => undefined);
+  for (let seconds = 0; !over && seconds < 3600; seconds++) await pass(1000);
+  if (!over) throw new Error('not done within an hour of moved time');
+  return done;
+}

@@ -16,7 +16,7 @@ import { response } from '../../../lib/sip/message.ts';
 import { settled } from '../../support/gates.ts';
 import { LeasedAgenda } from '../../support/leased-agenda.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
-import { PausedNode } from '../../support/paused-node.ts';
+import { PausedNode, whilePassing } from '../../support/paused-node.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 
@@ -160,10 +160,9 @@ describe('nodes with wrong clocks that stand still', () => {
               for (const before of world.sent.slice(0, n))
                 if (before.callId === callId) expect(cseq).toBeGreaterThan(before.cseq);
             others += new Set(world.sent.map((each) => each.node)).size - 1;
-            await Promise.all(wishes);
-            const stopping = world.nodes.map(({ registrations }) => registrations.stop());
-            await world.pass(4000);
-            await Promise.all(stopping);
+            const passing = (ms: number): Promise<void> => world.pass(ms);
+            await whilePassing(Promise.all(wishes), passing);
+            await whilePassing(Promise.all(world.nodes.map(({ registrations }) => registrations.stop())), passing);
           },
         ),
         { numRuns, seed, ...(path === undefined ? {} : { path, endOnFailure: true }) },

@@ -12,7 +12,7 @@ import { aBinding } from '../../support/a-binding.ts';
 import { settled } from '../../support/gates.ts';
 import { LeasedAgenda } from '../../support/leased-agenda.ts';
 import { MovedClock } from '../../support/moved-clock.ts';
-import { PausedNode } from '../../support/paused-node.ts';
+import { PausedNode, whilePassing } from '../../support/paused-node.ts';
 import { QuietLog } from '../../support/quiet-log.ts';
 import { TelemetryRecorder } from '../../support/telemetry-recorder.ts';
 import { aTokenKeeper } from '../../support/token-keeper.ts';
@@ -132,9 +132,7 @@ describe('nodes with other clocks that stand still', () => {
             for (const [n, at] of pushed.entries())
               if (n > 0) expect(at - (pushed[n - 1] ?? 0)).toBeGreaterThanOrEqual(halfLeaseMs);
             if (pushed.length > 1) twice++;
-            const stopping = nodes.map(({ stop }) => stop());
-            await pass(6000);
-            await Promise.all(stopping);
+            await whilePassing(Promise.all(nodes.map(({ stop }) => stop())), pass);
             await store.close();
           },
         ),
