@@ -52,7 +52,11 @@ export const unavailableRules: readonly Rule[] = [
   { kinds: ['partition'], between: ['caller-redis'], healsIn: 3000 },
   { kinds: [...drains, 'node-kill', 'node-freeze'], node: 'caller', healsIn: 2000 },
 ];
-export const noFinalRules: readonly Rule[] = [{ kinds: ['node-kill'], node: 'caller', healsIn: 0 }];
+export const noFinalRules: readonly Rule[] = [
+  { kinds: ['node-kill'], node: 'caller', healsIn: 0 },
+  // the answer was lost on its way to the PBX, and the phone hung up before it could be repeated
+  { kinds: ['partition'], between: ['caller-pbx'], healsIn: 0 },
+];
 
 /** 480 and 408, by how far the call had come. */
 export const notPushedRules: readonly Rule[] = [

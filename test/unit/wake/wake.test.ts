@@ -475,7 +475,8 @@ describe('news of another node', () => {
     async (ms) => {
       const store = openMemoryStore();
       const edge = anEdge(store);
-      const before = edge.clock.now() - 100;
+      // longer ago than a REGISTER that crosses the call
+      const before = edge.clock.now() - 5000;
       await edge.register(elsewhere(1000, before));
       await wake(new FakeInvite(), called, edge.deps);
       await edge.bus.publish(gap);
