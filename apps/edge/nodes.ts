@@ -74,6 +74,7 @@ export async function joinNodes(deps: NodesDeps): Promise<Nodes> {
   const engines = manyEngines({
     own: { id: engine.id, legs: srf.legs, client: srf.client },
     lives,
+    look: () => directory.confirm(),
     connect: (other) => {
       const at = directory.withEngine(other)?.at;
       if (at === undefined)

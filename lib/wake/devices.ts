@@ -467,7 +467,8 @@ export class Devices {
     if (pushed !== undefined && !this.#refreshedAt.has(device))
       this.#deps.telemetry.observe('pushToRegister', (now - pushed) / 1000);
     this.#refreshedAt.set(device, now);
-    const was = before === undefined ? undefined : keyOfFlow(before);
+    // a leg stays with its engine: what rings over another one cannot be taken along
+    const was = before?.flow.engine === binding.flow.engine ? keyOfFlow(before) : undefined;
     this.#tell({ is: 'refresh-accepted', device, flow: this.#keyOf(binding), was });
   }
 

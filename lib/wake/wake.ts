@@ -151,10 +151,8 @@ function ringOf(
       legRequest: (device, flow) => legRequest(devices.take(device, flow), called, transaction, deps),
       nextHop: (flow) => {
         const known = devices.known(flow);
-        // the leg lives on our engine
-        if (known?.flow.engine !== transaction.flow.engine) return undefined;
         // what a proxy has got it brings to the phone itself
-        return known.binding.path.length > 0 ? undefined : flowUri(known.flow);
+        return known === undefined || known.binding.path.length > 0 ? undefined : flowUri(known.flow);
       },
       push: (device, signal) => devices.push(device, signal),
       silentMs: (leg) => devices.silentMs(leg),

@@ -12,9 +12,9 @@ export interface AgendaUnderTest {
 const patience = { timeout: 8000, interval: 20 };
 
 /** As a node does it, for so many ms. */
-function claim(agenda: Agenda, leaseMs = 60_000): Promise<readonly ClaimedTask[]> {
+function claim(agenda: Agenda, leaseMs = 60_000, limit = 10): Promise<readonly ClaimedTask[]> {
   const now = Date.now();
-  return agenda.claim(now, now + leaseMs, 10);
+  return agenda.claim(now, now + leaseMs, limit);
 }
 
 const names = (tasks: readonly { readonly task: string }[]): readonly string[] => tasks.map(({ task }) => task).sort();
@@ -61,13 +61,17 @@ export function agendaContract(name: string, open: () => Promise<AgendaUnderTest
         const { agenda, another } = under;
         const all = Array.from({ length: 450 }, (_, n) => `task ${String(n).padStart(3, '0')}`);
         for (const time of [3000, 2000, 1000]) await Promise.all(all.map((task) => agenda.put(task, time)));
-        const first = await agenda.claim(4000, 9000, 250);
+        const first = await claim(agenda, 2500, 250);
         expect(first).toHaveLength(250);
-        const rest = await another.claim(4000, 9000, 1000);
+        const rest = await claim(another, 2500, 1000);
         expect(names([...first, ...rest])).toEqual(all);
-        expect(await agenda.claim(4000, 9500, 1000)).toEqual([]);
+        expect(await claim(agenda, 2500, 1000)).toEqual([]);
         await Promise.all(first.map((one) => agenda.settle(one, undefined)));
-        expect(names(await agenda.claim(9000, 12_000, 1000))).toEqual(names(rest));
+        const again: ClaimedTask[] = [];
+        await expect
+          .poll(async () => again.push(...(await claim(agenda, 60_000, 1000))), patience)
+          .toBeGreaterThanOrEqual(rest.length);
+        expect(names(again)).toEqual(names(rest));
       });
 
       it('ends a task or sets its next time', async () => {

@@ -20,13 +20,9 @@ function chaos(...options: readonly string[]): Promise<{ readonly report: Report
 }
 
 describe.skipIf(why !== undefined)(titled('chaos', why), () => {
-  it('cuts no call while each of three edges is drained and started again', async () => {
+  it('loses no call while each of three edges is drained and started again', async () => {
     const { report, said } = await chaos('--only', 'rolling', '--seed', '3', '--rate', '8', '--minutes', '0.1');
-    // TODO: none may; in one run of three two calls end with 480, and why is not known yet
-    const { answered = 0, '480': unavailable = 0, ...others } = report.ends;
-    expect(others, said).toEqual({});
-    expect(unavailable, said).toBeLessThanOrEqual(3);
-    expect(answered + unavailable).toBe(report.calls);
+    expect(report.ends, said).toEqual({ answered: report.calls });
     expect(report.faults).toEqual({ 'node-drain': 2, 'node-told-to-drain': 1 });
     expect(report.calls).toBeGreaterThan(40);
     expect(report.retried).toBeGreaterThan(0);

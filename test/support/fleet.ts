@@ -226,7 +226,8 @@ export class Fleet {
         },
         { name: fleetPbxDomain, registration: 'mid-registrar', upstream },
       ],
-      registration: { min_expires: 300 },
+      // its hosts have addresses that an edge takes for public ones
+      registration: { min_expires: 300, push_over_clear: 'accept' },
       wake: { hold_seconds: this.#options.holdSeconds ?? 5, silent_flow_ms: 500 },
       push: {
         apps: [

@@ -24,6 +24,8 @@ export interface EnginesOptions {
   readonly own: { readonly id: string; readonly legs: Legs; readonly client: Client };
   /** Whether an engine lives now and can be connected to. */
   readonly lives: (engine: string) => boolean;
+  /** Asks who is there now: an engine that `lives` does not know may have come since it was told last. Must not reject. */
+  readonly look: () => Promise<unknown>;
   /** Connects; rejects when the engine cannot be reached. */
   readonly connect: (engine: string) => Promise<Reached>;
   /** an engine that could not be reached, for the log */
@@ -48,7 +50,7 @@ interface Connection {
 /** An engine that says nothing for so long is connected to anew. */
 const answerWithinMs = 500;
 
-export function manyEngines({ own, lives, connect, onTrouble }: EnginesOptions): Engines {
+export function manyEngines({ own, lives, look, connect, onTrouble }: EnginesOptions): Engines {
   const connections = new Map<string, Connection>();
   /** silent ones whose calls may yet go on when the network is whole again; nothing new is sent over them */
   const aside = new Set<Reached>();
@@ -59,7 +61,9 @@ export function manyEngines({ own, lives, connect, onTrouble }: EnginesOptions):
       known.idle = false;
       return known;
     }
-    const promise = lives(engine) ? connect(engine) : Promise.reject(noEngine(engine));
+    const promise = lives(engine)
+      ? connect(engine)
+      : look().then(() => (lives(engine) ? connect(engine) : Promise.reject(noEngine(engine))));
     const connection: Connection = { promise, reached: undefined, idle: false };
     connections.set(engine, connection);
     promise.then(

@@ -10,6 +10,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 function aWorld() {
   const told: string[] = [];
   let lives = true;
+  let comes = false;
   let open = { dialogs: 0, requests: 0 };
   let connects = true;
   let answers = true;
@@ -28,6 +29,11 @@ function aWorld() {
   const engines = manyEngines({
     own: { id: 'own', legs: legs('own'), client: client('own') },
     lives: () => lives,
+    look: () => {
+      told.push('look');
+      lives ||= comes;
+      return Promise.resolve();
+    },
     connect: (engine): Promise<Reached> => {
       told.push(`connect ${engine}`);
       if (!connects) return Promise.reject(new Error('refused'));
@@ -57,6 +63,7 @@ function aWorld() {
     start: (engine?: string) => engines.legs.start(ask(engine), events),
     send: (engine?: string) => engines.client.send({ ...ask(engine), method: 'MESSAGE', timeoutMs: 1000 }),
     dies: () => (lives = false),
+    comes: () => (comes = true),
     refuses: () => (connects = false),
     fallsSilent: () => (answers = false),
     has: (dialogs: number) => (open = { dialogs, requests: 0 }),
@@ -96,7 +103,17 @@ describe('legs over the engines of many nodes', () => {
     start('B');
     await turn();
     const failed = ['trouble B', 'failed 503 by us'];
-    expect(told).toEqual(['connect B', ...failed, 'connect B', 'trouble B', ...failed]);
+    expect(told).toEqual(['connect B', ...failed, 'connect B', 'trouble B', 'look', ...failed]);
+  });
+
+  it('find an engine that has come since we heard last who is there', async () => {
+    const { told, start, dies, comes } = aWorld();
+    dies();
+    comes();
+    start('B');
+    start('B');
+    await turn();
+    expect(told).toEqual(['look', 'connect B', 'ping B', 'ping B', 'B INVITE sip:a@x', 'B INVITE sip:a@x']);
   });
 
   it('keep a connection while something goes on, and end it when nobody used it between two looks', async () => {
