@@ -152,7 +152,7 @@ export class Devices {
   #lookNowAndThen(): void {
     if (this.#over) return;
     this.#stopLooking = this.#deps.clock.after(lookEveryMs, () => {
-      void this.#hear({ is: 'gap', aor: this.#wanted.aor }).then(() => this.#lookNowAndThen());
+      void this.#hearUnheard(false).then(() => this.#lookNowAndThen());
     });
   }
 
@@ -426,21 +426,25 @@ export class Devices {
         return;
       }
       case 'refresh-accepted':
-      case 'gap':
-        // after a gap every registration that we do not know counts as heard
-        for (const binding of await this.#lookUntilFound()) {
-          if (news.is === 'gap' ? this.#isUnheard(binding) : binding.id === news.bindingId) this.#refreshed(binding);
-        }
+        for (const binding of await this.#lookUntilFound()) if (binding.id === news.bindingId) this.#refreshed(binding);
         return;
+      case 'gap':
+        return this.#hearUnheard(true);
       default:
         news satisfies never;
     }
   }
 
-  #isUnheard(binding: Binding): boolean {
-    if (!isSameRegistration(binding, this.#bindings.get(binding.id))) return true;
-    const crossed = binding.registeredAt >= this.#arrivedAt - crossedMs;
-    return crossed && !isSameRegistration(binding, this.#told.get(binding.id));
+  /**
+   * Every registration that we do not know counts as heard. `gap`: news has surely been missed, so one that crossed the request does,
+   * too. A look now and then must not: a phone that slept off right after its REGISTER would be sent to where it is no more.
+   */
+  async #hearUnheard(gap: boolean): Promise<void> {
+    for (const binding of await this.#lookUntilFound()) {
+      const isKnown = isSameRegistration(binding, this.#bindings.get(binding.id));
+      const crossed = gap && binding.registeredAt >= this.#arrivedAt - crossedMs;
+      if (!isKnown || (crossed && !isSameRegistration(binding, this.#told.get(binding.id)))) this.#refreshed(binding);
+    }
   }
 
   #goneUnlessBack(device: string): void {

@@ -75,11 +75,9 @@ describe.skipIf(onDrachtio).each(['service route', 'outbound proxy and its route
     });
     phone = new Phone({ user: 'anna', domain, password, address: places.phones, edge: edge.at('udp') });
     expect((await phone.register()).status).toBe(200);
-    await vi.waitFor(() =>
-      expect(edge.process.logs.some(({ aor, outcome }) => aor === `anna@${domain}` && outcome === 'registered')).toBe(
-        true,
-      ),
-    );
+    const registered = ({ aor, outcome }: Readonly<Record<string, unknown>>): boolean =>
+      aor === `anna@${domain}` && outcome === 'registered';
+    await vi.waitFor(() => expect(edge.process.logs.some(registered)).toBe(true), 15_000);
   });
   afterAll(async () => {
     await phone.sleep();
@@ -94,7 +92,7 @@ describe.skipIf(onDrachtio).each(['service route', 'outbound proxy and its route
     await expect.poll(() => phone.seen('in', '180').length, { timeout: 10_000 }).toBe(1);
     call.cancel();
     expect((await answered).status).toBe(487);
-    await expect.poll(() => of('ACK').length).toBeGreaterThanOrEqual(2);
+    await expect.poll(() => of('ACK').length, { timeout: 10_000 }).toBeGreaterThanOrEqual(2);
     expect(of('INVITE')[0]?.uri).toContain(`bert@${domain}`);
     expect(routes('INVITE')).toEqual([whole(), whole()]);
     expect(new Set([...routes('ACK'), ...routes('CANCEL')].map((one) => one.join()))).toEqual(

@@ -69,7 +69,7 @@ describe.each(transports)('a phone behind a NAT on %s', (transport) => {
     await call.provisional(180);
     call.cancel();
     expect((await call.answer()).status).toBe(487);
-    await vi.waitFor(() => expect(incoming.transaction.cancelled).toBe(true));
+    await vi.waitFor(() => expect(incoming.transaction.cancelled).toBe(true), 5000);
   });
 
   it('calls, talks and is hung up by the PBX', async () => {

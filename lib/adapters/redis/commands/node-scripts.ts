@@ -7,6 +7,7 @@
  *   gone:<id>     when it was given up, ms: this id is never taken again, so a node that slept learns that it was given up
  *   version       how often the list has changed
  *   heard         when somebody renewed last, ms: after a silence of Redis itself all leases are over in it, and nobody is to blame
+ *   soonest       no lease ends before, ms: until then there is no need to look at all of them. waiting: 1 while there is a was:<id>
  */
 import { script } from './script.ts';
 
@@ -38,20 +39,30 @@ elseif not lost then
   redis.call('HSET', key, ARGV[1], ARGV[2], 'end:' .. ARGV[1], stamp(now + ARGV[3]))
   if ARGV[6] ~= '' then redis.call('HSET', key, 'held:' .. ARGV[1], ARGV[6]) end
 end
+local held = function() return redis.call('HEXISTS', key, 'held:' .. ARGV[1]) end
+local seen = redis.call('HMGET', key, 'version', 'soonest', 'waiting')
+if not (changed or silent or seen[1] ~= ARGV[4] or tonumber(seen[2] or '0') < now or seen[3] == '1') then
+  redis.call('PEXPIRE', key, ARGV[5])
+  return { seen[1], lost and 2 or held(), {} }
+end
 local all = redis.call('HGETALL', key)
 local known = {}
 for i = 1, #all, 2 do known[all[i]] = all[i + 1] end
 local list = {}
 local left = {}
+local soonest = now + ARGV[3]
+local waiting = 0
+local ours = { version = true, heard = true, soonest = true, waiting = true }
 for field, value in pairs(known) do
   local kind, id = string.match(field, '^(%a+):(.*)$')
   if kind == 'was' then
+    waiting = 1
     if tonumber(known['busy:' .. id] or '0') < now and known['held:' .. id] then left[#left + 1] = value end
   elseif kind == 'gone' then
     if tonumber(value) + ARGV[7] < now then
       redis.call('HDEL', key, field, 'was:' .. id, 'held:' .. id, 'busy:' .. id)
     end
-  elseif kind == nil and field ~= 'version' and field ~= 'heard' then
+  elseif kind == nil and not ours[field] then
     local ends = tonumber(known['end:' .. field] or '0')
     if silent and ends < now + ARGV[3] then
       ends = now + ARGV[3]
@@ -62,6 +73,7 @@ for field, value in pairs(known) do
       redis.call('HSET', key, 'gone:' .. field, stamp(now))
       if known['held:' .. field] and known['held:' .. field] ~= '[]' then
         redis.call('HSET', key, 'was:' .. field, value)
+        waiting = 1
         left[#left + 1] = value
       else
         redis.call('HDEL', key, 'held:' .. field)
@@ -69,6 +81,7 @@ for field, value in pairs(known) do
       changed = true
     else
       list[#list + 1] = value
+      soonest = math.min(soonest, ends)
     end
   end
 end
@@ -77,8 +90,9 @@ if changed then
   version = version + 1
   redis.call('HSET', key, 'version', stamp(version))
 end
+redis.call('HSET', key, 'soonest', stamp(soonest), 'waiting', waiting)
 redis.call('PEXPIRE', key, ARGV[5])
-local standing = lost and 2 or redis.call('HEXISTS', key, 'held:' .. ARGV[1])
+local standing = lost and 2 or held()
 if stamp(version) == ARGV[4] then return { stamp(version), standing, left } end
 return { stamp(version), standing, left, list }
 `);

@@ -53,7 +53,8 @@ const head = (method: string, more = ''): string =>
 const answer = (status: number, more = '', method = 'INVITE'): string =>
   `SIP/2.0 ${status} X\r\nFrom: <sip:edge@edge.test>;tag=ours\r\nTo: <sip:bob@edge.test>;tag=theirs\r\nCall-ID: leg-1\r\nCSeq: 7 ${method}\r\n${more}\r\n`;
 
-const until = (true_: () => boolean): Promise<void> => vi.waitFor(() => expect(true_()).toBe(true), { interval: 1 });
+const until = (true_: () => boolean): Promise<void> =>
+  vi.waitFor(() => expect(true_()).toBe(true), { interval: 1, timeout: 5000 });
 
 async function incoming(text: string, txn = 't1'): Promise<ServerTransaction> {
   const before = requests.length;

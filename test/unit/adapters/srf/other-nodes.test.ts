@@ -83,7 +83,7 @@ test('an INVITE that was sent in time waits for its answer as long as it takes',
   start();
   control.sentRequest(await control.next(), 'L');
   control.response('L', ok.replace('200 OK', '180 Ringing'), { dialogId });
-  await vi.waitFor(() => expect(told).toEqual(['180']));
+  await vi.waitFor(() => expect(told).toEqual(['180']), 5000);
   clock.move(60_000);
   expect(told).toEqual(['180']);
 });
@@ -91,7 +91,7 @@ test('an INVITE that was sent in time waits for its answer as long as it takes',
 test('an engine that does not answer a ping in time does not answer', async () => {
   expect(await edge.answers(1000)).toBe(true);
   await control.cut();
-  await vi.waitFor(() => expect(edge.up).toBe(false));
+  await vi.waitFor(() => expect(edge.up).toBe(false), 5000);
   expect(await edge.answers(1000)).toBe(false);
 });
 
@@ -99,7 +99,7 @@ test('a dialog whose peer has moved to another engine goes on over that one, by 
   start();
   control.sentRequest(await control.next(), 'L');
   control.response('L', ok, { dialogId });
-  await vi.waitFor(() => expect(dialog).toBeDefined());
+  await vi.waitFor(() => expect(dialog).toBeDefined(), 5000);
   await control.next(); // the ACK
   const say = (method: string, engine?: string) =>
     dialog?.request({

@@ -30,7 +30,8 @@ afterEach(async () => {
   await control.close();
 });
 
-const until = (true_: () => boolean): Promise<void> => vi.waitFor(() => expect(true_()).toBe(true), { interval: 1 });
+const until = (true_: () => boolean): Promise<void> =>
+  vi.waitFor(() => expect(true_()).toBe(true), { interval: 1, timeout: 5000 });
 const say = (start: string, from: string, to: string, cseq: string, callId = 'c1'): string =>
   `${start}\r\nVia: SIP/2.0/UDP 127.0.20.9:5070;branch=z9hG4bKa\r\nFrom: ${from}\r\nTo: ${to}\r\nCall-ID: ${callId}\r\n` +
   `CSeq: ${cseq}\r\nContact: <sip:phone@127.0.20.9:5070>\r\n\r\n`;
