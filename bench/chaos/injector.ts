@@ -1,6 +1,6 @@
 /** Does what the agenda says, and tells what was done and when. */
 import { pause } from '../load/pace.ts';
-import type { Fault, PlannedFault } from './fault.ts';
+import type { Fault, FaultKind, PlannedFault } from './fault.ts';
 import type { World } from './world.ts';
 
 export interface Injector {
@@ -9,6 +9,8 @@ export interface Injector {
   /** resolves when all have been taken back */
   readonly done: Promise<void>;
 }
+
+const stopping: ReadonlySet<FaultKind> = new Set(['node-kill', 'node-drain', 'node-told-to-drain']);
 
 type Mutable = { -readonly [Key in keyof Fault]: Fault[Key] };
 
@@ -27,10 +29,13 @@ export function inject(
     // whoever has not got up yet from the fault before is not hit again
     const whom =
       what.node === undefined ? (what.push === undefined ? 'redis' : `push ${what.push}`) : `node ${what.node}`;
-    const standing = busy.get(whom);
+    // and one node is stopped at a time, however slowly this machine starts the one before
+    const locks = stopping.has(what.kind) ? [whom, 'a node that stops'] : [whom];
+    const standing = locks.map((lock) => busy.get(lock));
     let free: () => void = () => undefined;
-    busy.set(whom, new Promise((done) => (free = done)));
-    await standing;
+    const over = new Promise<void>((done) => (free = done));
+    for (const lock of locks) busy.set(lock, over);
+    await Promise.all(standing);
     const fault: Mutable = { ...what, since: now(), to: Number.POSITIVE_INFINITY };
     faults.push(fault);
     onFault(fault, 'begins');
