@@ -25,6 +25,8 @@ async function works(fleet: Fleet, phone: Phone): Promise<void> {
 }
 
 async function aCallThatIsUp(fleet: Fleet): Promise<Up> {
+  // all connections to Redis may not be back yet
+  await fleet.knowEachOther();
   const phone = await fleet.awake('b', 'tcp');
   return take(fleet.dial('a', phone), phone);
 }

@@ -256,11 +256,12 @@ export class Fleet {
     return [...this.#nodes.values()];
   }
 
-  /** Waits until every node that runs sees all others that run. */
+  /** Waits until every node that runs has its store and sees all others that run. */
   async knowEachOther(): Promise<void> {
     const running = this.nodes.filter(({ process: edge }) => edge.child.running);
     for (const node of running)
       await vi.waitFor(async () => {
+        if ((await node.process.readyz()) !== 200) throw new Error(`${node.name} is not ready`);
         const others = await node.metric('reveille_other_nodes');
         if (others !== running.length - 1) throw new Error(`${node.name} sees ${others} others`);
       }, patience);
