@@ -31,7 +31,7 @@ export function inject(
       what.node === undefined ? (what.push === undefined ? 'redis' : `push ${what.push}`) : `node ${what.node}`;
     // and one node is stopped at a time, however slowly this machine starts the one before
     const locks = stopping.has(what.kind) ? [whom, 'a node that stops'] : [whom];
-    const standing = locks.map((lock) => busy.get(lock));
+    const standing = locks.map((lock) => busy.get(lock) ?? Promise.resolve());
     let free: () => void = () => undefined;
     const over = new Promise<void>((done) => (free = done));
     for (const lock of locks) busy.set(lock, over);
