@@ -170,16 +170,19 @@ export function step(one: OutboundRegistration, event: OutboundEvent, policy: Ou
       return one.state === 'stopped' ? takeBackDue(one, event.now) : begin(one, event, policy);
     case 'answered':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
+      if (isOutdated(one)) return registerInstead(one, event.now, event.answer.status < 300);
       return one.attempt.asks === 'remove'
         ? onRemoved(one, one.attempt, event, policy)
         : onAnswer(one, one.attempt, event, policy);
     case 'silent':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
+      if (isOutdated(one)) return registerInstead(one, event.now, false);
       if (one.attempt.asks === 'remove')
         return takeBackLater(one, one.attempt, event, { status: 0, reason: 'no answer' }, 0, policy);
       return retry(one, event, { status: 0, reason: 'no answer' }, policy.retrySeconds, 0, policy);
     case 'unusable':
       if (one.attempt?.cseq !== event.cseq) return [one, []];
+      if (isOutdated(one)) return registerInstead(one, event.now, false);
       if (one.attempt.asks === 'remove') return gone(one);
       return giveUp(one, event, { status: 0, reason: event.reason });
     case 'start':
@@ -394,6 +397,18 @@ function takeBack(one: OutboundRegistration, now: number): OutboundStep {
   const known = one.contact === undefined ? one.strays : [one.contact, ...one.strays];
   const strays = [...new Set(known)].filter((each) => each !== removed).slice(0, mostStrays);
   return send({ ...quiet, strays }, { asks: 'remove', contact: removed, expires: 0, answered: [], tooBrief: false });
+}
+
+/** A removal under way, of an account that has been started anew since. */
+function isOutdated({ attempt, state }: OutboundRegistration): boolean {
+  return attempt?.asks === 'remove' && state !== 'stopped';
+}
+
+/** Whatever became of the removal, the account is registered again; what the PBX may still have is taken back with that. */
+function registerInstead(one: OutboundRegistration, now: number, removed: boolean): OutboundStep {
+  const rest = without(one, 'attempt');
+  const next = removed ? { ...without(rest, 'contact', 'expiresAt'), strays: [] } : rest;
+  return plan(next, Math.max(one.nextAt ?? now, now + 1000));
 }
 
 function onRemoved(

@@ -424,6 +424,30 @@ function eventOf(move: Move, story: Story): OutboundEvent {
   }
 }
 
+test('an account that is started while its removal is under way registers again, however the removal ends', () => {
+  const endings: readonly Move[] = [
+    ...[200, 401, 403, 503].map((status) => ({ is: 'answer' as const, answer: { status } })),
+    { is: 'silent', other: false },
+    { is: 'unusable', other: false },
+  ];
+  for (const ending of endings) {
+    const story = new Story(policy);
+    const due: Move = { is: 'due', other: false };
+    for (const move of [
+      due,
+      { is: 'stop', deregister: true },
+      { is: 'start', other: false },
+      ending,
+    ] as readonly Move[])
+      story.tell(eventOf(move, story));
+    expect(story.one.nextAt, JSON.stringify(ending)).toBeDefined();
+    story.now = story.one.nextAt ?? 0;
+    const before = story.sent.length;
+    story.tell(eventOf(due, story));
+    expect(story.sent.slice(before)).toMatchObject([{ expires: policy.expires }]);
+  }
+});
+
 test('every order of events: one REGISTER at a time, rising CSeq, no loop, and never forgotten', () => {
   fc.assert(
     fc.property(moves, policies, (played, drawn) => {
