@@ -112,6 +112,8 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip
     await first.provisional(180);
     first.cancel();
     expect((await given).status).toBe(487);
+    // what it is told next is about the newest call it knows
+    await phone.program.says(/session closed/);
     const second = pbx.call('dora', { body: offer });
     const declined = second.answer();
     await second.provisional(180);

@@ -64,6 +64,10 @@ export class Baresip {
         done();
       });
       socket.once('error', fail);
+      socket.setTimeout(10_000, () => {
+        socket.destroy();
+        fail(new Error(`baresip said nothing to ${command}: ${this.program.tail}`));
+      });
     });
   }
 
