@@ -94,6 +94,24 @@ describe.skipIf(missing !== undefined)(titled('Redis that fails', missing), { ti
     expect(await store.swap(aor, 0, [aBinding()], soon())).toBe('stored');
   });
 
+  it('is there for good once it is back: the silence of the connection before does not end the new one', async () => {
+    server.freeze();
+    const due = store.ping().catch(() => 'no answer');
+    await server.kill();
+    expect(await due).toBe('no answer');
+    await server.restart();
+    await heals(store);
+    const back = performance.now();
+    let answered = 0;
+    // longer than a connection may be silent
+    while (performance.now() - back < 3500) {
+      await store.ping();
+      answered += 1;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(answered).toBeGreaterThan(10);
+  });
+
   it('puts shared values back after Redis has lost them', async () => {
     expect(await store.shared('token-key', () => 'of the first day')).toBe('of the first day');
     await server.restart();

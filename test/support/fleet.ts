@@ -357,8 +357,12 @@ export interface Up {
 /** The phone takes its next call. */
 export async function take(call: OutgoingCall, phone: Phone, withinMs = 10_000): Promise<Up> {
   const answered = call.answer();
-  answered.catch(() => undefined); // looked at below
-  const incoming = await phone.nextCall(withinMs);
+  // a call that ends before it rings says at once how it ended
+  const ended = answered.then(({ status, reason, headers }) => {
+    throw new Error(`the caller was answered ${status} ${reason} (${headers.get('Reason') ?? 'no Reason'}) before the phone rang`);
+  });
+  ended.catch(() => undefined);
+  const incoming = await Promise.race([phone.nextCall(withinMs), ended]);
   incoming.answer(answerSdp);
   const { status } = await answered;
   if (status !== 200) throw new Error(`the caller was answered ${status}`);

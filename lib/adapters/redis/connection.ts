@@ -100,7 +100,20 @@ export async function connectToOne(address: RedisAddress, options: RedisOptions)
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
     ...options,
   });
+  forgetsSilence(redis);
   return opened(redis, server);
+}
+
+/**
+ * The silence of a connection that is gone must not end the one that follows it: ioredis 5.11.1 leaves the timer of `socketTimeout`
+ * running and has it end whatever connection is there at its end (redis/ioredis#2147, mended after 5.11.1).
+ */
+export function forgetsSilence(redis: Redis): void {
+  redis.on('close', () => {
+    const timed = redis as unknown as { socketTimeoutTimer: NodeJS.Timeout | undefined };
+    clearTimeout(timed.socketTimeoutTimer);
+    timed.socketTimeoutTimer = undefined;
+  });
 }
 
 /** What a connection of our own to one node of the cluster needs, beside its address. */
@@ -133,6 +146,7 @@ async function connectToCluster(address: RedisAddress, nodes: readonly HostPort[
     nodes.map((node) => ({ ...node })),
     options,
   );
+  cluster.on('+node', forgetsSilence);
   return opened(cluster, nodes.map((node) => `${node.host}:${node.port}`).join(', '));
 }
 

@@ -1,7 +1,7 @@
 /** What the node bus hears with: asks a server for channels and says when something may have been missed. One server or a cluster. */
 import { type Cluster, Redis } from 'ioredis';
 import calculateSlot from 'cluster-key-slot';
-import { endConnection, nodeOptions, type Connection, type RedisAddress } from './connection.ts';
+import { endConnection, forgetsSilence, nodeOptions, type Connection, type RedisAddress } from './connection.ts';
 import type { Keys } from './keys.ts';
 
 export interface Ears {
@@ -168,6 +168,7 @@ class ClusterEars implements Ears {
       port: Number(owner.slice(at + 1)),
       autoResubscribe: false,
     });
+    forgetsSilence(ear);
     this.#ears.set(owner, ear);
     ear.on('error', () => undefined);
     ear.on('smessage', (name: string, text: string) => this.#heard.hear(name, text));
