@@ -359,7 +359,9 @@ export async function take(call: OutgoingCall, phone: Phone, withinMs = 10_000):
   const answered = call.answer();
   // a call that ends before it rings says at once how it ended
   const ended = answered.then(({ status, reason, headers }) => {
-    throw new Error(`the caller was answered ${status} ${reason} (${headers.get('Reason') ?? 'no Reason'}) before the phone rang`);
+    throw new Error(
+      `the caller was answered ${status} ${reason} (${headers.get('Reason') ?? 'no Reason'}) before the phone rang`,
+    );
   });
   ended.catch(() => undefined);
   const incoming = await Promise.race([phone.nextCall(withinMs), ended]);
