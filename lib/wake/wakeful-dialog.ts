@@ -167,8 +167,8 @@ export class WakefulDialog implements Dialog {
   }
 
   async #send(asked: DialogRequest): Promise<DialogAnswer> {
-    // an INVITE belongs to the engine that has the dialog, for its 2xx and ACK do: it goes the way the dialog began
-    const stays = this.#engine !== this.#phone.flow.engine && /^(?:INVITE|SUBSCRIBE)$/.test(asked.method);
+    // a SUBSCRIBE belongs to the engine that has the dialog: it goes the way the dialog began
+    const stays = this.#engine !== this.#phone.flow.engine && asked.method === 'SUBSCRIBE';
     const way = this.#moved && !stays ? { nextHop: this.#way, engine: this.#engine } : {};
     const answer = await this.#inner.request({ ...asked, ...way });
     if (!answer.local) this.#heardAt = this.#deps.clock.now();
