@@ -59,9 +59,13 @@ const ok =
   'SIP/2.0 200 OK\r\nFrom: <sip:edge@edge.test>;tag=ours\r\nTo: <sip:bob@edge.test>;tag=theirs\r\nCall-ID: leg-1\r\n' +
   'CSeq: 7 INVITE\r\nContact: <sip:bob@127.0.20.9:5060>\r\n\r\n';
 
-function start(): void {
+function start(to = '<sip:bob@edge.test>'): void {
+  const headers = Headers.of([
+    ['From', '<sip:a@b>'],
+    ['To', to],
+  ]);
   edge.legs.start(
-    { uri: 'sip:bob@127.0.20.9:5060', nextHop, headers: Headers.of([['From', '<sip:a@b>']]), body: '' },
+    { uri: 'sip:bob@127.0.20.9:5060', nextHop, headers, body: '' },
     {
       progress: ({ status }) => told.push(String(status)),
       answered: ({ status }, its, ack) => {
@@ -90,6 +94,18 @@ test('an INVITE the engine has not sent in time has failed, and is taken back wh
   control.response('L', ok, { dialogId });
   expect([methodOf(await control.next()), methodOf(await control.next())]).toEqual(['ACK', 'BYE']);
   expect(told).toEqual(['503 failed locally']);
+});
+
+test('one of a call that stands is taken back, too, and the call goes on', async () => {
+  start('<sip:bob@edge.test>;tag=theirs');
+  const invite = await control.next();
+  clock.move(4000);
+  control.sentRequest(invite, 'L');
+  expect(methodOf(await control.next())).toBe('CANCEL');
+  control.response('L', ok, { dialogId });
+  expect(methodOf(await control.next())).toBe('ACK');
+  start();
+  expect(methodOf(await control.next())).toBe('INVITE');
 });
 
 test('an INVITE that was sent in time waits for its answer as long as it takes', async () => {
