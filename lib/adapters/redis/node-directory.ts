@@ -42,10 +42,10 @@ class RedisNodes implements NodeDirectory {
   #held: () => readonly string[] = () => [];
   /** as Redis has it when it has done all renewals that are under way; empty: not known */
   #heldText = '';
-  /** what Redis may have been told that we hold */
-  #told = new Set<string>();
-  /** renewals that have no answer yet, in their order, with what they say that we hold; each ends within `answerMs` */
-  readonly #underWay = new Map<Promise<Standing>, readonly string[]>();
+  /** what Redis may have been told that we hold, and we hold still */
+  #told: readonly string[] = [];
+  /** renewals that have no answer yet; each ends within `answerMs` */
+  readonly #underWay = new Set<Promise<Standing>>();
   #comingBack: Promise<Standing> = Promise.resolve('given-up');
   /** Redis came back empty: until then (performance.now()) a node that is missing may only not have told of itself yet */
   #patientUntil = 0;
@@ -125,7 +125,7 @@ class RedisNodes implements NodeDirectory {
     this.#goneListeners.clear();
     this.#leftListeners.clear();
     this.#givenUpListeners.clear();
-    await Promise.all(this.#underWay.keys());
+    await Promise.all(this.#underWay);
     if (self !== undefined) await this.#ask(self.id, '').catch(() => undefined);
   }
 
@@ -133,9 +133,8 @@ class RedisNodes implements NodeDirectory {
     const self = this.#self;
     if (self === undefined) return Promise.resolve('unsure');
     this.#renewIn(renewEveryMs);
-    const names = this.#held();
-    const renewal = this.#once(self, names).finally(() => this.#underWay.delete(renewal));
-    this.#underWay.set(renewal, names);
+    const renewal = this.#once(self).finally(() => this.#underWay.delete(renewal));
+    this.#underWay.add(renewal);
     return renewal;
   }
 
@@ -146,9 +145,11 @@ class RedisNodes implements NodeDirectory {
   }
 
   /** When Redis is away, who was there last counts as there: their engines are asked, and say for themselves. */
-  async #once(self: EdgeNode, names: readonly string[]): Promise<Standing> {
+  async #once(self: EdgeNode): Promise<Standing> {
     try {
-      for (const name of names) this.#told.add(name);
+      const names = this.#held();
+      // what has ended since is nobody's any more
+      this.#told = names;
       const held = JSON.stringify(names);
       const asked = performance.now();
       const asking = this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
@@ -157,7 +158,6 @@ class RedisNodes implements NodeDirectory {
       if (told.standing === 'given-up') return await this.#isGivenUp(self);
       this.#sureUntil = asked + leaseMs - driftMs;
       if (!told.holds) this.#heldText = '';
-      else this.#told = new Set([...names, ...[...this.#underWay.values()].flat()]);
       this.#hear(self, told);
       this.#lookAtEnd(told.soonestMs);
       return performance.now() < this.#sureUntil ? 'sure' : 'unsure';
@@ -183,14 +183,14 @@ class RedisNodes implements NodeDirectory {
 
   /** Under another id, for what was said of the old one is over. */
   async #comeBack(self: EdgeNode): Promise<Standing> {
-    const lost = [...this.#told];
-    this.#told.clear();
+    const lost = this.#told;
+    this.#told = [];
     this.#heldText = '';
     this.#runs += 1;
     const again = { ...self, id: `${this.#firstId}-${this.#runs}` };
     this.#self = again;
     for (const listener of this.#givenUpListeners) listener(lost);
-    await this.#once(again, this.#held());
+    await this.#once(again);
     return 'given-up';
   }
 
