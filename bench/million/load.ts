@@ -68,11 +68,17 @@ export async function listAll(store: LocationStore): Promise<{ readonly bindings
   return { bindings, page };
 }
 
-/** So many at a time. */
+/**
+ * So many at a time, each in a turn of the event loop of its own, as what comes from a socket does. lmdb may have written before we look:
+ * whoever went on at once would then do one after the other in one long turn, which no edge does.
+ */
 export async function atOnce(count: number, most: number, task: (n: number) => Promise<void>): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
-    for (let n = next++; n < count; n = next++) await task(n);
+    for (let n = next++; n < count; n = next++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await task(n);
+    }
   };
   await Promise.all(Array.from({ length: most }, worker));
 }
