@@ -26,6 +26,7 @@ import { type Kept, KeptRegistrations } from './kept.ts';
 import { lifeSignEveryMs, Nodes } from './nodes.ts';
 import { identityOf } from './register-request.ts';
 import { RegisterSender } from './send-register.ts';
+import { Work } from './work.ts';
 
 export interface RegistrationsDeps {
   readonly accounts: Accounts;
@@ -81,8 +82,7 @@ export class Registrations {
   readonly #deps: RegistrationsDeps;
   readonly #nodes: Nodes;
   readonly #kept: KeptRegistrations;
-  readonly #underWay = new Set<Promise<unknown>>();
-  readonly #timers = new Set<() => void>();
+  readonly #work: Work;
   /** what others may be about to send */
   readonly #attempts: FirstSeen;
   /** what is left to the node that has registered it */
@@ -91,7 +91,6 @@ export class Registrations {
   /** accounts a config no longer has, until they are taken back: without a key their passwords are nowhere else */
   readonly #gone = new Map<Aor, Account>();
   #counted: { readonly at: number; readonly totals: Promise<Readonly<Record<OutboundState, number>>> } | undefined;
-  #stopped = false;
 
   constructor(deps: RegistrationsDeps) {
     this.#deps = deps;
@@ -99,9 +98,10 @@ export class Registrations {
     this.#attempts = new FirstSeen(precise);
     this.#left = new FirstSeen(precise);
     this.#kept = new KeptRegistrations(records);
+    this.#work = new Work(clock, (err) => log.warn({ err }, 'a registration at a PBX has to wait for the store'));
     this.#sender = new RegisterSender(deps, (remote) => {
       if (deps.policy.renewAfterOutage)
-        this.#run(
+        this.#work.run(
           this.renewAll(remote, clock.now()).then((count) =>
             log.info({ remote, count }, 'registering the accounts of this PBX anew'),
           ),
@@ -112,19 +112,13 @@ export class Registrations {
 
   /** Begins to work; never rejects. */
   start(): void {
-    this.#every(tickMs, () => this.#tick());
-    this.#run(this.#begin());
+    this.#work.every(tickMs, () => this.#tick());
+    this.#work.run(this.#begin());
   }
 
   /** Waits for what is under way, for a while. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    for (const cancel of this.#timers) cancel();
-    this.#timers.clear();
-    const quiet = Promise.allSettled([...this.#underWay]);
-    let cancel = (): void => undefined;
-    await Promise.race([quiet, new Promise<void>((resolve) => (cancel = this.#deps.clock.after(3000, resolve)))]);
-    cancel();
+    await this.#work.stop();
     if (this.#deps.policy.deregisterOnStop) await this.#leaveAll();
     await this.#nodes.leave();
   }
@@ -270,10 +264,10 @@ export class Registrations {
       }
     } catch (err) {
       log.warn({ err }, 'registrations at PBXs have to wait for the store');
-      this.#once(lifeSignEveryMs, () => this.#begin());
+      this.#work.once(lifeSignEveryMs, () => this.#begin());
       return;
     }
-    this.#every(lifeSignEveryMs, async () => {
+    this.#work.every(lifeSignEveryMs, async () => {
       await accounts.follow();
       await this.#nodes.follow();
     });
@@ -310,7 +304,7 @@ export class Registrations {
     const now = clock.now();
     const claimed = await agenda.claim(now, now + this.#leaseMs, policy.perSecond);
     for (const [at, task] of claimed.entries())
-      this.#once((at * tickMs) / policy.perSecond, () => this.#due(task).catch((err: unknown) => this.#failed(err)));
+      this.#work.once((at * tickMs) / policy.perSecond, () => this.#due(task));
   }
 
   async #due(claimed: ClaimedTask): Promise<void> {
@@ -492,36 +486,6 @@ export class Registrations {
       account: accounts.fingerprint(account),
       identity: identityOf(account),
     };
-  }
-
-  #failed(err: unknown): void {
-    this.#deps.log.warn({ err }, 'a registration at a PBX has to wait for the store');
-  }
-
-  #run(work: Promise<unknown>): void {
-    const watched = work.catch((err: unknown) => this.#failed(err)).finally(() => this.#underWay.delete(watched));
-    this.#underWay.add(watched);
-  }
-
-  #once(ms: number, task: () => Promise<void>): void {
-    if (this.#stopped) return;
-    const cancel = this.#deps.clock.after(ms, () => {
-      this.#timers.delete(cancel);
-      this.#run(task());
-    });
-    this.#timers.add(cancel);
-  }
-
-  /** The next one begins when this one has ended. */
-  #every(ms: number, task: () => Promise<void>): void {
-    this.#once(ms, async () => {
-      try {
-        await task();
-      } catch (err) {
-        this.#failed(err);
-      }
-      this.#every(ms, task);
-    });
   }
 }
 

@@ -41,7 +41,8 @@ export class UacAnswers {
   }
 
   #subscribed(sent: Sent, response: Response): string {
-    if (response.status < 200) return sent.dialogId;
+    // one that begins no dialog has no name for it
+    if (response.status < 200 || (sent.dialog === undefined && sent.dialogId === '')) return sent.dialogId;
     let dialog = sent.dialog ?? sent.begun[0];
     if (dialog === undefined) dialog = this.#begin(sent, response);
     else dialog.target = contactUri(response.headers) ?? dialog.target;

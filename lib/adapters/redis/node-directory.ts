@@ -38,8 +38,8 @@ class RedisNodes implements NodeDirectory {
   #held: () => readonly string[] = () => [];
   /** as Redis has it */
   #heldText = '';
-  /** what Redis may have been told that we hold */
-  #told = new Set<string>();
+  /** what Redis may have been told that we hold, and we hold still */
+  #told: readonly string[] = [];
   /** Redis came back empty: until then (performance.now()) a node that is missing may only not have told of itself yet */
   #patientUntil = 0;
   #others: ReadonlyMap<string, EdgeNode> = new Map();
@@ -137,14 +137,14 @@ class RedisNodes implements NodeDirectory {
     if (self === undefined) return 'unsure';
     try {
       const names = this.#held();
-      for (const name of names) this.#told.add(name);
+      // what has ended since is nobody's any more
+      this.#told = names;
       const held = JSON.stringify(names);
       const asked = performance.now();
       const told = await this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
       if (told.standing === 'given-up') return await this.#comeBack(self);
       this.#sureUntil = asked + leaseMs - driftMs;
       this.#heldText = told.holds ? held : '';
-      if (told.holds) this.#told = new Set(names);
       this.#hear(self, told);
       return performance.now() < this.#sureUntil ? 'sure' : 'unsure';
     } catch {
@@ -156,8 +156,8 @@ class RedisNodes implements NodeDirectory {
 
   /** Under another id, for what was said of the old one is over. */
   async #comeBack(self: EdgeNode): Promise<Standing> {
-    const lost = [...this.#told];
-    this.#told.clear();
+    const lost = this.#told;
+    this.#told = [];
     this.#heldText = '';
     this.#runs += 1;
     if (this.#self !== undefined) this.#self = { ...self, id: `${this.#firstId}-${this.#runs}` };
