@@ -146,7 +146,7 @@ async function assemble(
   // oxlint-disable-next-line prefer-const -- read by dialogs whose peer has moved to another node
   let nodes: Nodes | undefined;
   const common = {
-    elsewhere: () => nodes?.client,
+    elsewhere: () => nodes,
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
     takesRoutes: config.engine.kind === 'embedded',

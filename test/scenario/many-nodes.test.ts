@@ -146,12 +146,16 @@ describe.skipIf(whyNot !== undefined)(titled('edges on one engine', whyNot), () 
       await pause(1000);
       const died = performance.now();
       await other.edge.process.kill();
-      const first = await Promise.all(answers.map((answer) => Promise.race([answer, pause(4000)])));
+      const first = await Promise.all(
+        answers.map((answer) =>
+          Promise.race([answer.then(({ status }) => ({ status, ms: performance.now() - died })), pause(4000)]),
+        ),
+      );
       const answered = first.filter((answer) => answer !== undefined);
       expect(answered.map(({ status }) => status)).toEqual(answered.map(() => 480));
       expect(answered).toHaveLength(lost);
       expect(await bed.metric('reveille_taken_over_total')).toBe(lost);
-      expect(performance.now() - died).toBeLessThan(6000);
+      expect(Math.max(...answered.map(({ ms }) => ms))).toBeLessThan(2000);
       // the rest is held on, and rings
       const [left] = phones.filter((_, n) => first[n] === undefined);
       if (left === undefined) throw new Error('the first edge held nothing');
