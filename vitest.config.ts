@@ -6,7 +6,31 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const workers = process.env.REVEILLE_TEST_ENGINE === 'drachtio' ? 1 : 2;
 
 /** What takes longer than 20 s, slowest first: at the end of a run the workers shall end together. */
-const slowest = ['chaos', 'doctor'];
+const slowest = [
+  'chaos',
+  'on-behalf-nodes',
+  'doctor',
+  'hosts-redis',
+  'hosts-partitions',
+  'upstream-ways',
+  'engine-process',
+  'on-behalf-kamailio',
+  'interop-whole-calls',
+  'survival',
+  'on-behalf-answers',
+  'many-nodes',
+  'upstream-failover',
+  'torture',
+  'hosts-movers',
+  'paused-edges',
+  'interop-linphone',
+  'hosts-deaths',
+  'interop-browser',
+  'streams',
+  'push-service.all',
+  'redis-groups.redis',
+  'refresh-pushes',
+];
 
 /** A fresh clone remembers no durations, so it is told. */
 class SlowestFirst extends BaseSequencer {
