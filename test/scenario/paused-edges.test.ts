@@ -71,6 +71,7 @@ describe.skipIf(why !== undefined)(titled('an edge that stood still, beside anot
     other.edge.process.child.signal('SIGSTOP');
     await expect.poll(() => ended.size, patience).toBe(lost);
     expect([...ended.values()]).toEqual(Array.from({ length: lost }, () => 480));
+    // counted when the engine has taken the answers, which may be after they have come
     await expect.poll(() => bed.metric('reveille_taken_over_total'), patience).toBe(lost);
     // their phones wake now: some of the REGISTERs wait at the edge that stands still, and of the others it is told
     const late = [...ended.keys()].map((n) => phones[n] as Phone);
