@@ -305,7 +305,7 @@ async function assemble(
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
         whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
-        upstreamTimeoutMs: 20_000,
+        upstreamTimeoutMs: config.registration.answerSeconds * 1000,
       },
     },
     wake: {

@@ -37,7 +37,10 @@ describe.skipIf(why !== undefined)(titled('a phone that changes to another node'
     expect(phone.invites).toHaveLength(1);
   });
 
-  it('while it rings: the leg that its old connection took along is made up for, and the call is answered where it is', async () => {
+  // these two side by side: each waits ten seconds for the old connection
+  it.concurrent('while it rings: the leg that its old connection took along is made up for, and the call is answered where it is', async ({
+    expect,
+  }) => {
     const phone = await fleet.awake('b', 'tcp');
     const call = fleet.dial('a', phone);
     const answered = call.answer();
@@ -54,6 +57,24 @@ describe.skipIf(why !== undefined)(titled('a phone that changes to another node'
     await heard({ call, incoming });
     await hangUp({ call, incoming });
     expect(phone.invites).toHaveLength(2);
+  });
+
+  it.concurrent('in the middle of a call: a re-INVITE of the caller fails, and the call goes on', async ({
+    expect,
+  }) => {
+    const phone = await fleet.awake('b', 'tcp');
+    const { call, incoming } = await take(fleet.dial('a', phone), phone);
+    fleet.turn(phone, 'c');
+    incoming.moved(await phone.move(fleet.hosts.anAddress()));
+    expect((await phone.register()).status).toBe(200);
+    const again = call.dialog?.request('INVITE', Headers.of([['Content-Type', 'application/sdp']]), answerSdp);
+    // over the connection it had: to be pushed for, and not to be found there
+    expect((await again?.answer(35_000))?.status).toBe(480);
+    const info = call.dialog?.request('INFO');
+    (await incoming.dialog.next('INFO')).respond(200);
+    expect((await info?.answer())?.status).toBe(200);
+    expect((await call.dialog?.bye())?.status).toBe(200);
+    expect((await incoming.dialog.ended)?.method).toBe('BYE');
   });
 
   it.each(['tcp', 'udp', 'tls'] as const)(
