@@ -76,7 +76,9 @@ describe.skipIf(missing !== undefined)(titled('Redis at the end of a slow link',
     await expect.poll(() => other.nodes.others, patience).toBe(1);
     said = 0;
     proxy.delay(250);
-    await expect.poll(() => said, patience).toBeGreaterThan(words.length + 3);
+    await expect.poll(() => said, patience).toBeGreaterThanOrEqual(words.length);
+    // its last word is in Redis by then, and nothing that it says after it
+    await pause(350);
     const left = new Promise<EdgeNode>((resolve) => other.nodes.onLeft(resolve));
     proxy.freeze();
     expect(await other.nodes.takeOver(await left)).toEqual(['first']);
