@@ -3,9 +3,10 @@ import { parseArgs } from 'node:util';
 import { cpus } from 'node:os';
 import { needs } from '../test/support/needs.ts';
 import { grid } from './grid.ts';
-import { lmdbEdge, redisEdge, type EdgePhase } from './million/before-edge.ts';
+import { lmdbEdge, redisEdge } from './million/before-edge.ts';
 import { onLmdb } from './million/on-lmdb.ts';
-import { onRedis, type Phase } from './million/on-redis.ts';
+import { onRedis } from './million/on-redis.ts';
+import { type Phase, tableOf } from './million/phase.ts';
 
 const help = `Usage: node scripts/run.mjs bench/million [NAME ...] [options]
 
@@ -48,31 +49,11 @@ async function main(): Promise<void> {
 function tablesOf(results: Readonly<Record<string, unknown>>): string {
   const texts = Object.entries(results).map(([name, result]) => {
     if (typeof result !== 'object' || result === null) return `${name}: ${String(result)}\n`;
-    const { phases, ...figures } = result as { readonly phases: readonly (Phase | EdgePhase)[] };
+    const { phases, ...figures } = result as { readonly phases: readonly Phase[] };
     const facts = Object.entries(figures).map(([what, value]) => `  ${what}: ${textOf(value)}\n`);
-    const [first] = phases;
-    const rows = first === undefined ? [] : [headOf(first), ...phases.map(cellsOf)];
-    return `\n${name}\n${facts.join('')}${grid(rows)}`;
+    return `\n${name}\n${facts.join('')}${grid(tableOf(phases))}`;
   });
   return texts.join('');
-}
-
-function headOf(phase: Phase | EdgePhase): readonly string[] {
-  return 'stalls' in phase
-    ? ['', 's', 'loop ms', 'own CPU ms', 'idle thread ms', 'ping p99 ms', 'ping max', 'slowest command']
-    : ['', 's', 'OPTIONS p50 ms', 'p99', 'max', 'loop lag ms', 'RSS MiB'];
-}
-
-function cellsOf(phase: Phase | EdgePhase): readonly string[] {
-  const { name, seconds } = phase;
-  if (!('stalls' in phase)) {
-    const { options, lag, rssMib } = phase;
-    return [name, ...[seconds, options.p50, options.p99, options.max, lag, rssMib].map((each) => each.toFixed(1))];
-  }
-  const { stalls, ping, slowest } = phase;
-  const times = [seconds, stalls.loop, stalls.own, stalls.idle].map((each) => each.toFixed(1));
-  const command = slowest === undefined ? '-' : `${slowest.ms.toFixed(1)} ms ${slowest.command}`;
-  return [name, ...times, ping?.p99.toFixed(1) ?? '-', ping?.max.toFixed(1) ?? '-', command];
 }
 
 function textOf(value: unknown): string {

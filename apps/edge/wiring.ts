@@ -146,7 +146,7 @@ async function assemble(
   // oxlint-disable-next-line prefer-const -- read by dialogs whose peer has moved to another node
   let nodes: Nodes | undefined;
   const common = {
-    elsewhere: () => nodes?.client,
+    elsewhere: () => nodes,
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
     takesRoutes: config.engine.kind === 'embedded',
@@ -305,7 +305,7 @@ async function assemble(
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
         whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
-        upstreamTimeoutMs: 20_000,
+        upstreamTimeoutMs: config.registration.answerSeconds * 1000,
       },
     },
     wake: {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openLmdbStore } from '../../lib/adapters/lmdb/location-store.ts';
 import { fill, listAll } from './load.ts';
-import type { Phase } from './on-redis.ts';
+import type { Phase } from './phase.ts';
 import { watchLoop } from './stalls.ts';
 
 export interface LmdbFigures {
@@ -28,7 +28,9 @@ export async function onLmdb(phones: number, say: (text: string) => void): Promi
     const loop = watchLoop();
     const from = performance.now();
     const result = await work();
-    phases.push({ name, seconds: (performance.now() - from) / 1000, stalls: await loop() });
+    const seconds = (performance.now() - from) / 1000;
+    const { idle, ...turns } = await loop();
+    phases.push({ name, seconds, turns, idle });
     return result;
   };
   try {
@@ -36,7 +38,7 @@ export async function onLmdb(phones: number, say: (text: string) => void): Promi
     const before = statSync(file).size;
     // the sets may be forgotten at once: the sweep below shall find a million of them
     const filled = { store, agenda: store.agenda, owners: store.owners };
-    const took = await during('load', () => fill(filled, { phones, seconds: 7200, keepUntil: Date.now() }));
+    const took = await during('load', () => fill(filled, { phones, seconds: 7200, keepUntil: Date.now(), say }));
     const bytes = (statSync(file).size - before) / phones;
     const listed = await during('list', () => listAll(store));
     if (listed.bindings !== phones) throw new Error(`${listed.bindings} of ${phones} were listed`);

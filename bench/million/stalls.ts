@@ -3,32 +3,19 @@
  * that is sent OPTIONS. Beside them a thread that does nothing but wait: what it misses, the machine has given to others.
  */
 import { createSocket } from 'node:dgram';
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { Samples } from '../figures.ts';
 import type { HostPort } from '../load/wire.ts';
+import { type Turns, watchTurns } from './turns.ts';
 
-export interface Stalls {
-  /** ms by the clock from one turn of the event loop to the next, less the 1 ms it was to rest */
-  readonly loop: number;
-  /** ms of CPU this thread used within one such gap: what is ours of it. NaN where the kernel does not tell */
-  readonly own: number;
+export interface Stalls extends Turns {
   /** ms, of a thread that only waits: the noise of the machine */
   readonly idle: number;
 }
 
 /** Call the result to end. */
 export function watchLoop(): () => Promise<Stalls> {
-  const cpu = ownCpu();
-  let loop = 0;
-  let own = 0;
-  let last = { at: performance.now(), cpu: cpu.read() };
-  const ticks = setInterval(() => {
-    const now = { at: performance.now(), cpu: cpu.read() };
-    loop = Math.max(loop, now.at - last.at - 1);
-    own = Math.max(own, now.cpu - last.cpu);
-    last = now;
-  }, 1);
+  const turns = watchTurns();
   const idle = new Worker(
     `const { monitorEventLoopDelay } = require('node:perf_hooks');
      const { parentPort } = require('node:worker_threads');
@@ -38,25 +25,13 @@ export function watchLoop(): () => Promise<Stalls> {
     { eval: true },
   );
   return async () => {
-    clearInterval(ticks);
-    cpu.close();
+    const seen = turns.take();
+    turns.stop();
     const missed = new Promise<number>((resolve) => idle.once('message', resolve));
     idle.postMessage('end');
     const waited = await missed;
     await idle.terminate();
-    return { loop, own: Number.isNaN(last.cpu) ? Number.NaN : own, idle: waited };
-  };
-}
-
-/** ms of CPU of the main thread so far (Linux). */
-function ownCpu(): { read(): number; close(): void } {
-  const file = `/proc/self/task/${process.pid}/schedstat`;
-  if (!existsSync(file)) return { read: () => Number.NaN, close: () => undefined };
-  const descriptor = openSync(file, 'r');
-  const text = Buffer.alloc(64);
-  return {
-    read: () => Number.parseInt(text.toString('latin1', 0, readSync(descriptor, text, 0, 64, 0)), 10) / 1e6,
-    close: () => closeSync(descriptor),
+    return { ...seen, idle: waited };
   };
 }
 

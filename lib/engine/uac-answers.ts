@@ -94,8 +94,8 @@ export class UacAnswers {
     }
     sent.answered = dialog;
     this.#core.dialogs.giveUsualId(dialog, sent.dialogId, sent.begun);
-    // the peer answered before our CANCEL reached it: the dialog ends right after the app's ACK
-    dialog.byeAfterAck = sent.cancel !== '';
+    // the peer answered before our CANCEL reached it: the dialog ends right after the app's ACK, but not one that stood before
+    dialog.byeAfterAck = sent.cancel !== '' && (readTag(sent.parts.to) ?? '') === '';
     noteAnswer(dialog, sent, response);
     this.#core.agreeSession(dialog, response.headers, 'uac');
     return dialog.id;

@@ -167,9 +167,9 @@ export class WakefulDialog implements Dialog {
   }
 
   async #send(asked: DialogRequest): Promise<DialogAnswer> {
-    // an INVITE belongs to the engine that has the dialog, for its 2xx and ACK do: it goes the way the dialog began
     const isElsewhere = this.#engine !== this.#phone.flow.engine;
-    const stays = isElsewhere && /^(?:INVITE|SUBSCRIBE)$/.test(asked.method);
+    // a SUBSCRIBE belongs to the engine that has the dialog: it goes the way the dialog began
+    const stays = isElsewhere && asked.method === 'SUBSCRIBE';
     // over UDP it may have the same address there, and keep only that flow open; anything but the last word would go past the engine's count
     const isLastWord = isElsewhere && asked.method === 'BYE' && !this.#phone.behindProxy;
     const way = isLastWord || (this.#moved && !stays) ? { nextHop: this.#way, engine: this.#engine } : {};

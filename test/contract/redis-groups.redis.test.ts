@@ -181,7 +181,7 @@ describe.skipIf(missing !== undefined)(titled('the checks at the start', missing
 
   it('works for a user with the rights of docs/redis.md, and names the right another user lacks', async () => {
     const rights =
-      '~reveille:* &reveille:* +get +set +del +getrange +pexpire +pttl +hmget +lrange +lrem +rpush +zadd +zrem +zscore +zrangebyscore +time +eval +evalsha +publish +subscribe +unsubscribe +hget +hset +hdel +hscan +hgetall +hexists +scan +info +ping +quit';
+      '~reveille:* &reveille:* +get +set +del +getrange +pexpire +pttl +hmget +lrange +lrem +rpush +zadd +zrem +zscore +zrangebyscore +time +eval +evalsha +publish +subscribe +unsubscribe +hget +hset +hdel +hscan +hgetall +hexists +hrandfield +scan +info +ping +quit';
     server = await startRedis({
       settings: [
         ...['--user', 'edge', 'on', '>edge-password', ...rights.split(' ')],

@@ -7,6 +7,9 @@ import { type RedisServer, startRedis } from './redis-server.ts';
 export interface RedisPair {
   readonly first: OpenRedis;
   readonly second: OpenRedis;
+  /** of the server, and what all keys begin with: to look at them, or to spoil them */
+  readonly url: string;
+  readonly keyPrefix: string;
   close(): Promise<void>;
 }
 
@@ -28,7 +31,7 @@ export function redisPairs(): { readonly missing: string | undefined; open(): Pr
       const close = async (): Promise<void> => {
         await Promise.all([first, second].flatMap(({ bus, store }) => [bus.close(), store.close()]));
       };
-      return { first, second, close };
+      return { first, second, url: server.url, keyPrefix, close };
     },
   };
 }

@@ -49,6 +49,7 @@ async function tryEverything({ redis, server }: Connection, keys: Keys): Promise
   const tries: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['get', () => redis.get(key)],
     ['hmget', () => redis.hmget(key, 'md5')],
+    ['hrandfield', () => redis.hrandfield(key)],
     ['lrange', () => redis.lrange(key, 0, 0)],
     ['zscore', () => redis.zscore(key, 'x')],
     // the commands inside are looked at as well

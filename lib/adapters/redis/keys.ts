@@ -20,8 +20,8 @@ export interface Keys {
   readonly nodes: string;
   /** messages that wait for one AOR */
   mail(aor: Aor): string;
-  /** the owner of one push token */
-  token(name: string): string;
+  /** owners of push tokens, some of them */
+  owners(part: number): string;
   aorOfMail(key: string): Aor | undefined;
   readonly everyMail: string;
   /** the channel with the news of one AOR */
@@ -38,7 +38,7 @@ export function keysWith(prefix: string): Keys {
     aorOfSet: (key) => aorIn(key, set),
     everySet: every(set),
     mail: (aor) => `${mail}{${escape(aor)}}`,
-    token: (name) => `${prefix}token:{${escape(name)}}`,
+    owners: (part) => `${prefix}owners:{${part}}`,
     aorOfMail: (key) => aorIn(key, mail),
     everyMail: every(mail),
     shared: (name) => `${prefix}shared:{${escape(name)}}`,

@@ -1,6 +1,7 @@
 /** LocationStore in Redis: one key per AOR, changed by one script, so that it is atomic over all nodes. */
 import type { Aor, Binding } from '../../core/binding.ts';
 import { type Packed, packBinding, unpackBinding } from '../../core/packed-binding.ts';
+import { lengthen, shorten } from '../../core/short-text.ts';
 import { EdgeError } from '../../errors.ts';
 import type { BindingSet, LocationStore } from '../../ports/location-store.ts';
 import { runSharedValue } from './commands/shared-value.ts';
@@ -44,7 +45,7 @@ export class RedisLocationStore implements LocationStore {
       runSwapSet(this.#redis, {
         key: this.#keys.set(aor),
         expected,
-        json: bindings.length === 0 ? '' : JSON.stringify(bindings.map((one) => packBinding(one, aor))),
+        text: bindings.length === 0 ? '' : shorten(JSON.stringify(bindings.map((one) => packBinding(one, aor)))),
         // a span, not a point in time: the clocks of this node and of Redis may differ
         keepMs: keepUntil - Date.now(),
       }),
@@ -111,7 +112,7 @@ function toSet(aor: Aor, text: string | null): BindingSet {
   const version = text === null ? Number.NaN : Number(text.slice(0, versionDigits));
   if (text === null || Number.isNaN(version)) return { version: 0, bindings: [] };
   try {
-    const bindings: unknown = JSON.parse(text.slice(versionDigits));
+    const bindings: unknown = JSON.parse(lengthen(text.slice(versionDigits)));
     return { version, bindings: Array.isArray(bindings) ? bindings.map((one) => bindingFrom(one, aor)) : [] };
   } catch {
     return { version, bindings: [] };
