@@ -181,14 +181,14 @@ function configuredAccounts({ domains }: Config): ReadonlyMap<Aor, Account> {
 }
 
 /** An outbound proxy comes before a Service-Route, and reads where it goes on; one that cannot be read is none. */
-function alongServiceRoute(
+export function alongServiceRoute(
   routes: readonly string[],
   name: string,
-  { domains }: Config,
+  { domains }: Pick<Config, 'domains'>,
 ): Pick<Login, 'routes' | 'firstHop'> {
   const firstHop = firstHopOf(routes[0]);
   if (firstHop === undefined) return { routes: [], firstHop };
-  const domain = domains.find((one) => one.name === name);
+  const domain = domains.find((one) => one.name === name) ?? domains.find((one) => one.name === '*');
   const isBehindProxy = domain !== undefined && entriesOf(domain).some(({ outboundProxy }) => outboundProxy);
   return { routes, firstHop: isBehindProxy ? undefined : firstHop };
 }

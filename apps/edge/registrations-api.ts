@@ -266,13 +266,24 @@ async function list(query: URLSearchParams, deps: RegistrationsApiDeps): Promise
   const isAll = [...query.keys()].every((name) => name === 'limit') && page.next === undefined;
   // what was counted some seconds ago would contradict a list that shows everything
   const totals = isAll
-    ? { outbound: countStates(page.outbound), inbound: countStates(page.inbound) }
+    ? {
+        outbound: countStates(page.outbound, noOutbound),
+        // who is registered no more is in no list
+        inbound: countStates(page.inbound, { ...noInbound, lapsed: deps.counted()?.lapsed ?? 0 }),
+      }
     : { outbound: await deps.registrations.count(), inbound: deps.counted() ?? null };
   return { status: 200, body: { outbound: page.outbound, inbound: page.inbound, totals, next: page.next ?? null } };
 }
 
-function countStates(rows: readonly { readonly state: string }[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = {};
+const noOutbound = { registered: 0, registering: 0, rejected: 0, unregistered: 0, stopped: 0 };
+const noInbound = { awake: 0, asleep: 0, plain: 0, unpushable: 0 };
+
+/** Every state is told, those of nobody with 0. */
+function countStates(
+  rows: readonly { readonly state: string }[],
+  none: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = { ...none };
   for (const { state } of rows) counts[state] = (counts[state] ?? 0) + 1;
   return counts;
 }

@@ -264,9 +264,9 @@ async function onSubscribe(transaction: DialogTransaction, classified: Classifie
       await withAccount(domain, from, deps.subscribe, deps),
     );
   const { headers } = transaction.request;
-  // a subscription that a REFER began has no engine's dialog that a longer one could be made of; it lasts as long as its NOTIFYs say
+  // the subscription that a REFER began is kept by its two ends, who refresh and end it as they tell each other of it (RFC 3515 2.4.4)
   if (tagOf(headers.get('To') ?? '') !== undefined && /^\s*refer\s*(?:;|$)/i.test(headers.get('Event') ?? ''))
-    return void (await transaction.respond({ status: 403 }));
+    return onStandalone(transaction, classified, deps);
   switch (classified.is) {
     case 'to-device':
       return holdSubscribe(transaction, calledBy(classified, await answering(classified, deps)), deps.wake);

@@ -1,26 +1,20 @@
 /** The one place that knows which adapter stands behind a port: builds the edge from its config and takes it down again. */
 import { hkdfSync } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { calmLog } from '../../lib/adapters/pino/calm-log.ts';
 import { createLog } from '../../lib/adapters/pino/log.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
 import { anyMethod, connectSrf, routedMethods, type SrfEdge } from '../../lib/adapters/srf/connect.ts';
-import type { EngineAt } from '../../lib/adapters/srf/wire.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
 import { systemIds } from '../../lib/adapters/system/ids.ts';
 import { BridgedDialogs } from '../../lib/call/bridged-dialogs.ts';
 import { Calls } from '../../lib/call/ledger.ts';
 import { Subscriptions } from '../../lib/call/subscriptions.ts';
 import { ensureApiToken } from '../../lib/config/api-token.ts';
-import { engineOptions } from '../../lib/config/engine-options.ts';
 import type { Config } from '../../lib/config/load.ts';
 import type { Binding } from '../../lib/core/binding.ts';
 import { openContact } from '../../lib/core/contact-token.ts';
 import { sealPurr } from '../../lib/core/purr.ts';
-import { engineInThread, spawnEngine, type EngineHandle } from '../../lib/engine/spawn.ts';
-import { EdgeError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/ports/log.ts';
-import type { EngineAddress } from '../../lib/ports/node-directory.ts';
 import type { NodeBus } from '../../lib/ports/node-bus.ts';
 import { TokenMover } from '../../lib/tokens/owners.ts';
 import type { Telemetry } from '../../lib/ports/telemetry.ts';
@@ -46,7 +40,8 @@ import { UsedNonces } from './middleware/used-nonces.ts';
 import { holdWithin } from './push-rules.ts';
 import { openRuleBook } from './rule-book.ts';
 import { openTokens } from './tokens.ts';
-import { engineAddress, joinNodes, type Nodes, remoteControl, type RemoteControl } from './nodes.ts';
+import { joinNodes, type Nodes, remoteControl } from './nodes.ts';
+import { frameLimits, openEngine } from './open-engine.ts';
 import { hearNews, watchPauses } from './pause-watch.ts';
 import { pushRoutes } from './push-api.ts';
 import { pushOverClear, warnOfClear } from './push-over-clear.ts';
@@ -151,7 +146,7 @@ async function assemble(
   // oxlint-disable-next-line prefer-const -- read by dialogs whose peer has moved to another node
   let nodes: Nodes | undefined;
   const common = {
-    elsewhere: () => nodes?.client,
+    elsewhere: () => nodes,
     remembersConnections: config.engine.kind === 'drachtio',
     movesFlows: config.engine.kind === 'embedded',
     takesRoutes: config.engine.kind === 'embedded',
@@ -310,7 +305,7 @@ async function assemble(
         wakeLapsedMs: config.registration.wakeLapsedHours * 3_600_000,
         whenFull: config.registration.whenFull,
         pnsreg: config.registration.pnsregSeconds,
-        upstreamTimeoutMs: 20_000,
+        upstreamTimeoutMs: config.registration.answerSeconds * 1000,
       },
     },
     wake: {
@@ -430,57 +425,6 @@ async function assemble(
       log.info({}, 'stopped');
     },
   };
-}
-
-interface OpenEngine {
-  readonly id: string;
-  readonly control: EngineAt & { readonly secret: string };
-  readonly handle: EngineHandle | undefined;
-  /** how other nodes reach it; undefined: not at all */
-  readonly forOthers: EngineAddress | undefined;
-}
-
-async function openEngine(config: Config, remote: RemoteControl | undefined): Promise<OpenEngine> {
-  if (config.engine.kind === 'drachtio') {
-    const { host, port, secret, tls } = config.engine;
-    const control = { host, port, secret: secret.reveal(), ...(tls === undefined ? {} : { tls }) };
-    // it outlives us, so its connections are still good after our restart
-    return { id: `${host}:${port}`, control, handle: undefined, forOthers: engineAddress(config, undefined) };
-  }
-  const secret = systemIds.hex(16);
-  const host = '127.0.0.1';
-  // a quarter less CPU for a round trip than TCP over loopback; without a file nothing is left behind by a crash
-  const path = process.platform === 'linux' ? `\0reveille-${process.pid}-${systemIds.hex(8)}` : undefined;
-  const { thread } = config.engine;
-  // a second thread on the only core is paid for and brings nothing (ADR 12)
-  const shared = thread === 'shared' || (thread === 'auto' && availableParallelism() < 2);
-  const handle = await (shared ? engineInThread : spawnEngine)({
-    ...engineOptions(config.sip, config.engine),
-    control: {
-      secret,
-      ...(shared ? {} : { host, port: 0, ...(path === undefined ? {} : { path }) }),
-      ...(remote === undefined ? {} : { remote }),
-    },
-    // flows are named with every request, and the cache would beat them for two phones of one private address (protocol C.3)
-    registrationCache: false,
-  }).catch((error: unknown) => {
-    throw new EdgeError(
-      'EDGE_ENGINE_UNAVAILABLE',
-      `the SIP engine did not start: ${error instanceof Error ? error.message : String(error)}`,
-      error,
-    );
-  });
-  const { controlPort: port, connect: inMemory, remotePort: boundPort } = handle;
-  const control = { host, port, secret, ...(path === undefined ? {} : { path }), ...(inMemory && { inMemory }) };
-  const reached = remote === undefined || boundPort === undefined ? undefined : { ...remote, secret, boundPort };
-  return { id: systemIds.hex(4), control, handle, forOthers: engineAddress(config, reached) };
-}
-
-/** The embedded engine takes what UDP can carry. A drachtio-server also cuts off header fields, where it does not go deaf. */
-function frameLimits({ engine }: Config): { readonly maxFrame?: number; readonly maxHead?: number } {
-  if (engine.kind === 'embedded') return { maxFrame: 1_000_000, maxHead: 1_000_000 };
-  const { maxFrameOctets: maxFrame } = engine;
-  return maxFrame > 12_200 ? { maxFrame, maxHead: maxFrame } : { maxFrame };
 }
 
 /** How long a push service may keep the push of a call before it delivers it. */

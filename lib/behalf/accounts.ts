@@ -87,6 +87,11 @@ export class Accounts {
     this.#configured = configured;
   }
 
+  /** Whether there is one at all, as far as this node has heard. */
+  get any(): boolean {
+    return this.#configured.size + this.#stored.size > 0;
+  }
+
   /** As far as this node has heard: provisioned at another one, some seconds later. */
   has(aor: Aor): boolean {
     return this.#configured.has(aor) || this.#stored.has(aor);

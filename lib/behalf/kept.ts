@@ -56,6 +56,11 @@ export class KeptRegistrations {
     }
   }
 
+  async any(): Promise<boolean> {
+    for await (const _ of this.all()) return true;
+    return false;
+  }
+
   async *all(): AsyncGenerator<readonly [Aor, Kept, number]> {
     for (let cursor: string | undefined = ''; cursor !== undefined; ) {
       const page: Awaited<ReturnType<KeptRegistrations['scan']>> = await this.scan(cursor, pageSize);

@@ -1,7 +1,7 @@
 /** Which processes of one edge live, and which have died with registrations of theirs: each says from time to time until when it lives. */
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import type { Records } from '../ports/records.ts';
+import type { Records, StoredRecord } from '../ports/records.ts';
 import { FirstSeen } from './first-seen.ts';
 
 export interface NodesDeps {
@@ -19,7 +19,7 @@ export interface NodesDeps {
 export const lifeSignEveryMs = 10_000;
 /** Three signs that did not come. A node is dead when we have seen nothing new of it for so long: a span of ours, no clock of others. */
 const livesMs = 35_000;
-const mostNodes = 500;
+const pageSize = 500;
 /** the sign of who has gone */
 const left = '0';
 
@@ -42,15 +42,19 @@ export class Nodes {
   async follow(): Promise<void> {
     const { records, clock, node } = this.#deps;
     await this.#say(clock.now() + livesMs);
-    const { records: found } = await records.scan('node', '', mostNodes);
     const living = new Set<string>();
-    const dead: (typeof found)[number][] = [];
-    for (const each of found) {
-      if (each.value !== left && this.#signs.for(each.name, each.version) < livesMs) living.add(each.name);
-      else if (each.name !== node) dead.push(each);
+    // by name, for a page may show one twice
+    const dead = new Map<string, StoredRecord>();
+    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+      const page: Awaited<ReturnType<Records['scan']>> = await records.scan('node', cursor, pageSize);
+      for (const each of page.records) {
+        if (each.value !== left && this.#signs.for(each.name, each.version) < livesMs) living.add(each.name);
+        else if (each.name !== node) dead.set(each.name, each);
+      }
+      cursor = page.next;
     }
     this.#living = living;
-    for (const each of dead) {
+    for (const each of dead.values()) {
       // done before it is forgotten: whoever dies in between leaves it to the next one
       await this.#deps.onDead(each.name);
       if ((await records.swap('node', each.name, each.version, undefined)) !== undefined)

@@ -26,6 +26,7 @@ import { type Kept, KeptRegistrations } from './kept.ts';
 import { lifeSignEveryMs, Nodes } from './nodes.ts';
 import { identityOf } from './register-request.ts';
 import { RegisterSender } from './send-register.ts';
+import { Work } from './work.ts';
 
 export interface RegistrationsDeps {
   readonly accounts: Accounts;
@@ -81,8 +82,7 @@ export class Registrations {
   readonly #deps: RegistrationsDeps;
   readonly #nodes: Nodes;
   readonly #kept: KeptRegistrations;
-  readonly #underWay = new Set<Promise<unknown>>();
-  readonly #timers = new Set<() => void>();
+  readonly #work: Work;
   /** what others may be about to send */
   readonly #attempts: FirstSeen;
   /** what is left to the node that has registered it */
@@ -91,7 +91,10 @@ export class Registrations {
   /** accounts a config no longer has, until they are taken back: without a key their passwords are nowhere else */
   readonly #gone = new Map<Aor, Account>();
   #counted: { readonly at: number; readonly totals: Promise<Readonly<Record<OutboundState, number>>> } | undefined;
-  #stopped = false;
+  /** there is no account, and nothing to be taken back: then nobody asks the agenda, and what others put there waits for their own look */
+  #isIdle = false;
+  /** tasks of ours so far */
+  #puts = 0;
 
   constructor(deps: RegistrationsDeps) {
     this.#deps = deps;
@@ -99,9 +102,10 @@ export class Registrations {
     this.#attempts = new FirstSeen(precise);
     this.#left = new FirstSeen(precise);
     this.#kept = new KeptRegistrations(records);
+    this.#work = new Work(clock, (err) => log.warn({ err }, 'a registration at a PBX has to wait for the store'));
     this.#sender = new RegisterSender(deps, (remote) => {
       if (deps.policy.renewAfterOutage)
-        this.#run(
+        this.#work.run(
           this.renewAll(remote, clock.now()).then((count) =>
             log.info({ remote, count }, 'registering the accounts of this PBX anew'),
           ),
@@ -112,19 +116,13 @@ export class Registrations {
 
   /** Begins to work; never rejects. */
   start(): void {
-    this.#every(tickMs, () => this.#tick());
-    this.#run(this.#begin());
+    this.#work.every(tickMs, () => this.#tick());
+    this.#work.run(this.#begin());
   }
 
   /** Waits for what is under way, for a while. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    for (const cancel of this.#timers) cancel();
-    this.#timers.clear();
-    const quiet = Promise.allSettled([...this.#underWay]);
-    let cancel = (): void => undefined;
-    await Promise.race([quiet, new Promise<void>((resolve) => (cancel = this.#deps.clock.after(3000, resolve)))]);
-    cancel();
+    await this.#work.stop();
     if (this.#deps.policy.deregisterOnStop) await this.#leaveAll();
     await this.#nodes.leave();
   }
@@ -145,7 +143,7 @@ export class Registrations {
 
   /** What an operator wants now; resolves when it has been done or is on the agenda. undefined: there is no such account. */
   async wish(aor: Aor, wish: Wish): Promise<Kept | undefined> {
-    const { accounts, agenda, clock } = this.#deps;
+    const { accounts, clock } = this.#deps;
     const account = await accounts.read(aor);
     if (account === undefined) return undefined;
     const now = clock.now();
@@ -169,7 +167,7 @@ export class Registrations {
       const as = wish === 'start' ? account : { ...account, ...namesOf(kept.identity) };
       const done = await this.#converse(aor, as, kept, known?.version ?? 0, event);
       if (done === 'lost') continue;
-      if (done.one.nextAt !== undefined) await agenda.put(registrationTask(aor), done.one.nextAt);
+      if (done.one.nextAt !== undefined) await this.#put(aor, done.one.nextAt);
       return done;
     }
     return undefined;
@@ -177,10 +175,10 @@ export class Registrations {
 
   /** Takes back what an account has that is gone; 'ending': the PBX could not be told yet, and is from the agenda. */
   async remove(account: Account): Promise<'ended' | 'ending'> {
-    const { agenda, clock } = this.#deps;
+    const { clock } = this.#deps;
     const { aor } = account;
     // whoever dies in between leaves it to another
-    await agenda.put(registrationTask(aor), clock.now() + this.#leaseMs);
+    await this.#put(aor, clock.now() + this.#leaseMs);
     for (let attempt = 0; attempt < attempts; attempt++) {
       const known = await this.#kept.read(aor);
       if (known === undefined) return 'ended';
@@ -195,7 +193,7 @@ export class Registrations {
         await this.#kept.forget(aor);
         return 'ended';
       }
-      await agenda.put(registrationTask(aor), done.one.nextAt);
+      await this.#put(aor, done.one.nextAt);
       break;
     }
     return 'ending';
@@ -226,7 +224,7 @@ export class Registrations {
       if (kept.leaving || kept.one.state === 'stopped' || (kept.one.registeredAt ?? 0) >= before) continue;
       if (kept.one.nextAt === undefined && kept.one.state === 'rejected') continue;
       if (nextHop !== undefined && this.#deps.wayOf(aor)?.nextHop !== nextHop) continue;
-      await this.#deps.agenda.put(registrationTask(aor), this.#deps.clock.now());
+      await this.#put(aor, this.#deps.clock.now());
       count += 1;
     }
     return count;
@@ -250,7 +248,7 @@ export class Registrations {
   }
 
   async #begin(): Promise<void> {
-    const { accounts, agenda, clock, log } = this.#deps;
+    const { accounts, clock, log } = this.#deps;
     try {
       await accounts.follow();
       await this.#nodes.follow();
@@ -264,24 +262,26 @@ export class Registrations {
       }
       for await (const [aor, kept] of this.#kept.all()) {
         if (accounts.has(aor)) continue;
-        if (kept.leaving) await agenda.put(registrationTask(aor), clock.now());
+        if (kept.leaving) await this.#put(aor, clock.now());
         // while the node that has it lives, that one knows whether it is gone
         else if (!this.#isOfAnother(kept)) await this.#markGone(aor);
       }
+      await this.#lookIfIdle();
     } catch (err) {
       log.warn({ err }, 'registrations at PBXs have to wait for the store');
-      this.#once(lifeSignEveryMs, () => this.#begin());
+      this.#work.once(lifeSignEveryMs, () => this.#begin());
       return;
     }
-    this.#every(lifeSignEveryMs, async () => {
+    this.#work.every(lifeSignEveryMs, async () => {
       await accounts.follow();
       await this.#nodes.follow();
+      await this.#lookIfIdle();
     });
   }
 
   /** Puts an account on the agenda as this start finds it. */
   async #enter(account: Account): Promise<void> {
-    const { accounts, agenda, clock } = this.#deps;
+    const { accounts, clock } = this.#deps;
     const known = await this.#kept.read(account.aor);
     const now = clock.now();
     if (
@@ -296,7 +296,7 @@ export class Registrations {
     // given up before: a start is somebody's wish to see whether it works now
     if (nextAt === undefined && attempt === undefined) return void (await this.wish(account.aor, 'start'));
     // what is not long overdue is on the agenda, or in the hands of another node; it may be sooner there than this says
-    if ((nextAt ?? triedAt ?? 0) + this.#leaseMs < now) await agenda.put(registrationTask(account.aor), now);
+    if ((nextAt ?? triedAt ?? 0) + this.#leaseMs < now) await this.#put(account.aor, now);
   }
 
   /** A node that dies with a task loses it after this long. */
@@ -304,13 +304,27 @@ export class Registrations {
     return 2 * this.#deps.policy.answerMs + 30_000;
   }
 
+  async #put(aor: Aor, at: number): Promise<void> {
+    this.#puts += 1;
+    this.#isIdle = false;
+    await this.#deps.agenda.put(registrationTask(aor), at);
+  }
+
+  /** What another node provisions is seen here now and then; until then that one has it. */
+  async #lookIfIdle(): Promise<void> {
+    const before = this.#puts;
+    const isIdle = !this.#deps.accounts.any && !(await this.#kept.any());
+    this.#isIdle = isIdle && before === this.#puts;
+  }
+
   /** One page of the agenda in a second, evenly over it. */
   async #tick(): Promise<void> {
+    if (this.#isIdle) return;
     const { agenda, clock, policy } = this.#deps;
     const now = clock.now();
     const claimed = await agenda.claim(now, now + this.#leaseMs, policy.perSecond);
     for (const [at, task] of claimed.entries())
-      this.#once((at * tickMs) / policy.perSecond, () => this.#due(task).catch((err: unknown) => this.#failed(err)));
+      this.#work.once((at * tickMs) / policy.perSecond, () => this.#due(task));
   }
 
   async #due(claimed: ClaimedTask): Promise<void> {
@@ -368,14 +382,14 @@ export class Registrations {
 
   /** False: there is nothing to take back. */
   async #markGone(aor: Aor): Promise<boolean> {
-    const { agenda, clock, node, log } = this.#deps;
+    const { clock, node, log } = this.#deps;
     for (let attempt = 0; attempt < attempts; attempt++) {
       const known = await this.#kept.read(aor);
       if (known === undefined) return false;
       const marked: Kept = { ...known.kept, leaving: true, owner: node };
       if ((await this.#kept.write(aor, known.version, marked)) === undefined) continue;
       log.info({ aor, domain: marked.identity }, 'account is gone: its registration at the PBX is taken back');
-      await agenda.put(registrationTask(aor), clock.now());
+      await this.#put(aor, clock.now());
       return true;
     }
     return false;
@@ -458,13 +472,13 @@ export class Registrations {
 
   /** The registrations of a node that died have its address, where nobody is any more. */
   async #takeOver(dead: string): Promise<void> {
-    const { accounts, agenda, clock, wayOf } = this.#deps;
+    const { accounts, clock, wayOf } = this.#deps;
     for await (const [aor, { owner, one, leaving }] of this.#kept.all()) {
       if (owner !== dead) continue;
-      if (leaving || !accounts.has(aor)) await agenda.put(registrationTask(aor), clock.now());
+      if (leaving || !accounts.has(aor)) await this.#put(aor, clock.now());
       if (one.state === 'stopped' || one.contact === undefined) continue;
       const here = wayOf(aor)?.edgeHost;
-      if (here !== undefined && !one.contact.endsWith(`@${here}`)) await agenda.put(registrationTask(aor), clock.now());
+      if (here !== undefined && !one.contact.endsWith(`@${here}`)) await this.#put(aor, clock.now());
     }
   }
 
@@ -492,36 +506,6 @@ export class Registrations {
       account: accounts.fingerprint(account),
       identity: identityOf(account),
     };
-  }
-
-  #failed(err: unknown): void {
-    this.#deps.log.warn({ err }, 'a registration at a PBX has to wait for the store');
-  }
-
-  #run(work: Promise<unknown>): void {
-    const watched = work.catch((err: unknown) => this.#failed(err)).finally(() => this.#underWay.delete(watched));
-    this.#underWay.add(watched);
-  }
-
-  #once(ms: number, task: () => Promise<void>): void {
-    if (this.#stopped) return;
-    const cancel = this.#deps.clock.after(ms, () => {
-      this.#timers.delete(cancel);
-      this.#run(task());
-    });
-    this.#timers.add(cancel);
-  }
-
-  /** The next one begins when this one has ended. */
-  #every(ms: number, task: () => Promise<void>): void {
-    this.#once(ms, async () => {
-      try {
-        await task();
-      } catch (err) {
-        this.#failed(err);
-      }
-      this.#every(ms, task);
-    });
   }
 }
 

@@ -11,14 +11,21 @@ import { parseNameAddr, tagOf } from '../sip/name-addr.ts';
 import { stripPush } from '../sip/push-params.ts';
 import type { Headers } from '../sip/headers.ts';
 
+const usage = new Set(['NOTIFY', 'SUBSCRIBE']);
+
 export interface DialogKeys {
   readonly contactKey: Buffer;
   readonly targetKey: Buffer;
 }
 
-/** A REFER, or a NOTIFY of the subscription it began: both say where the other side is to send to. */
+/** A REFER, or a NOTIFY or SUBSCRIBE of the subscription it began: all say where the other side is to send to. */
 export function saysWhere({ method, headers }: SipRequest): boolean {
-  return method === 'REFER' || (method === 'NOTIFY' && tagOf(headers.get('To') ?? '') !== undefined);
+  return method === 'REFER' || (usage.has(method) && tagOf(headers.get('To') ?? '') !== undefined);
+}
+
+/** Methods whose 2xx says where its sender is to be reached from now on. */
+export function isAnsweredWithPlace(method: string): boolean {
+  return method === 'REFER' || method === 'SUBSCRIBE';
 }
 
 /** What the other side calls to reach one phone of ours. `edgeHost`: as Domain has it. */

@@ -3,7 +3,8 @@
  * legs and answers to whoever knows what they are. Decides nothing.
  */
 import type { HoldEffect, HoldEvent } from '../core/hold-words.ts';
-import { step, type HeldInvite, type Step } from '../core/held-invite.ts';
+import { step } from '../core/held-invite.ts';
+import type { HeldInvite, Step } from '../core/held-state.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type HoldGate, inOrderOfWeight } from './hold-gate.ts';
 

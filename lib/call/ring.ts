@@ -4,7 +4,8 @@
  */
 import type { CancelReason, HoldEffect, HoldEvent, HoldPolicy, Target } from '../core/hold-words.ts';
 import { withAllChallenges } from '../core/best-response.ts';
-import { hold, type Step } from '../core/held-invite.ts';
+import { hold } from '../core/held-invite.ts';
+import type { Step } from '../core/held-state.ts';
 import { oneOfEachProtocol } from '../core/reasons.ts';
 import { readExpires } from '../core/ring-budget.ts';
 import { passAck, passAnswer, passProgress, type PassOptions } from '../core/pass-headers.ts';

@@ -28,6 +28,9 @@ export const registrationSection = z
         doc: 'Push parameters understood beside those of RFC 8599: outside-brackets (pn-* as parameters of the Contact header), legacy (app-id, pn-type, pn-tok, pn-uri), x-mpush and x-push (header fields of Mizutech and PortSIP).',
       },
     ),
+    answer_seconds: fallback(integer(1, 32, 'seconds'), 20, {
+      doc: 'How long the PBX may take to answer the REGISTER of a phone; then the phone gets 503 and keeps what it had.',
+    }),
     pnsreg_seconds: fallback(integer(30, 3600, 'seconds'), 180, {
       doc: 'How early a phone that wakes itself is asked to refresh (sip.pnsreg).',
     }),

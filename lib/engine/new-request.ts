@@ -11,6 +11,11 @@ import type { Flow } from './transport/flow.ts';
 /** Methods whose 2xx begins a dialog; their requests need a Contact. */
 export const beginsDialog: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE']);
 
+/** A SUBSCRIBE with a tag in To refreshes what its two ends have by themselves (RFC 3515 2.4.4, RFC 6665 4.1.2.2). */
+export function beginsOne({ method, to }: Pick<RequestParts, 'method' | 'to'>): boolean {
+  return beginsDialog.has(method) && (method !== 'SUBSCRIBE' || (readTag(to) ?? '') === '');
+}
+
 /** Undefined when From cannot be read. `nextSeq` is asked when the app names no CSeq. `routes`: the route set of the app, in order. */
 export function newRequestParts(
   request: SipRequest,

@@ -41,7 +41,8 @@ export class UacAnswers {
   }
 
   #subscribed(sent: Sent, response: Response): string {
-    if (response.status < 200) return sent.dialogId;
+    // one that begins no dialog has no name for it
+    if (response.status < 200 || (sent.dialog === undefined && sent.dialogId === '')) return sent.dialogId;
     let dialog = sent.dialog ?? sent.begun[0];
     if (dialog === undefined) dialog = this.#begin(sent, response);
     else dialog.target = contactUri(response.headers) ?? dialog.target;
@@ -93,8 +94,8 @@ export class UacAnswers {
     }
     sent.answered = dialog;
     this.#core.dialogs.giveUsualId(dialog, sent.dialogId, sent.begun);
-    // the peer answered before our CANCEL reached it: the dialog ends right after the app's ACK
-    dialog.byeAfterAck = sent.cancel !== '';
+    // the peer answered before our CANCEL reached it: the dialog ends right after the app's ACK, but not one that stood before
+    dialog.byeAfterAck = sent.cancel !== '' && (readTag(sent.parts.to) ?? '') === '';
     noteAnswer(dialog, sent, response);
     this.#core.agreeSession(dialog, response.headers, 'uac');
     return dialog.id;

@@ -11,7 +11,7 @@ import { contactUri, type Dialog, dialogId } from './dialog/dialog.ts';
 import { wayOf } from './dialog/requests.ts';
 import { endsSubscription } from './dialog/subscription.ts';
 import { newBranch, uuid } from './ids.ts';
-import { beginsDialog, newRequestParts } from './new-request.ts';
+import { beginsDialog, beginsOne, newRequestParts } from './new-request.ts';
 import { appLines, printRequest } from './printing.ts';
 import { readTag, type Response } from './reading.ts';
 import { hopOf } from './resolve.ts';
@@ -222,7 +222,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
   }
 
   #send(app: AppLink, msgId: string, request: SipRequest, way: Way, how: How): void {
-    const { headers, method, body } = request;
+    const { headers, body } = request;
     const { transports } = this.#core;
     const lines = appLines(headers, body, true);
     if (lines === undefined) {
@@ -246,7 +246,7 @@ export class Uac implements ClientHost<Sent>, ClientUser<Sent>, Sender {
       ...ownRequest(parts),
       app,
       txn: uuid(),
-      dialogId: beginsDialog.has(method) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
+      dialogId: beginsOne(parts) ? dialogId(parts.callId, readTag(parts.from) ?? '') : '',
       alongFlow: how === 'cached' || how === 'along its flow',
       routed,
       sdp: sdpOf(request),

@@ -170,7 +170,8 @@ export class Uas {
       return;
     }
     transaction.app = app;
-    transaction.memo = memoOf(request);
+    // a SUBSCRIBE inside a dialog of its two ends (that of a REFER, RFC 3515 2.4.4) refreshes; it begins none here
+    if (method !== 'SUBSCRIBE' || request.toTag === '') transaction.memo = memoOf(request);
     this.#transactions.offer(transaction);
     const { listener } = request.flow;
     const on = { host: listener.host, port: listener.toldPort };

@@ -13,7 +13,7 @@ export interface DialogRequest {
    * (drachtio-server).
    */
   readonly nextHop?: string;
-  /** The engine the next hop belongs to, see Flow.engine; that of the dialog when left out. Without effect on INVITE and SUBSCRIBE. */
+  /** The engine the next hop belongs to, see Flow.engine; that of the dialog when left out. Without effect on SUBSCRIBE, and on INVITE where the engine cannot be told. */
   readonly engine?: string;
   /** INVITE only: when it is aborted while no final answer has come, a CANCEL is sent, as soon as the protocol allows */
   readonly cancel?: AbortSignal;

@@ -61,8 +61,10 @@ export interface RegisterPolicy extends DecisionPolicy {
   readonly defaultExpires: number;
   readonly maxExpires: number;
   readonly maxBindings: number;
-  /** what becomes of push parameters that came over UDP, TCP or WS (RFC 8599 13); those of a proxy that is believed are not looked at */
-  /** of push parameters that came in the clear from this address */
+  /**
+   * what becomes of push parameters that came over UDP, TCP or WS from this address (RFC 8599 13); those of a proxy that is believed are
+   * not looked at
+   */
   readonly pushOverClear: (address: string) => 'accept' | 'ignore' | 'refuse';
   /** how long after its registration a phone can still be woken, ms; 0: not at all */
   readonly wakeLapsedMs: number;

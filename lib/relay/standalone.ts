@@ -1,12 +1,13 @@
 /**
  * A request of a phone outside the dialogs we bridge (MESSAGE, OPTIONS, PUBLISH, INFO, REFER, any method) passed on to the PBX and its
- * answer passed back. REGISTER and SUBSCRIBE have use-cases of their own. The subscription that a REFER begins is kept by its two
+ * answer passed back. REGISTER and a SUBSCRIBE that begins something have use-cases of their own. The subscription that a REFER begins is kept by its two
  * ends: its names pass unchanged, and its NOTIFYs come by themselves (call/dialog-contacts).
  */
 import {
   atListener,
   contactUri,
   type DialogKeys,
+  isAnsweredWithPlace,
   saysWhere,
   uriForPhone,
   uriOfPhone,
@@ -76,7 +77,8 @@ export async function relayStandalone(
     return;
   }
   const told = passAnswer(response.headers, response.status, { from: 'upstream', towards: 'phone' });
-  const begun = method === 'REFER' && response.status < 300 ? tagOf(response.headers.get('To') ?? '') : undefined;
+  const begun =
+    isAnsweredWithPlace(method) && response.status < 300 ? tagOf(response.headers.get('To') ?? '') : undefined;
   const contact = contactUri(response.headers);
   if (begun !== undefined && contact !== undefined && sender !== undefined) {
     const at =

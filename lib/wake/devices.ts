@@ -7,8 +7,7 @@ import { breadthOf } from '../core/breadth.ts';
 import { answersTo, phoneOf, wakeableBindings } from '../core/binding-set.ts';
 import type { HoldEvent, Target } from '../core/hold-words.ts';
 import { canPush, type PushClass, tokenFor } from '../core/push-class.ts';
-import type { PushRules, Rung, Sent } from '../core/push-ladder.ts';
-import { factsOf } from '../core/push-policy.ts';
+import type { Rung, Sent } from '../core/push-ladder.ts';
 import { type HoldGate, opening } from '../call/hold-gate.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LocationStore } from '../ports/location-store.ts';
@@ -20,12 +19,11 @@ import type { Telemetry } from '../ports/telemetry.ts';
 import type { SipRequest } from '../sip/message.ts';
 import type { Flow } from '../sip/flow.ts';
 import { providerLabel } from '../telemetry/metrics.ts';
-import { unquote } from '../sip/auth.ts';
-import { parseNameAddr } from '../sip/name-addr.ts';
 import type { Pushed, TokenKeeper } from '../tokens/keeper.ts';
 import type { AwakeFlows } from './awake-flows.ts';
 import { climbLadder } from './climb.ts';
 import { isSameRegistration, keyOfFlow } from './known-flow.ts';
+import { PhoneRules } from './phone-rules.ts';
 import { pushDevice } from './push-device.ts';
 import { isWorthTrying, type ReachPolicy } from './reach.ts';
 
@@ -103,8 +101,7 @@ export class Devices {
   readonly #accepted = new Map<string, readonly { readonly pushed: Pushed; readonly high: boolean }[]>();
   /** by binding id: registrations whose flow the core knows to be worth trying */
   readonly #told = new Map<string, Binding>();
-  /** by binding id */
-  readonly #rules = new Map<string, PushRules>();
+  readonly #rules: PhoneRules;
   /** by device: takes back the watch over its flows */
   readonly #watches = new Map<string, () => void>();
   /** take back the wait for phones that are moving */
@@ -124,6 +121,7 @@ export class Devices {
     this.#callId = wanted.request.headers.get('Call-ID') ?? '';
     this.#startedAt = deps.precise();
     this.#arrivedAt = wanted.arrivedAt ?? deps.clock.now();
+    this.#rules = new PhoneRules(wanted, this.#arrivedAt, deps);
   }
 
   /** Finds the devices; news is kept until `listen`. Rejects with EDGE_STORE_UNAVAILABLE, then nothing is left to close. */
@@ -137,7 +135,7 @@ export class Devices {
       throw error;
     });
     for (const binding of found) this.#bindings.set(binding.id, binding);
-    await this.#ask(found);
+    await this.#rules.ask(found);
     return found.map((binding) => this.#target(binding));
   }
 
@@ -210,7 +208,7 @@ export class Devices {
     const facts = {
       pushClass,
       push: { tokens: alive, ...(push.life === undefined ? {} : { life: push.life }) },
-      rules: this.#rulesOf(binding),
+      rules: this.#rules.of(binding),
       cameSince,
       now: this.#deps.clock.now(),
     };
@@ -271,36 +269,7 @@ export class Devices {
   silentMs(leg: string): number | undefined {
     const device = leg.slice(0, leg.lastIndexOf('/'));
     const binding = this.#find(device, ({ push }) => canPush(push, this.#wanted.pushClass));
-    return binding && this.#rulesOf(binding).idleMs;
-  }
-
-  /** What holds for each phone that can be pushed; a policy of the operator may say so for each. */
-  async #ask(found: readonly Binding[]): Promise<void> {
-    const { rules, clock, policy } = this.#deps;
-    const { request, pushClass, holdMs } = this.#wanted;
-    if (pushClass === undefined) return;
-    const from = parseNameAddr(request.headers.get('From') ?? '');
-    const now = clock.now();
-    const about = {
-      ...{ now, class: pushClass, method: request.method, callId: this.#callId, phones: found.length, holdMs },
-      from: { uri: from?.uri ?? '', display: from?.display === undefined ? undefined : unquote(from.display) },
-      hasVideo: request.body.includes('\nm=video '),
-    };
-    const waiting: Promise<unknown>[] = [];
-    for (const binding of found) {
-      if (!canPush(binding.push, pushClass) || binding.push === undefined) continue;
-      const configured = rules.configured(binding.push.app, binding.push.provider);
-      const facts = factsOf(binding, about, isWorthTrying(binding, this.#arrivedAt, policy, now), configured);
-      if (facts === undefined) continue;
-      const decided = rules.decide(facts);
-      if (decided instanceof Promise) waiting.push(decided.then((one) => void this.#rules.set(binding.id, one)));
-      else this.#rules.set(binding.id, decided);
-    }
-    if (waiting.length > 0) await Promise.all(waiting);
-  }
-
-  #rulesOf({ id, push }: Binding): PushRules {
-    return this.#rules.get(id) ?? this.#deps.rules.configured(push?.app ?? '', push?.provider ?? '');
+    return binding && this.#rules.of(binding).idleMs;
   }
 
   /** A request from the phone is as good as a refresh where it was registered already (AMB-14). */
@@ -390,7 +359,7 @@ export class Devices {
     const { push } = binding;
     // its tokens are for calls only: reached as a phone is that never asked for pushes
     const asPlain = push !== undefined && push.deadSince === undefined && pushClass !== undefined && !pushable;
-    const rules = pushable && push !== undefined ? this.#rulesOf(binding) : undefined;
+    const rules = pushable && push !== undefined ? this.#rules.of(binding) : undefined;
     // one that has registered since the request came is awake
     const pushFirst = rules?.flow === 'always' && rules.push && binding.registeredAt < this.#arrivedAt;
     const worthTrying =

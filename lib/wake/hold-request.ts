@@ -6,6 +6,7 @@ import {
   atListener,
   contactUri,
   type DialogKeys,
+  isAnsweredWithPlace,
   ownHostTowards,
   saysWhere,
   uriForPhone,
@@ -87,8 +88,8 @@ export async function holdRequest(
       },
       answered: (got) => {
         const answer = passed(got, { from: 'phone', towards: called.from });
-        const isBegun = method === 'REFER' && got.response.status < 300;
-        void transaction.respond(isBegun ? begunBy(got, answer, transaction, called, deps) : answer);
+        const saysPlace = isAnsweredWithPlace(method) && got.response.status < 300;
+        void transaction.respond(saysPlace ? placedBy(got, answer, transaction, called, deps) : answer);
       },
     },
     deps,
@@ -109,8 +110,8 @@ function contactForPhone(
   return other === undefined ? undefined : uriForPhone(deps.keys, binding.aor, other, ownHostTowards(flow));
 }
 
-/** The 2xx to a REFER: the tag of the phone makes the dialog, and the Contact leads to the phone through us. */
-function begunBy(
+/** The 2xx to a REFER or to a refresh: the tag of the phone makes the dialog, and the Contact leads to the phone through us. */
+function placedBy(
   { response, by }: Got,
   answer: Answer & { readonly headers: Headers },
   { receivedOn, flow }: ServerTransaction,
@@ -196,7 +197,7 @@ export async function holdFor<Got extends ClientAnswer>(
     deps.telemetry.count('heldRequests', { method: methodLabel(method), ending: 'refused' });
     if (!deps.calls.closed) deps.log.warn({ callId, aor, method }, 'no room to hold another request');
     // what came just before the edge began to stop may go to another one
-    await transaction.respond({ status: deps.calls.closed ? 503 : 480 });
+    await transaction.respond(refusal(deps.calls.closed ? 503 : 480));
     return;
   }
   const refuse = async (status: number): Promise<void> => {

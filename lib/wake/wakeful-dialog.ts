@@ -167,9 +167,12 @@ export class WakefulDialog implements Dialog {
   }
 
   async #send(asked: DialogRequest): Promise<DialogAnswer> {
-    // an INVITE belongs to the engine that has the dialog, for its 2xx and ACK do: it goes the way the dialog began
-    const stays = this.#engine !== this.#phone.flow.engine && /^(?:INVITE|SUBSCRIBE)$/.test(asked.method);
-    const way = this.#moved && !stays ? { nextHop: this.#way, engine: this.#engine } : {};
+    const isElsewhere = this.#engine !== this.#phone.flow.engine;
+    // a SUBSCRIBE belongs to the engine that has the dialog: it goes the way the dialog began
+    const stays = isElsewhere && asked.method === 'SUBSCRIBE';
+    // over UDP it may have the same address there, and keep only that flow open; anything but the last word would go past the engine's count
+    const isLastWord = isElsewhere && asked.method === 'BYE' && !this.#phone.behindProxy;
+    const way = isLastWord || (this.#moved && !stays) ? { nextHop: this.#way, engine: this.#engine } : {};
     const answer = await this.#inner.request({ ...asked, ...way });
     if (!answer.local) this.#heardAt = this.#deps.clock.now();
     return answer;

@@ -79,7 +79,7 @@ describe.skipIf(missing !== undefined)(titled('nodes that share a Redis', missin
     opened.splice(opened.indexOf(three), 1);
     await three.store.close();
     const got = await Promise.all(taken);
-    expect(performance.now() - died).toBeLessThan(3000);
+    expect(performance.now() - died).toBeLessThan(2000);
     expect(got.flat().toSorted()).toEqual(['invite-1', 'invite-2']);
     expect(got.filter(({ length }) => length > 0)).toHaveLength(1);
     await three.nodes.close();

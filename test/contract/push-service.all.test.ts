@@ -1,7 +1,7 @@
 // Every provider through the one contract.
 import { generateKeyPairSync } from 'node:crypto';
 import { startApnsLab } from '../../apps/push-lab/apns-lab.ts';
-import { startHttpLab } from '../../apps/push-lab/http-lab.ts';
+import { makeAccountKey, startHttpLab } from '../../apps/push-lab/http-lab.ts';
 import { openApns } from '../../lib/adapters/apns/apns-push-service.ts';
 import { openFcm } from '../../lib/adapters/fcm/fcm-push-service.ts';
 import { systemClock } from '../../lib/adapters/system/clock.ts';
@@ -9,6 +9,9 @@ import { openWebhooks } from '../../lib/adapters/webhook/webhook-push-service.ts
 import { openWebPush } from '../../lib/adapters/webpush/webpush-push-service.ts';
 import { aCall, anApp } from '../support/push-request.ts';
 import { pushServiceContract } from './push-service.ts';
+
+/** To make one takes longer than most of these tests. */
+const accountKey = makeAccountKey();
 
 pushServiceContract('APNs', async () => {
   const lab = await startApnsLab();
@@ -29,7 +32,7 @@ pushServiceContract('APNs', async () => {
 });
 
 pushServiceContract('FCM', async () => {
-  const lab = await startHttpLab();
+  const lab = await startHttpLab({ accountKey });
   const account = JSON.parse(lab.serviceAccount) as Readonly<Record<string, string>>;
   return {
     rules: lab.rules,
@@ -66,7 +69,7 @@ pushServiceContract('FCM', async () => {
 });
 
 pushServiceContract('Web Push', async () => {
-  const lab = await startHttpLab();
+  const lab = await startHttpLab({ accountKey });
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { hostname, port } = new URL(lab.endpoint);
   return {
@@ -97,7 +100,7 @@ pushServiceContract('Web Push', async () => {
 });
 
 pushServiceContract('webhook', async () => {
-  const lab = await startHttpLab();
+  const lab = await startHttpLab({ accountKey });
   return {
     rules: lab.rules,
     endpoint: lab.endpoint,

@@ -1,7 +1,7 @@
 /** FCM, Web Push and webhooks over real HTTP and TLS against the lab. What is asserted is counts and outcomes. */
 import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type HttpLab, type HttpLabOptions, startHttpLab } from '../../apps/push-lab/http-lab.ts';
+import { type HttpLab, type HttpLabOptions, makeAccountKey, startHttpLab } from '../../apps/push-lab/http-lab.ts';
 import { parseRule } from '../../apps/push-lab/rules.ts';
 import { type FcmApp, openFcm } from '../../lib/adapters/fcm/fcm-push-service.ts';
 import { openWebhooks, type WebhookApp } from '../../lib/adapters/webhook/webhook-push-service.ts';
@@ -20,8 +20,11 @@ afterEach(async () => {
   for (const close of cleanups.splice(0).reverse()) await close();
 });
 
+/** To make one takes longer than most of these tests. */
+const accountKey = makeAccountKey();
+
 async function aLab(options: HttpLabOptions = {}): Promise<HttpLab> {
-  const lab = await startHttpLab(options);
+  const lab = await startHttpLab({ accountKey, ...options });
   cleanups.push(() => lab.close());
   return lab;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type HeldInvite, hold, step } from '../../lib/core/held-invite.ts';
+import { hold, step } from '../../lib/core/held-invite.ts';
+import type { HeldInvite } from '../../lib/core/held-state.ts';
 import type { HoldEffect, HoldEvent, HoldPolicy, Target } from '../../lib/core/hold-words.ts';
 
 const asleep = (device: string): Target => ({ device, flow: undefined, canPush: true });

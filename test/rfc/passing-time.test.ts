@@ -1,38 +1,21 @@
 /** What hours do to a phone that sleeps (RFC 5626 5.4, RFC 8599 6.2.1): an edge whose time of day is moved, and ours with it. */
-import { pathToFileURL } from 'node:url';
-import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { sessionDescription } from '../../apps/demo/media.ts';
 import type { Phone } from '../../apps/demo/phone.ts';
 import { readFeatureCaps } from '../../lib/sip/feature-caps.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { places } from '../support/edge.ts';
-import { anOffer, Bed, homeDomain } from '../support/test-bed.ts';
+import { MovedDay } from '../support/moved-day.ts';
+import { anOffer, type Bed, homeDomain } from '../support/test-bed.ts';
 import { TcpPeer, UdpPeer } from '../support/text-peer.ts';
 
-const preload = pathToFileURL(join(import.meta.dirname, '../support/moved-time.mjs')).href;
-
 let bed: Bed;
-let halfHours = 0;
+const day = new MovedDay();
 beforeAll(async () => {
-  // the stand-in for APNs keeps this function
-  const now = Date.now.bind(Date);
-  vi.spyOn(Date, 'now').mockImplementation(() => now() + halfHours * 30 * 60_000);
-  vi.stubEnv('NODE_OPTIONS', `--import=${preload}`);
-  bed = await Bed.open({ config: { registration: { min_expires: 300, purr_hours: 1 } } });
-  vi.unstubAllEnvs();
+  bed = await day.open({ config: { registration: { min_expires: 300, purr_hours: 1 } } });
 });
-afterAll(async () => {
-  vi.restoreAllMocks();
-  await bed.close();
-});
-
-/** Half an hour passes for everybody. */
-async function halfAnHourPasses(): Promise<void> {
-  halfHours++;
-  bed.edge.process.child.signal('SIGUSR2');
-  await expect.poll(() => bed.edge.process.noise).toContain(`half hours ahead: ${halfHours}`);
-}
+afterAll(() => day.end());
+const halfAnHour = 1800;
 
 async function purrOf(phone: Phone): Promise<string> {
   const answer = await phone.register();
@@ -64,7 +47,7 @@ test.each(['udp', 'tcp'] as const)(
     const answer = await phone.register();
     expect([answer.status, answer.headers.has('Flow-Timer')]).toEqual([200, false]);
     await phone.sleep();
-    await halfAnHourPasses();
+    await day.pass(halfAnHour);
     const asked = bed.pbx.dial(`sip:anna@${homeDomain}`, { body: anOffer(), remote: bed.edge.at('udp') });
     await bed.nextPush(phone);
     await phone.wake();
@@ -105,8 +88,7 @@ test('[PN-PURR-01] [PN-PURR-02] each reference is another one and wakes its own 
 test('[PN-PURR-03] [PN-PURR-04] after its period a refresh brings another reference, and what was made with the old one still wakes the phone', async () => {
   const phone = bed.phone('emil', { domain: homeDomain, expires: 36_000 });
   const first = await purrOf(phone);
-  await halfAnHourPasses();
-  await halfAnHourPasses();
+  await day.pass(2 * halfAnHour);
   const second = await purrOf(phone);
   expect(second).not.toBe(first);
   await phone.sleep();

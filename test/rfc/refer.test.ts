@@ -1,7 +1,7 @@
 /** REFER and methods nobody has heard of, outside dialogs, in both directions (RFC 3515, RFC 6665; RFC 8599 5.6.2). */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Phone } from '../../apps/demo/phone.ts';
-import { newCallId, newTag } from '../../apps/demo/ua.ts';
+import { newCallId, newTag, type UserAgent } from '../../apps/demo/ua.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { tagOf } from '../../lib/sip/name-addr.ts';
 import { onDrachtio } from '../support/edge.ts';
@@ -50,6 +50,45 @@ async function notified(
   return arrived.request.headers;
 }
 
+const refresh = (expires: string) =>
+  ({
+    headers: [
+      ['Event', 'refer'],
+      ['Expires', expires],
+    ],
+  }) as const;
+
+/** One SUBSCRIBE inside the dialog of a REFER; the NOTIFY it asks for comes before its answer. Gives the fields of the answer. */
+async function refreshed(
+  from: PeerDialog,
+  at: UserAgent,
+  expires: string,
+  toTag: string,
+  contact: string,
+  before: () => Promise<unknown>,
+): Promise<Headers> {
+  const asked = from.request('SUBSCRIBE', refresh(expires));
+  const arrived = await at.next('SUBSCRIBE');
+  const { headers } = arrived.request;
+  expect([headers.get('Event'), headers.get('Expires'), tagOf(headers.get('To') ?? '')]).toEqual([
+    'refer',
+    expires,
+    toTag,
+  ]);
+  expect(headers.get('Contact')).not.toContain('peer@');
+  await before();
+  arrived.respond(200, {
+    headers: Headers.of([
+      ['Contact', `<${contact}>`],
+      ['Expires', expires],
+    ]),
+  });
+  const answer = await asked.answer();
+  expect([answer.status, answer.headers.get('Expires')]).toEqual([200, expires]);
+  expect(answer.headers.get('Contact')).not.toContain(contact);
+  return answer.headers;
+}
+
 describe.each([
   ['P', pathDomain],
   ['M', undefined],
@@ -78,6 +117,51 @@ describe.each([
     bed.wakesOnPush(phone);
     await notified(atPbx, phone, done);
     expect(bed.pushesFor(phone)).toHaveLength(1);
+  });
+
+  embedded(`[PN-PROXY-02] the phone prolongs the subscription of its REFER and ends it (${mode})`, async () => {
+    const phone = bed.phone(`prolongs-${mode}`, { ...inDomain, alerts: true, transport: 'tcp' });
+    await phone.register();
+    const asked = fromPhone(phone, 'REFER', 'boss', referTo);
+    const arrived = await bed.pbx.ua.next('REFER');
+    const accepted = arrived.respond(202, { headers: contactOf(bed.pbx.ua.uri('boss')) });
+    const answer = await asked.answer();
+    const atPbx = PeerDialog.notifier(bed.pbx.ua, arrived, accepted);
+    await notified(atPbx, phone, trying);
+    const atPhone = PeerDialog.subscriber(phone.ua, asked.request, answer, phone.options.edge);
+    for (const [expires, said] of [
+      ['300', trying],
+      ['0', done],
+    ] as const) {
+      await refreshed(atPhone, bed.pbx.ua, expires, arrived.localTag, bed.pbx.ua.uri('boss'), () =>
+        notified(atPbx, phone, said),
+      );
+    }
+  });
+
+  embedded(`[PN-PROXY-02] the PBX prolongs the subscription of its REFER at the phone (${mode})`, async () => {
+    const phone = bed.phone(`prolonged-${mode}`, { ...inDomain, alerts: true, transport: 'tcp' });
+    await phone.register();
+    const asked = toPhone('REFER', phone, referTo);
+    const arrived = await phone.ua.next('REFER');
+    const contact = phone.ua.uri(phone.options.user);
+    const accepted = arrived.respond(202, { headers: contactOf(contact) });
+    const answer = await asked.answer();
+    const atPhone = PeerDialog.notifier(phone.ua, arrived, accepted, { way: phone.options.edge });
+    await notified(atPhone, undefined, trying);
+    const atPbx = PeerDialog.subscriber(bed.pbx.ua, asked.request, answer, bed.edge.at('udp'));
+    const told = await refreshed(atPbx, phone.ua, '300', arrived.localTag, contact, () =>
+      notified(atPhone, undefined, trying),
+    );
+    // the place of the phone is told as the REFER was answered
+    expect(told.get('Contact')).toBe(answer.headers.get('Contact'));
+    await phone.sleep();
+    const refused = atPbx.request('SUBSCRIBE', refresh('0'));
+    bed.wakesOnPush(phone);
+    await expect.poll(() => phone.awake, { timeout: 5000 }).toBe(true);
+    const asleep = await phone.ua.next('SUBSCRIBE');
+    asleep.respond(481);
+    expect((await refused.answer()).status).toBe(481);
   });
 
   embedded(

@@ -1,18 +1,19 @@
 /** The reg event package where the edge is the registrar (RFC 3680, RFC 5628; RFC 8599 13). */
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Phone } from '../../apps/demo/phone.ts';
 import { newCallId, newTag } from '../../apps/demo/ua.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import type { SipRequest } from '../../lib/sip/message.ts';
+import { MovedDay } from '../support/moved-day.ts';
 import { fromPhone, fromTrunk, PeerDialog } from '../support/requests.ts';
-import { Bed, homeDomain } from '../support/test-bed.ts';
+import { type Bed, homeDomain } from '../support/test-bed.ts';
 
+const day = new MovedDay();
 let bed: Bed;
 beforeAll(async () => {
-  bed = await Bed.open();
+  bed = await day.open();
 });
-afterAll(() => bed.close());
+afterAll(() => day.end());
 
 const asking = [
   ['Event', 'reg'],
@@ -114,7 +115,7 @@ describe('a user who watches his own registrations', () => {
     await watching(phone);
     await document(phone);
     await phone.sleep();
-    await pause(5000);
+    await day.pass(5);
     bed.wakesOnPush(phone);
     await bed.phone('carl', { domain: homeDomain, plain: true }).register();
     await expect.poll(() => phone.awake, { timeout: 8000 }).toBe(true);

@@ -4,14 +4,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Phone } from '../../apps/demo/phone.ts';
 import type { ServerTransaction } from '../../apps/demo/transactions.ts';
 import { Headers } from '../../lib/sip/headers.ts';
+import { MovedDay } from '../support/moved-day.ts';
 import { fromPbx, fromPhone, PeerDialog } from '../support/requests.ts';
-import { Bed } from '../support/test-bed.ts';
+import type { Bed } from '../support/test-bed.ts';
 
+const day = new MovedDay();
 let bed: Bed;
 beforeAll(async () => {
-  bed = await Bed.open({ config: { wake: { request_hold_seconds: 6, silent_flow_ms: 500 } } });
+  bed = await day.open({ config: { wake: { request_hold_seconds: 4, silent_flow_ms: 500 } } });
 });
-afterAll(() => bed.close());
+afterAll(() => day.end());
 
 const subscribe = [
   ['Event', 'dialog;id=7'],
@@ -148,7 +150,7 @@ describe('from a phone to the PBX', () => {
       await phone.register();
       const { atPbx } = await watching(phone);
       await phone.sleep();
-      if (transport === 'udp') await pause(10_100); // it was heard a moment ago
+      if (transport === 'udp') await day.pass(11); // it was heard a moment ago
       for (let round = 0; round < 2; round++) {
         const asked = atPbx.request('NOTIFY', { headers: active, body: `state ${round}` });
         const push = await bed.nextPush(phone);
@@ -165,7 +167,7 @@ describe('from a phone to the PBX', () => {
         expect(new Set(cseqs).size).toBe(cseqs.length);
         if (round === 0) {
           await phone.sleep();
-          if (transport === 'udp') await pause(10_100);
+          if (transport === 'udp') await day.pass(11);
         }
       }
       const last = atPbx.request('NOTIFY', { headers: terminated });

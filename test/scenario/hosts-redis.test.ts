@@ -2,8 +2,6 @@
  * Redis in trouble while a call is held at one edge and its phone comes to another: frozen, empty, slow, failed over. Calls that
  * are up go on, what is held is answered or ends properly, REGISTERs are told to come again, and nothing is started anew.
  */
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Phone } from '../../apps/demo/phone.ts';
 import type { Hosts } from '../../bench/hosts/hosts.ts';
@@ -11,6 +9,7 @@ import { comesBack, Fleet, hangUp, heard, patience, take, type Up, whyNoFleet } 
 import { titled } from '../support/needs.ts';
 import { askNode, groupUrl, type RedisGroup, startCluster, startSentinel } from '../support/redis-group.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { startTornProxy, type TornProxy } from '../support/torn-proxy.ts';
 
 const why = whyNoFleet();
 
@@ -90,66 +89,72 @@ describe.skipIf(why !== undefined)(titled('one Redis', why), () => {
   });
 });
 
-/** TCP to one place, each octet so much later. */
-async function slowly(address: string, to: { readonly address: string; readonly port: number }, delay: { ms: number }) {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((near) => {
-    const far = connect({ host: to.address, port: to.port });
-    for (const [from, into] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(from.setNoDelay(true));
-      from.on('error', () => undefined);
-      from.on('data', (octets) => setTimeout(() => into.write(octets), delay.ms));
-      from.on('close', () => {
-        sockets.delete(from);
-        into.destroy();
-      });
-    }
-  }).listen(0, address);
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () => {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-}
-
 describe.skipIf(why !== undefined)(titled('a slow Redis', why), () => {
-  it('a fifth of a second for each word: calls come through, later', async () => {
-    const delay = { ms: 0 };
-    const ends: (() => unknown)[] = [];
-    const fleet = await Fleet.open({
+  let fleet: Fleet;
+  let link: TornProxy;
+  const ends: (() => unknown)[] = [];
+  beforeAll(async () => {
+    fleet = await Fleet.open({
       nodes: ['a', 'b'],
-      holdSeconds: 12,
+      holdSeconds: 8,
       store: async (hosts) => {
         const redis = await startRedis({ host: hosts.host('redis') });
         const { address } = hosts.outside;
-        const slow = await slowly(address, { address: hosts.host('redis').address, port: redis.port }, delay);
+        link = await startTornProxy(redis.port, address, hosts.host('redis').address);
         ends.push(
-          () => slow.close(),
+          () => link.stop(),
           () => redis.stop(),
         );
-        return { redis_url: `redis://${address}:${slow.port}/0` };
+        return { redis_url: `redis://${address}:${link.port}/0` };
       },
     });
-    try {
+  });
+  afterAll(async () => {
+    link?.delay(0);
+    await fleet?.close();
+    for (const end of ends) await end();
+  });
+
+  it.each([200, 500, 900])(
+    '%i ms for each question and its answer: calls come through and REGISTERs are served, later',
+    async (ms) => {
+      const up = await aCallThatIsUp(fleet);
       const phone = await fleet.sleeper('b', 'tcp');
+      const other = await fleet.sleeper('a');
       fleet.wakesAt(phone, 'b');
-      delay.ms = 100;
-      const up = await take(fleet.dial('a', phone), phone, 15_000);
-      await heard(up);
-      await hangUp(up);
+      link.delay(ms / 2);
+      const woken = await take(fleet.dial('a', phone), phone, 15_000);
+      expect((await other.register()).status).toBe(200);
+      for (const each of [up, woken]) {
+        await heard(each);
+        await hangUp(each);
+      }
       expect(phone.invites).toHaveLength(1);
-      delay.ms = 0;
+      for (const node of fleet.nodes) expect(await node.metric('reveille_other_nodes')).toBe(1);
+      link.delay(0);
       await works(fleet, phone);
-    } finally {
-      await fleet.close();
-      for (const end of ends) await end();
-    }
+    },
+  );
+
+  it('1.5 s, more than anybody waits: all is refused in words, calls that are up go on, and it heals', async () => {
+    const up = await aCallThatIsUp(fleet);
+    const [phone, other] = [await fleet.sleeper('b', 'tcp'), await fleet.sleeper('b')];
+    const held = fleet.dial('a', phone).answer();
+    await fleet.nextPush(phone);
+    link.delay(750);
+    const back = comesBack(phone);
+    const refused = await fleet.dial('a', other).answer();
+    expect([refused.status, Number(refused.headers.get('Retry-After')) > 0]).toEqual([503, true]);
+    expect((await held).status).toBe(480);
+    await heard(up);
+    link.delay(0);
+    expect((await back).length).toBeGreaterThan(0);
+    await heard(up);
+    await hangUp(up);
+    expect([phone.invites.length, other.invites.length]).toEqual([0, 0]);
+    await works(fleet, phone);
+    fleet.wakesAt(other, 'b');
+    await hangUp(await take(fleet.dial('a', other), other));
   });
 });
 

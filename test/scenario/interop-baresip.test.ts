@@ -2,92 +2,48 @@
  * baresip as phone, over UDP and TCP: registers through the edge with push parameters behind its Contact, is called while it runs, and is
  * started anew by a push after it was killed. The PBX is the demo's.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sessionDescription } from '../../apps/demo/media.ts';
-import { Pbx } from '../../apps/demo/pbx.ts';
-import { Baresip } from '../support/baresip.ts';
-import { foreign, foreignDomain, World } from '../support/interop-world.ts';
+import { Baresip, type BaresipOptions } from '../support/baresip.ts';
+import { foreignPhones } from '../support/interop-phones.ts';
+import { foreign, foreignDomain } from '../support/interop-world.ts';
 import { needs, needsNetwork, titled } from '../support/needs.ts';
 
 const why = needs('baresip') ?? needsNetwork();
-const offer = sessionDescription(foreign.pbx, 46_000);
+const phones = foreignPhones<Baresip, BaresipOptions>(why, (facts) => Baresip.start({ answers: 'auto', ...facts }));
 
 describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip on %s', why), (transport) => {
-  let world: World;
-  let pbx: Pbx;
-  const users: Record<string, string> = {};
-  let running: Baresip[] = [];
-
-  beforeAll(async () => {
-    pbx = await Pbx.open({ transport: 'udp', address: foreign.pbx, domain: foreignDomain, users });
-    world = await World.open({
-      upstream: `sip:${foreign.pbx}:${pbx.ua.local.port};transport=udp`,
-      // a baresip that runs answers on its UDP flow; a killed one does not, and is pushed after the silence
-      wake: { udp_flow_awake_ms: 60_000, silent_flow_ms: 500 },
-    });
-    world.atEnd(() => pbx.close());
-  });
-  afterEach(async () => {
-    await Promise.all(running.map((phone) => phone.stop()));
-    running = [];
-  });
-  afterAll(() => world.close());
-
-  async function start(user: string, token?: string, answers: 'auto' | 'manual' = 'auto'): Promise<Baresip> {
-    const phone = await Baresip.start({
-      user,
-      password: (users[user] ??= world.password()),
-      domain: foreignDomain,
-      address: foreign.phones,
-      edge: world.edge.at(transport),
-      ...(token === undefined ? {} : { pushParameters: world.pushParams(token) }),
-      answers,
-      dir: world.dir,
-    });
-    running.push(phone);
-    return phone;
-  }
-
-  /** Registers and is killed; a push for this token starts it again. */
-  async function asleep(user: string, token: string): Promise<{ readonly woken: Promise<Baresip> }> {
-    const first = await start(user, token);
-    await first.registered();
-    await first.program.kill();
-    const woken = new Promise<Baresip>((done) => {
-      world.onPush(token, () => done(start(user, token)));
-    });
-    return { woken };
-  }
+  const at = phones(transport);
 
   it('[DIA-07] registers with push parameters outside the brackets, and rings on its living flow without a push', async () => {
-    const token = world.token();
-    const phone = await start('anna', token);
+    const token = at.world.token();
+    const phone = await at.start('anna', token);
     await phone.registered();
     expect(phone.program.output).toContain('Feature-Caps: *;+sip.pns="apns"');
-    const call = pbx.call('anna', { body: offer });
+    const call = at.call('anna');
     expect((await call.answer()).status).toBe(200);
     expect((await call.dialog?.bye())?.status).toBe(200);
     expect(phone.invites).toBe(1);
-    expect(world.pushesFor(token)).toBe(0);
+    expect(at.world.pushesFor(token)).toBe(0);
   });
 
   it('[PN-PROXY-06] is started by the push after it was killed, rings once and answers; the caller hangs up', async () => {
-    const token = world.token();
-    const { woken } = await asleep('bert', token);
-    const call = pbx.call('bert', { body: offer });
+    const token = at.world.token();
+    const { woken } = await at.asleep('bert', token);
+    const call = at.call('bert');
     expect((await call.answer()).status).toBe(200);
     const phone = await woken;
     expect((await call.dialog?.bye())?.status).toBe(200);
     expect(phone.invites).toBe(1);
-    expect(world.pushesFor(token)).toBe(1);
+    expect(at.world.pushesFor(token)).toBe(1);
     // its Contact has another user part after each start; the PBX knows one contact all the same
-    expect(pbx.bindings('bert')).toHaveLength(1);
+    expect(at.pbx.bindings(at.named('bert'))).toHaveLength(1);
   });
 
   it('[PN-PROXY-06] is woken and hangs up itself', async () => {
-    const token = world.token();
-    const { woken } = await asleep('carl', token);
-    const call = pbx.call('carl', { body: offer });
+    const token = at.world.token();
+    const { woken } = await at.asleep('carl', token);
+    const call = at.call('carl');
     expect((await call.answer()).status).toBe(200);
     const phone = await woken;
     await phone.tell('hangup');
@@ -95,26 +51,26 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip
   });
 
   it('[PN-REG-02] rings at once without any push parameters, and is promised none', async () => {
-    const phone = await start('frank');
+    const phone = await at.start('frank');
     await phone.registered();
     expect(phone.program.output).not.toContain('Feature-Caps');
-    const call = pbx.call('frank', { body: offer });
+    const call = at.call('frank');
     expect((await call.answer()).status).toBe(200);
     expect((await call.dialog?.bye())?.status).toBe(200);
     expect(phone.invites).toBe(1);
   });
 
   it('stops ringing when the caller gives up, and may decline', async () => {
-    const phone = await start('dora', world.token(), 'manual');
+    const phone = await at.start('dora', at.world.token(), { answers: 'manual' });
     await phone.registered();
-    const first = pbx.call('dora', { body: offer });
+    const first = at.call('dora');
     const given = first.answer();
     await first.provisional(180);
     first.cancel();
     expect((await given).status).toBe(487);
     // what it is told next is about the newest call it knows
     await phone.program.says(/session closed/);
-    const second = pbx.call('dora', { body: offer });
+    const second = at.call('dora');
     const declined = second.answer();
     await second.provisional(180);
     await phone.tell('hangup');
@@ -122,11 +78,11 @@ describe.skipIf(why !== undefined).each(['udp', 'tcp'] as const)(titled('baresip
   });
 
   it('calls out: the challenge of the PBX comes back to it, and both sides can hang up', async () => {
-    const phone = await start('emil', world.token());
+    const phone = await at.start('emil', at.world.token());
     await phone.registered();
     for (const by of ['phone', 'PBX'] as const) {
       await phone.tell('dial', `sip:desk@${foreignDomain}`);
-      const incoming = await pbx.nextCall();
+      const incoming = await at.pbx.nextCall();
       incoming.ring();
       incoming.answer(sessionDescription(foreign.pbx, 46_002));
       await incoming.transaction.ack();

@@ -3,122 +3,78 @@
  * and is started anew by a push after it was killed, as the system does with an app. The PBX is the demo's.
  */
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sessionDescription } from '../../apps/demo/media.ts';
-import { Pbx } from '../../apps/demo/pbx.ts';
-import { foreign, foreignDomain, World } from '../support/interop-world.ts';
-import { Linphone } from '../support/linphone.ts';
 import { onDrachtio } from '../support/edge.ts';
+import { foreignPhones } from '../support/interop-phones.ts';
+import { foreign, foreignDomain } from '../support/interop-world.ts';
+import { Linphone } from '../support/linphone.ts';
 import { needs, titled } from '../support/needs.ts';
 
 const why = needs('linphone-daemon');
 /** A drachtio-server has the certificate of whoever runs it. */
 const transports = onDrachtio ? (['udp', 'tcp'] as const) : (['udp', 'tcp', 'tls'] as const);
-const offer = sessionDescription(foreign.pbx, 44_000);
+/** installations by user */
+const uuids = new Map<string, string>();
+const phones = foreignPhones(why, ({ pushParameters, ...facts }) => {
+  const uuid = uuids.get(facts.user) ?? randomUUID();
+  uuids.set(facts.user, uuid);
+  return new Linphone({
+    ...facts,
+    uuid,
+    ...(pushParameters === undefined ? {} : { contactUriParameters: pushParameters }),
+  });
+});
 
 describe.skipIf(why !== undefined).each(transports)(titled('Linphone on %s', why), (transport) => {
-  let world: World;
-  let pbx: Pbx;
-  const users: Record<string, string> = {};
-  /** installations by user */
-  const uuids = new Map<string, string>();
-  let running: Linphone[] = [];
-
-  beforeAll(async () => {
-    pbx = await Pbx.open({ transport: 'udp', address: foreign.pbx, domain: foreignDomain, users });
-    world = await World.open({
-      upstream: `sip:${foreign.pbx}:${pbx.ua.local.port};transport=udp`,
-      // a Linphone that runs answers on its UDP flow; a killed one does not, and is pushed after the silence
-      everywhere: !onDrachtio,
-      wake: { udp_flow_awake_ms: 60_000, silent_flow_ms: 500 },
-    });
-    world.atEnd(() => pbx.close());
-  });
-  afterEach(async () => {
-    await Promise.all(running.map((phone) => phone.stop()));
-    running = [];
-  });
-  afterAll(() => world.close());
-
-  function start(user: string, contactUriParameters?: string): Linphone {
-    const password = (users[user] ??= world.password());
-    const uuid = uuids.get(user) ?? randomUUID();
-    uuids.set(user, uuid);
-    const phone = new Linphone({
-      user,
-      password,
-      domain: foreignDomain,
-      address: foreign.phones,
-      edge: world.place(transport),
-      dir: world.dir,
-      uuid,
-      ...(contactUriParameters === undefined ? {} : { contactUriParameters }),
-    });
-    running.push(phone);
-    return phone;
-  }
-
-  /** Registers and is killed; a push for this token starts it again. */
-  async function asleep(
-    user: string,
-    token: string,
-    parameters = world.pushParams(token),
-  ): Promise<{ readonly first: Linphone; readonly woken: Promise<Linphone> }> {
-    const first = start(user, parameters);
-    await first.registered();
-    await first.program.kill();
-    const woken = new Promise<Linphone>((done) => {
-      world.onPush(token, () => done(start(user, parameters)));
-    });
-    return { first, woken };
-  }
+  const at = phones(transport);
 
   it('registers, and rings on its living flow without a push; the caller hangs up', async () => {
-    const token = world.token();
-    const phone = start('anna', world.pushParams(token));
+    const token = at.world.token();
+    const phone = await at.start('anna', token);
     await phone.registered();
     expect(phone.program.output).toContain('Feature-Caps: *;+sip.pns="apns"');
-    const call = pbx.call('anna', { body: offer });
+    const call = at.call('anna');
     const answer = await call.answer();
     expect(answer.status).toBe(200);
     expect(answer.body).toContain('m=audio');
     expect((await call.dialog?.bye())?.status).toBe(200);
     await phone.program.says(/LinphoneCallReleased/);
     expect(phone.invites).toBe(1);
-    expect(world.pushesFor(token)).toBe(0);
+    expect(at.world.pushesFor(token)).toBe(0);
   });
 
   it('[PN-PROXY-06] is started by the push after it was killed, rings once and answers; the caller hangs up', async () => {
-    const token = world.token();
-    const { first, woken } = await asleep('bert', token);
-    const call = pbx.call('bert', { body: offer });
+    const token = at.world.token();
+    const { first, woken } = await at.asleep('bert', token);
+    const call = at.call('bert');
     expect((await call.answer()).status).toBe(200);
     const phone = await woken;
     expect(phone.instanceId).toBe(first.instanceId);
     expect((await call.dialog?.bye())?.status).toBe(200);
     await phone.program.says(/LinphoneCallReleased/);
     expect(phone.invites).toBe(1);
-    expect(world.pushesFor(token)).toBe(1);
+    expect(at.world.pushesFor(token)).toBe(1);
   });
 
   it('[PN-PROXY-06] answers once when it was frozen with its sockets open and the push thaws it', async () => {
-    const token = world.token();
-    const phone = start('hans', world.pushParams(token));
+    const token = at.world.token();
+    const phone = await at.start('hans', token);
     await phone.registered();
     phone.program.freeze();
-    world.onPush(token, () => phone.program.thaw());
-    const call = pbx.call('hans', { body: offer });
+    at.world.onPush(token, () => phone.program.thaw());
+    const call = at.call('hans');
     expect((await call.answer()).status).toBe(200);
     expect((await call.dialog?.bye())?.status).toBe(200);
     await phone.program.says(/LinphoneCallReleased/);
     expect(phone.invites).toBe(1);
-    expect(world.pushesFor(token)).toBe(1);
+    expect(at.world.pushesFor(token)).toBe(1);
   });
 
   it('[PN-PROXY-06] is woken and hangs up itself', async () => {
-    const token = world.token();
-    const { woken } = await asleep('carl', token);
-    const call = pbx.call('carl', { body: offer });
+    const token = at.world.token();
+    const { woken } = await at.asleep('carl', token);
+    const call = at.call('carl');
     expect((await call.answer()).status).toBe(200);
     const phone = await woken;
     await phone.program.says(/LinphoneCallStreamsRunning/);
@@ -128,15 +84,15 @@ describe.skipIf(why !== undefined).each(transports)(titled('Linphone on %s', why
   });
 
   it('[PN-DEREG-04] is woken when it was installed anew and comes back with another instance-id', async () => {
-    const token = world.token();
-    const { first, woken } = await asleep('gero', token);
-    uuids.delete('gero');
-    const call = pbx.call('gero', { body: offer });
+    const token = at.world.token();
+    const { first, woken } = await at.asleep('gero', token);
+    uuids.delete(at.named('gero'));
+    const call = at.call('gero');
     expect((await call.answer()).status).toBe(200);
     const phone = await woken;
     expect(phone.instanceId).not.toBe(first.instanceId);
     expect((await call.dialog?.bye())?.status).toBe(200);
-    expect(pbx.bindings('gero')).toHaveLength(1);
+    expect(at.pbx.bindings(at.named('gero'))).toHaveLength(1);
   });
 
   it.each([
@@ -152,21 +108,23 @@ describe.skipIf(why !== undefined).each(transports)(titled('Linphone on %s', why
       (token: string) => `app-id=com.example.phone.voip;pn-type=apple;pn-tok=${token};pn-timeout=0`,
     ],
   ])('is woken with %s', async (_, user, parameters) => {
-    const token = world.token();
-    const { woken } = await asleep(user, token, parameters(token, world.lab.credentials.teamId));
-    const call = pbx.call(user, { body: offer });
+    const token = at.world.token();
+    const { woken } = await at.asleep(user, token, {
+      pushParameters: parameters(token, at.world.lab.credentials.teamId),
+    });
+    const call = at.call(user);
     expect((await call.answer()).status).toBe(200);
     expect((await call.dialog?.bye())?.status).toBe(200);
     expect((await woken).invites).toBe(1);
   });
 
   it('calls out: the challenge of the PBX comes back to it, and both sides can hang up', async () => {
-    const phone = start('emil', world.pushParams(world.token()));
+    const phone = await at.start('emil', at.world.token());
     await phone.registered();
     for (const by of ['phone', 'PBX'] as const) {
       const from = phone.program.output.length;
       phone.tell(`call sip:desk@${foreignDomain}`);
-      const incoming = await pbx.nextCall();
+      const incoming = await at.pbx.nextCall();
       // what others may not see
       expect(incoming.request.headers.get('Contact')).not.toContain('pn-');
       incoming.ring();
@@ -182,10 +140,10 @@ describe.skipIf(why !== undefined).each(transports)(titled('Linphone on %s', why
   });
 
   it('takes its binding away when it is closed by its user', async () => {
-    const phone = start('fred', world.pushParams(world.token()));
+    const phone = await at.start('fred', at.world.token());
     await phone.registered();
     phone.tell('unregister ALL');
     await phone.program.says(/LinphoneRegistrationCleared/);
-    expect(pbx.bindings('fred')).toHaveLength(0);
+    expect(at.pbx.bindings(at.named('fred'))).toHaveLength(0);
   });
 });

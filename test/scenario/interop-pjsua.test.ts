@@ -2,83 +2,44 @@
  * pjsua (PJSIP) as phone, over UDP, TCP and TLS: registers through the edge with push parameters in the URI of its Contact, is called while
  * it runs, and is started anew by a push after it was killed. The PBX is the demo's.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sessionDescription } from '../../apps/demo/media.ts';
-import { Pbx } from '../../apps/demo/pbx.ts';
 import { Headers } from '../../lib/sip/headers.ts';
 import { onDrachtio } from '../support/edge.ts';
-import { foreign, foreignDomain, World } from '../support/interop-world.ts';
+import { foreignPhones } from '../support/interop-phones.ts';
+import { foreign, foreignDomain } from '../support/interop-world.ts';
 import { needs, titled } from '../support/needs.ts';
 import { Pjsua, type PjsuaOptions } from '../support/pjsua.ts';
 
 const why = needs('pjsua');
-const offer = sessionDescription(foreign.pbx, 46_000);
 /** The TLS certificate of a drachtio-server is its owner's. */
 const transports = onDrachtio ? (['udp', 'tcp'] as const) : (['udp', 'tcp', 'tls'] as const);
+const phones = foreignPhones<Pjsua, PjsuaOptions>(why, (facts) => new Pjsua({ answers: 200, ...facts }));
 
 describe.skipIf(why !== undefined).each(transports)(titled('pjsua on %s', why), (transport) => {
-  let world: World;
-  let pbx: Pbx;
-  const users: Record<string, string> = {};
-  let running: Pjsua[] = [];
-
-  beforeAll(async () => {
-    pbx = await Pbx.open({ transport: 'udp', address: foreign.pbx, domain: foreignDomain, users });
-    world = await World.open({
-      upstream: `sip:${foreign.pbx}:${pbx.ua.local.port};transport=udp`,
-      everywhere: !onDrachtio,
-      wake: { udp_flow_awake_ms: 60_000, silent_flow_ms: 500 },
-    });
-    world.atEnd(() => pbx.close());
-  });
-  afterEach(async () => {
-    await Promise.all(running.map((phone) => phone.stop()));
-    running = [];
-  });
-  afterAll(() => world.close());
-
-  function start(user: string, token?: string, changes: Partial<PjsuaOptions> = {}): Pjsua {
-    const phone = new Pjsua({
-      user,
-      password: (users[user] ??= world.password()),
-      domain: foreignDomain,
-      address: foreign.phones,
-      edge: world.place(transport),
-      ...(token === undefined ? {} : { pushParameters: world.pushParams(token) }),
-      answers: 200,
-      dir: world.dir,
-      ...changes,
-    });
-    running.push(phone);
-    return phone;
-  }
+  const at = phones(transport);
 
   it.each(['registers', 'every contact'] as const)(
     '[DIA-01] registers with push parameters in the Contact of %s, and rings on its living flow without a push',
     async (where) => {
-      const token = world.token();
+      const token = at.world.token();
       const user = `anna-${where.slice(0, 5)}`;
-      const phone = start(user, token, { in: where });
+      const phone = await at.start(user, token, { in: where });
       await phone.registered();
       expect(phone.program.output).toContain('+sip.pns="apns"');
-      const call = pbx.call(user, { body: offer });
+      const call = at.call(user);
       expect((await call.answer()).status).toBe(200);
       expect((await call.dialog?.bye())?.status).toBe(200);
       expect(phone.invites).toBe(1);
-      expect(world.pushesFor(token)).toBe(0);
+      expect(at.world.pushesFor(token)).toBe(0);
     },
   );
 
   it('[PN-PROXY-06] is started by the push after it was killed, rings once and answers; either side hangs up', async () => {
     for (const by of ['caller', 'phone'] as const) {
-      const token = world.token();
-      const first = start(`bert-${by}`, token);
-      await first.registered();
-      await first.program.kill();
-      const woken = new Promise<Pjsua>((done) => {
-        world.onPush(token, () => done(start(`bert-${by}`, token)));
-      });
-      const call = pbx.call(`bert-${by}`, { body: offer });
+      const token = at.world.token();
+      const { woken } = await at.asleep(`bert-${by}`, token);
+      const call = at.call(`bert-${by}`);
       expect((await call.answer()).status).toBe(200);
       const phone = await woken;
       if (by === 'caller') expect((await call.dialog?.bye())?.status).toBe(200);
@@ -87,32 +48,32 @@ describe.skipIf(why !== undefined).each(transports)(titled('pjsua on %s', why), 
         expect((await call.dialog?.ended)?.method).toBe('BYE');
       }
       expect(phone.invites).toBe(1);
-      expect(world.pushesFor(token)).toBe(1);
+      expect(at.world.pushesFor(token)).toBe(1);
       // its Contact has another port after each start; the PBX knows one contact all the same
-      expect(pbx.bindings(`bert-${by}`)).toHaveLength(1);
+      expect(at.pbx.bindings(at.named(`bert-${by}`))).toHaveLength(1);
     }
   });
 
   it('[PN-REG-02] rings at once without any push parameters, and is promised none', async () => {
-    const phone = start('frank');
+    const phone = await at.start('frank');
     await phone.registered();
     expect(phone.program.output).not.toContain('Feature-Caps');
-    const call = pbx.call('frank', { body: offer });
+    const call = at.call('frank');
     expect((await call.answer()).status).toBe(200);
     expect((await call.dialog?.bye())?.status).toBe(200);
     expect(phone.invites).toBe(1);
   });
 
   it('stops ringing when the caller gives up, and may decline', async () => {
-    const phone = start('dora', world.token(), { answers: 180 });
+    const phone = await at.start('dora', at.world.token(), { answers: 180 });
     await phone.registered();
-    const first = pbx.call('dora', { body: offer });
+    const first = at.call('dora');
     const given = first.answer();
     await first.provisional(180);
     first.cancel();
     expect((await given).status).toBe(487);
     await phone.program.says(/is DISCONNECTED/);
-    const second = pbx.call('dora', { body: offer });
+    const second = at.call('dora');
     const declined = second.answer();
     await second.provisional(180);
     phone.answer(486);
@@ -120,9 +81,9 @@ describe.skipIf(why !== undefined).each(transports)(titled('pjsua on %s', why), 
   });
 
   it('holds, resumes and sends its caller to somebody else, and the PBX sees it', async () => {
-    const phone = start('gerd', world.token());
+    const phone = await at.start('gerd', at.world.token());
     await phone.registered();
-    const call = pbx.call('gerd', { body: offer });
+    const call = at.call('gerd');
     expect((await call.answer()).status).toBe(200);
     const { dialog } = call;
     if (dialog === undefined) throw new Error('no dialog');
@@ -154,11 +115,11 @@ describe.skipIf(why !== undefined).each(transports)(titled('pjsua on %s', why), 
   });
 
   it('calls out: the challenge of the PBX comes back to it, and both sides can hang up', async () => {
-    const phone = start('emil', world.token());
+    const phone = await at.start('emil', at.world.token());
     await phone.registered();
     for (const by of ['phone', 'PBX'] as const) {
       phone.call(`sip:desk@${foreignDomain}`);
-      const incoming = await pbx.nextCall();
+      const incoming = await at.pbx.nextCall();
       incoming.ring();
       incoming.answer(sessionDescription(foreign.pbx, 46_002));
       await incoming.transaction.ack();

@@ -33,7 +33,7 @@ describe.skipIf(why !== undefined)(titled('accounts of two edges', why), () => {
         contacts: request.headers.list('Contact'),
         from: from.port,
       });
-      void pbx.send(pbx.answer(request, 200, { contact: null, headers: [['Expires', '12']] }), from);
+      void pbx.send(pbx.answer(request, 200, { contact: null, headers: [['Expires', '8']] }), from);
     });
     const config = {
       store: { kind: 'redis', redis_url: redis.url, secret_key: '5e'.repeat(32) },
@@ -77,7 +77,7 @@ describe.skipIf(why !== undefined)(titled('accounts of two edges', why), () => {
     // each at least twice after the death, longer than any of its leases
     await vi.waitFor(
       () => {
-        for (const [name, all] of heard) expect(all.length).toBeGreaterThanOrEqual((before.get(name) ?? 0) + 3);
+        for (const [name, all] of heard) expect(all.length).toBeGreaterThanOrEqual((before.get(name) ?? 0) + 2);
       },
       { timeout: 90_000, interval: 200 },
     );

@@ -10,7 +10,7 @@ import { anOffer, Bed, homeDomain, pbxDomain } from '../support/test-bed.ts';
 const answerSdp = sessionDescription(places.phones, 41_000);
 let bed: Bed;
 beforeAll(async () => {
-  bed = await Bed.open();
+  bed = await Bed.open({ config: { wake: { silent_flow_ms: 500, request_hold_seconds: 4 } } });
 });
 afterAll(() => bed.close());
 

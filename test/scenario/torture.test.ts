@@ -1,10 +1,10 @@
 /** Every message of RFC 4475 and RFC 5118, octet for octet, at the built edge over each transport: see support/torture-table.ts. */
 import { readdirSync } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { onDrachtio } from '../support/edge.ts';
 import { titled } from '../support/needs.ts';
 import { outcomeOver, type Torture, torture } from '../support/torture-table.ts';
-import { messageOf, type TortureTransport, TortureWorld } from '../support/torture-world.ts';
+import { messageOf, TortureWorld } from '../support/torture-world.ts';
 
 /**
  * Some messages of the suites share a branch and a sent-by, which makes one transaction of them. Each of these rounds has a
@@ -26,12 +26,6 @@ function rounds(): Torture[][] {
   return made.map(({ messages }) => messages);
 }
 
-async function world(transport: TortureTransport): Promise<TortureWorld> {
-  const opened = await TortureWorld.open(transport);
-  onTestFinished(async () => expect(await opened.close()).toEqual({ code: 0, crashes: [] }));
-  return opened;
-}
-
 test('no message of the suites is left out', () => {
   for (const suite of ['rfc4475', 'rfc5118']) {
     const kept = readdirSync(new URL(`../fixtures/${suite}/`, import.meta.url)).map((file) => file.replace('.sip', ''));
@@ -45,10 +39,19 @@ const theirs = onDrachtio
   : undefined;
 const suites = describe.skipIf(onDrachtio).each(['udp', 'tcp', 'ws'] as const);
 suites(titled('[EDGE-TRN-06] [EDGE-TRN-10] the torture suites over %s', theirs), (transport) => {
-  test.each(rounds().map((messages, at) => ({ round: at + 1, messages })))(
+  const played = rounds();
+  const worlds: TortureWorld[] = [];
+  beforeAll(async () => {
+    while (worlds.length < played.length) worlds.push(await TortureWorld.open(transport));
+  });
+  afterAll(async () => {
+    for (const each of worlds) expect(await each.close()).toEqual({ code: 0, crashes: [] });
+  });
+
+  test.each(played.map((messages, at) => ({ round: at + 1, messages })))(
     'round $round: each message has its outcome, and the next REGISTER works',
-    async ({ messages }) => {
-      const edge = await world(transport);
+    async ({ round, messages }) => {
+      const edge = worlds[round - 1] as TortureWorld;
       const differences: string[] = [];
       for (const message of messages) {
         const { name, carries = [], lacks = [], told = [] } = message;
@@ -69,7 +72,8 @@ suites(titled('[EDGE-TRN-06] [EDGE-TRN-10] the torture suites over %s', theirs),
   );
 
   test('what only one fault of a message hides', async () => {
-    const edge = await world(transport);
+    // where what these are made of has not been sent
+    const edge = worlds.at(-1) as TortureWorld;
     const changed = (name: string, change: (text: string) => string, suite = 'rfc4475'): Buffer =>
       Buffer.from(change(messageOf(suite, name).toString('latin1')), 'latin1');
     // scalar02 with a CSeq that fits: the other numbers count as absent (RFC 4475 3.1.2.4)

@@ -121,6 +121,7 @@ describe.skipIf(why !== undefined)(titled('upstreams of a domain', why), () => {
           { uri: `sip:${second}:${backupPort};transport=tcp`, priority: 2 },
         ],
       },
+      config: { registration: { answer_seconds: 5 } },
     });
     const backup = await Pbx.open({ ...bed.pbx.options, transport: 'tcp', address: second, port: backupPort });
     const phone = bed.phone('berta', { transport: 'tcp' });
@@ -150,7 +151,7 @@ describe.skipIf(why !== undefined)(titled('upstreams of a domain', why), () => {
     await call.dialog?.bye();
     await back.close();
     await bed.close();
-  }, 90_000);
+  }, 60_000);
 
   it('sends everything through the outbound proxy, and takes calls from it', async () => {
     const proxy = await freePort(second);

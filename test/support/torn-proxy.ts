@@ -11,22 +11,24 @@ export interface TornProxy {
   /** From now on octets wait, in both directions, and new connections too; until `thaw`. */
   freeze(): void;
   thaw(): void;
-  /** From now on everything comes so much later, ms. */
+  /** What comes from now on arrives so much later, ms, in its order. */
   delay(ms: number): void;
   stop(): Promise<void>;
 }
 
-export async function startTornProxy(target: number): Promise<TornProxy> {
+/** `at`: where it listens; `host`: where the target is. */
+export async function startTornProxy(target: number, at = '127.0.0.1', host = '127.0.0.1'): Promise<TornProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let frozen = false;
   let late = 0;
   let go: (() => void)[] = [];
-  const pass = async (): Promise<void> => {
-    if (late > 0) await new Promise((resolve) => setTimeout(resolve, late));
+  const pass = async (due: number): Promise<void> => {
+    const ms = due - performance.now();
+    if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
     while (frozen) await new Promise<void>((resolve) => go.push(resolve));
   };
   const server = createServer((near) => {
-    const far = connect(target, '127.0.0.1');
+    const far = connect(target, host);
     const pair = [near, far] as const;
     pairs.add(pair);
     const end = (): void => {
@@ -41,15 +43,18 @@ export async function startTornProxy(target: number): Promise<TornProxy> {
       // in order, however long the one before waits
       let before = Promise.resolve();
       from.on('data', (chunk: Buffer) => {
-        before = before.then(pass).then(() => {
-          if (!to.destroyed) to.write(chunk);
-        });
+        const due = performance.now() + late;
+        before = before
+          .then(() => pass(due))
+          .then(() => {
+            if (!to.destroyed) to.write(chunk);
+          });
       });
       from.on('error', end);
       from.on('close', end);
     }
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, at);
   await once(server, 'listening');
   const thaw = (): void => {
     frozen = false;

@@ -3,12 +3,13 @@
  * say spans (a time and what their clock shows now), so one whose clock is wrong takes nothing out of another's hands, nor too early.
  */
 import { createHash } from 'node:crypto';
+import { Cluster } from 'ioredis';
 import type { Agenda, ClaimedTask } from '../../ports/agenda.ts';
 import { run, script } from './commands/script.ts';
 import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
 
-/** Enough to spread over the nodes of a cluster, few enough to be asked in turn. */
+/** Enough to spread over the nodes of a cluster, few enough to be asked each second. */
 const shards = 8;
 /** Most tasks of one script: while it runs, nobody else is answered. */
 const mostAtOnce = 100;
@@ -29,27 +30,35 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[3])
 `);
 
 const claimDue = script(`
--- KEYS     see above
+-- KEYS     the two keys of one slot after those of the other, see above
 -- ARGV[1]  ms from now: whatever is due then
 -- ARGV[2]  lease, ms
 -- ARGV[3]  how many at most
 -- ARGV[4]  ms until the keys may go
--- returns  the end of the lease and the tasks: first those that somebody has had for too long, then the oldest
+-- returns  the end of the lease and the tasks: of each slot first those that somebody has had for too long, then the oldest
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends = string.format('%.4f', now + ARGV[2] + (time[2] % 1000 + 0.5) / 1000)
 local room = tonumber(ARGV[3])
-local claimed = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, room)
-if #claimed < room then
-  local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now + ARGV[1]), 'LIMIT', 0, room - #claimed)
-  for _, task in ipairs(due) do
-    redis.call('ZREM', KEYS[1], task)
-    claimed[#claimed + 1] = task
+local all = {}
+for at = 1, #KEYS, 2 do
+  if room <= 0 then break end
+  local claimed = redis.call('ZRANGEBYSCORE', KEYS[at + 1], '-inf', string.format('%.0f', now), 'LIMIT', 0, room)
+  if #claimed < room then
+    local due = redis.call('ZRANGEBYSCORE', KEYS[at], '-inf', string.format('%.0f', now + ARGV[1]), 'LIMIT', 0, room - #claimed)
+    for _, task in ipairs(due) do
+      redis.call('ZREM', KEYS[at], task)
+      claimed[#claimed + 1] = task
+    end
   end
+  for _, task in ipairs(claimed) do
+    redis.call('ZADD', KEYS[at + 1], ends, task)
+    all[#all + 1] = task
+  end
+  if #claimed > 0 then redis.call('PEXPIRE', KEYS[at + 1], ARGV[4]) end
+  room = room - #claimed
 end
-for _, task in ipairs(claimed) do redis.call('ZADD', KEYS[2], ends, task) end
-if #claimed > 0 then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
-return { ends, claimed }
+return { ends, all }
 `);
 
 const settleClaimed = script(`
@@ -84,20 +93,27 @@ export function redisAgenda(redis: Commands, server: string, keys: Keys, name = 
       const claimed: ClaimedTask[] = [];
       // each time another shard first, so that none waits behind a full one for ever
       const first = next++;
-      let open = Array.from({ length: shards }, (_, count) => (first + count) % shards);
+      const each = Array.from({ length: shards }, (_, count) => keysOf((first + count) % shards));
+      // one server is asked once for all of them: this is done every second, mostly for nothing
+      let open: readonly (readonly string[])[] = redis instanceof Cluster ? each : [each.flat()];
       while (open.length > 0 && claimed.length < limit) {
-        const more: number[] = [];
-        for (const shard of open) {
-          const room = Math.min(mostAtOnce, limit - claimed.length);
-          if (room <= 0) break;
-          const args = [until - now, room, keepMs].map(String);
-          const found = await inTime(server, run(redis, claimDue, keysOf(shard), fromNow(now), ...args));
-          const [ends, tasks] = Array.isArray(found) ? (found as readonly unknown[]) : [];
+        const free = limit - claimed.length;
+        const asked = open.slice(0, free);
+        const rooms = asked.map((_, at) => Math.min(mostAtOnce, Math.ceil((free - at) / asked.length)));
+        const found = await Promise.all(
+          asked.map((of, at) => {
+            const args = [until - now, rooms[at] ?? 0, keepMs].map(String);
+            return inTime(server, run(redis, claimDue, of, fromNow(now), ...args));
+          }),
+        );
+        const full: (readonly string[])[] = [];
+        for (const [at, one] of found.entries()) {
+          const [ends, tasks] = Array.isArray(one) ? (one as readonly unknown[]) : [];
           if (!Array.isArray(tasks)) continue;
           for (const task of tasks) claimed.push({ task: String(task), until: Number(ends) });
-          if (tasks.length === room) more.push(shard);
+          if (tasks.length === rooms[at]) full.push(asked[at] ?? []);
         }
-        open = more;
+        open = [...open.slice(free), ...full];
       }
       return claimed;
     },

@@ -62,9 +62,7 @@ const soonAgain = (times: number): number => Math.min(50 * 2 ** Math.min(times, 
 
 /** The connection for commands. Rejects with EDGE_STORE_UNAVAILABLE when it cannot be used within 5 s. */
 export async function connectTo(address: RedisAddress): Promise<Connection> {
-  return address.cluster === undefined
-    ? connectToOne(address, { enableAutoPipelining: true })
-    : connectToCluster(address, address.cluster);
+  return address.cluster === undefined ? connectToOne(address, {}) : connectToCluster(address, address.cluster);
 }
 
 /** A connection to the one server, or to the one that is primary now. */
@@ -101,7 +99,29 @@ export async function connectToOne(address: RedisAddress, options: RedisOptions)
     ...options,
   });
   forgetsSilence(redis);
+  writesOnceATurn(redis);
   return opened(redis, server);
+}
+
+/**
+ * Commands of one turn of the event loop leave in one write. `enableAutoPipelining` does so, too, but holds every command back until
+ * those before it are answered, so that each takes two round trips where others are always under way.
+ */
+function writesOnceATurn(redis: Redis): void {
+  const send = redis.sendCommand.bind(redis);
+  let gathering: Redis['stream'] | undefined;
+  redis.sendCommand = (...args) => {
+    const { stream } = redis;
+    if (stream?.writable && stream !== gathering) {
+      gathering = stream;
+      stream.cork();
+      setImmediate(() => {
+        if (gathering === stream) gathering = undefined;
+        stream.uncork();
+      });
+    }
+    return send(...args);
+  };
 }
 
 /**
@@ -128,7 +148,6 @@ async function connectToCluster(address: RedisAddress, nodes: readonly HostPort[
   const options: ClusterOptions = {
     lazyConnect: true,
     enableOfflineQueue: false,
-    enableAutoPipelining: true,
     clusterRetryStrategy: soonAgain,
     // a command whose connection was lost may have been done: never a second time by itself
     retryDelayOnFailover: 0,
@@ -146,7 +165,10 @@ async function connectToCluster(address: RedisAddress, nodes: readonly HostPort[
     nodes.map((node) => ({ ...node })),
     options,
   );
-  cluster.on('+node', forgetsSilence);
+  cluster.on('+node', (node: Redis) => {
+    forgetsSilence(node);
+    writesOnceATurn(node);
+  });
   return opened(cluster, nodes.map((node) => `${node.host}:${node.port}`).join(', '));
 }
 

@@ -6,11 +6,15 @@ import { run } from './commands/script.ts';
 import { inTime, type Commands } from './connection.ts';
 import type { Keys } from './keys.ts';
 
-const renewEveryMs = 400;
+/** Whether or not the answer to the one before is there: a slow link must not make renewals rare. */
+const renewEveryMs = 300;
+/** When a lease may be over, it is looked so soon after its end; where many look, each at a moment of its own. */
+const afterLeaseMs = 5;
+const longestSpreadMs = 100;
 /** A lost connection is opened anew within about this time. */
 const confirmAgainMs = 100;
 /** A node that has not renewed for so long is gone for the others. Three renewals may be lost. */
-const leaseMs = 1500;
+const leaseMs = 1300;
 /** The clocks of two machines run at nearly one pace. */
 const driftMs = 50;
 /** Whoever finishes what another has left is given so long, ms. */
@@ -36,16 +40,20 @@ class RedisNodes implements NodeDirectory {
   #firstId = '';
   #runs = 1;
   #held: () => readonly string[] = () => [];
-  /** as Redis has it */
+  /** as Redis has it when it has done all renewals that are under way; empty: not known */
   #heldText = '';
-  /** what Redis may have been told that we hold */
-  #told = new Set<string>();
+  /** what Redis may have been told that we hold, and we hold still */
+  #told: readonly string[] = [];
+  /** renewals that have no answer yet; each ends within `answerMs` */
+  readonly #underWay = new Set<Promise<Standing>>();
+  #comingBack: Promise<Standing> = Promise.resolve('given-up');
   /** Redis came back empty: until then (performance.now()) a node that is missing may only not have told of itself yet */
   #patientUntil = 0;
   #others: ReadonlyMap<string, EdgeNode> = new Map();
   #version = '';
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<Standing> | undefined;
+  /** performance.now() */
+  #renewAt = 0;
   #sureUntil = 0;
 
   constructor(redis: Commands, server: string, keys: Keys) {
@@ -103,9 +111,7 @@ class RedisNodes implements NodeDirectory {
   async confirm(): Promise<Standing> {
     const until = performance.now() + leaseMs;
     for (;;) {
-      await this.#running;
       if (this.#self === undefined) return 'unsure';
-      clearTimeout(this.#timer);
       const standing = await this.#renew();
       if (standing !== 'unsure' || performance.now() > until) return standing;
       await pause(confirmAgainMs);
@@ -119,33 +125,41 @@ class RedisNodes implements NodeDirectory {
     this.#goneListeners.clear();
     this.#leftListeners.clear();
     this.#givenUpListeners.clear();
-    await this.#running;
+    await Promise.all(this.#underWay);
     if (self !== undefined) await this.#ask(self.id, '').catch(() => undefined);
   }
 
   #renew(): Promise<Standing> {
-    this.#running = this.#once().finally(() => {
-      clearTimeout(this.#timer);
-      if (this.#self !== undefined) this.#timer = setTimeout(() => void this.#renew(), renewEveryMs).unref();
-    });
-    return this.#running;
+    const self = this.#self;
+    if (self === undefined) return Promise.resolve('unsure');
+    this.#renewIn(renewEveryMs);
+    const renewal = this.#once(self).finally(() => this.#underWay.delete(renewal));
+    this.#underWay.add(renewal);
+    return renewal;
+  }
+
+  #renewIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#renewAt = performance.now() + ms;
+    this.#timer = setTimeout(() => void this.#renew(), ms).unref();
   }
 
   /** When Redis is away, who was there last counts as there: their engines are asked, and say for themselves. */
-  async #once(): Promise<Standing> {
-    const self = this.#self;
-    if (self === undefined) return 'unsure';
+  async #once(self: EdgeNode): Promise<Standing> {
     try {
       const names = this.#held();
-      for (const name of names) this.#told.add(name);
+      // what has ended since is nobody's any more
+      this.#told = names;
       const held = JSON.stringify(names);
       const asked = performance.now();
-      const told = await this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
-      if (told.standing === 'given-up') return await this.#comeBack(self);
+      const asking = this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
+      this.#heldText = held;
+      const told = await asking;
+      if (told.standing === 'given-up') return await this.#isGivenUp(self);
       this.#sureUntil = asked + leaseMs - driftMs;
-      this.#heldText = told.holds ? held : '';
-      if (told.holds) this.#told = new Set(names);
+      if (!told.holds) this.#heldText = '';
       this.#hear(self, told);
+      this.#lookAtEnd(told.soonestMs);
       return performance.now() < this.#sureUntil ? 'sure' : 'unsure';
     } catch {
       // again at the next renewal, with everything, for Redis may come back empty
@@ -154,15 +168,29 @@ class RedisNodes implements NodeDirectory {
     }
   }
 
+  /** What a node that has died holds should not wait for the next renewal of ours. */
+  #lookAtEnd(soonestMs: number): void {
+    const ms = soonestMs + afterLeaseMs + Math.random() * Math.min(this.#others.size, longestSpreadMs);
+    if (this.#self !== undefined && soonestMs >= 0 && performance.now() + ms < this.#renewAt) this.#renewIn(ms);
+  }
+
+  /** Renewals that were under way with this one learn the same. */
+  async #isGivenUp(self: EdgeNode): Promise<Standing> {
+    if (this.#self === undefined) return 'unsure';
+    if (this.#self.id === self.id) this.#comingBack = this.#comeBack(self);
+    return this.#comingBack;
+  }
+
   /** Under another id, for what was said of the old one is over. */
   async #comeBack(self: EdgeNode): Promise<Standing> {
-    const lost = [...this.#told];
-    this.#told.clear();
+    const lost = this.#told;
+    this.#told = [];
     this.#heldText = '';
     this.#runs += 1;
-    if (this.#self !== undefined) this.#self = { ...self, id: `${this.#firstId}-${this.#runs}` };
+    const again = { ...self, id: `${this.#firstId}-${this.#runs}` };
+    this.#self = again;
     for (const listener of this.#givenUpListeners) listener(lost);
-    await this.#once();
+    await this.#once(again);
     return 'given-up';
   }
 
@@ -189,12 +217,13 @@ class RedisNodes implements NodeDirectory {
   async #ask(id: string, text: string, held = ''): Promise<Told> {
     const args = [id, text, String(leaseMs), this.#version, String(keepMs), held, String(goneMs)];
     const told = await inTime(this.#server, run(this.#redis, renewNode, this.#key, ...args));
-    const [version, standing, left, list] = Array.isArray(told) ? (told as readonly unknown[]) : [];
+    const [version, standing, left, soonest, list] = Array.isArray(told) ? (told as readonly unknown[]) : [];
     return {
       version: String(version),
       standing: standing === 2 ? 'given-up' : 'known',
       holds: standing === 1,
       left: Array.isArray(left) ? left.map(String) : [],
+      soonestMs: Number(soonest),
       list: Array.isArray(list) ? list.map(String) : undefined,
     };
   }
@@ -207,6 +236,8 @@ interface Told {
   readonly holds: boolean;
   /** have left something to which nobody is */
   readonly left: readonly string[];
+  /** no lease ends sooner; below 0: this was not looked at */
+  readonly soonestMs: number;
   /** undefined when nothing has changed */
   readonly list: readonly string[] | undefined;
 }

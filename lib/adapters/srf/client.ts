@@ -55,8 +55,12 @@ export class SrfClient implements Client {
   }
 }
 
-/** What a NOTIFY will call a subscription of ours; both are the caller's to give, or the engine would choose them. */
+/**
+ * What a NOTIFY will call a subscription of ours; both are the caller's to give, or the engine would choose them. One with a tag in To is
+ * of a dialog that its two ends have by themselves: its NOTIFYs go by like any request.
+ */
 function namesOf({ headers }: ClientRequest): [callId: string, localTag: string] | undefined {
+  if (tagOf(headers.get('to') ?? '') !== undefined) return undefined;
   const callId = headers.get('call-id');
   const tag = tagOf(headers.get('from') ?? '');
   return callId === undefined || tag === undefined ? undefined : [callId, tag];

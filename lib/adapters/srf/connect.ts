@@ -8,7 +8,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Legs } from '../../ports/leg.ts';
 import type { DialogTransaction, InviteTransaction, ServerTransaction } from '../../ports/server-transaction.ts';
 import { SrfClient } from './client.ts';
-import { Exchange, type Counts, type Surroundings } from './exchange.ts';
+import { type Counts, type Elsewhere, Exchange, type Surroundings } from './exchange.ts';
 import { readListeners } from './flow.ts';
 import { SrfLegs } from './leg.ts';
 import { Link, lost, type Line } from './link.ts';
@@ -51,7 +51,7 @@ export interface SrfOptions extends EngineAt {
   /** The engine writes the Route fields it is given into a request that begins something. No drachtio-server does (the default). */
   readonly takesRoutes?: boolean;
   /** Sends over the engines of other nodes, for a peer of a dialog that has moved there; nobody when left out. */
-  readonly elsewhere?: () => Client | undefined;
+  readonly elsewhere?: () => Elsewhere | undefined;
   /** An INVITE of ours the engine has not sent after so long, in ms, counts as failed; no limit when absent. */
   readonly sendsWithinMs?: number;
   /** how long the first connection may take, in ms */

@@ -47,6 +47,9 @@ export class SrfDialog implements Dialog {
   #newTarget: string | undefined;
   /** our requests go there by our own count: the engine cannot be told another way for a dialog */
   #moved: Moved | undefined;
+  /** the same dialog as another engine has it, since an INVITE of ours went from there (RFC 3261 12.2: only its peer's target is new) */
+  #successor: Dialog | undefined;
+  #former: readonly Dialog[] = [];
   /** a BYE of ours is out: it may have been lost with the way it went, but the engine has forgotten the dialog */
   #byeSent = false;
   #over = false;
@@ -67,13 +70,15 @@ export class SrfDialog implements Dialog {
   }
 
   get remoteTarget(): string | undefined {
-    return this.#newTarget ?? this.#begun().target;
+    return this.#successor?.remoteTarget ?? this.#newTarget ?? this.#begun().target;
   }
 
   request(request: DialogRequest): Promise<DialogAnswer> {
     if (this.#over) return Promise.resolve({ response: localResponse(481), local: true });
+    if (this.#successor !== undefined) return this.#successor.request(request);
     if (!this.#exchange.alive) return Promise.resolve({ response: localResponse(503), local: true });
     const moved = this.#wayOfItsOwn(request);
+    if (moved !== undefined && request.method === 'INVITE') return this.#inviteFrom(request, moved);
     if (moved !== undefined) return new Promise((resolve) => this.#sendOutside(request, moved, resolve));
     return askInDialog(this.#exchange, this.#id, request, (reply) => {
       this.#lastSent = reply.text;
@@ -95,6 +100,9 @@ export class SrfDialog implements Dialog {
   close(): void {
     this.#over = true;
     if (this.#exchange.dialogs.get(this.#id) === this) this.#exchange.dialogs.delete(this.#id);
+    if (this.#successor === undefined) return;
+    for (const one of [this.#successor, ...this.#former]) one.close();
+    this.#forgetHere();
   }
 
   requested(transaction: ServerTransaction): void {
@@ -112,7 +120,8 @@ export class SrfDialog implements Dialog {
 
   /** The engine has ended it, or nobody can reach it any more. */
   ended(why: string): void {
-    if (this.#over) return;
+    // what is left of it here has no peer any more
+    if (this.#over || this.#successor !== undefined) return;
     this.close();
     this.#ends.post(why);
   }
@@ -126,7 +135,8 @@ export class SrfDialog implements Dialog {
       this.#byeSent = method === 'BYE';
       return undefined;
     }
-    if (method === 'INVITE' || method === 'SUBSCRIBE') return undefined;
+    // a 2xx to one of these belongs to a dialog, which no drachtio-server takes over from another
+    if (method === 'SUBSCRIBE' || (method === 'INVITE' && !movesFlows)) return undefined;
     // a BYE that reached nobody has ended the dialog for the engine
     if (counts && method !== 'BYE') return undefined;
     if (nextHop === undefined || !fitsMetaLine(nextHop)) return this.#moved;
@@ -140,22 +150,73 @@ export class SrfDialog implements Dialog {
    * choose a next hop (drachtio-protocol A.2).
    */
   #sendOutside(request: DialogRequest, moved: Moved, resolve: (answer: DialogAnswer) => void): void {
+    const outside = this.#outside(request, moved);
+    if (moved.engine === undefined) this.#sendFromHere(request, outside, resolve);
+    else this.#sendFromThere(request, outside, moved.engine).then(resolve, () => {});
+    if (request.method === 'BYE') this.#forgetHere();
+  }
+
+  #outside({ method, headers: given }: DialogRequest, moved: Moved): Outside {
     const { local, remote, cseq } = moved.parts;
-    const target = this.#newTarget ?? moved.parts.target;
     moved.parts = { ...moved.parts, cseq: cseq + 1 };
     const headers = Headers.of([
       ['From', local],
       ['To', remote],
       ['Call-ID', this.callId],
-      ['CSeq', `${cseq + 1} ${request.method}`],
+      ['CSeq', `${cseq + 1} ${method}`],
     ]);
-    for (const [name, value] of request.headers.entries()) headers.add(name, value);
-    if (moved.engine === undefined) this.#sendFromHere(request, { target, nextHop: moved.nextHop, headers }, resolve);
-    else
-      this.#sendFromThere(request, { target, nextHop: moved.nextHop, headers }, moved.engine).then(resolve, () => {});
-    // along its own way nobody will ever answer it, but the engine forgets the dialog
-    if (request.method === 'BYE')
-      this.#exchange.tell(`|${this.#id}`, composeRequest('BYE', placeholder, Headers.empty(), '') ?? '');
+    for (const [name, value] of given.entries()) headers.add(name, value);
+    return { target: this.#newTarget ?? moved.parts.target, nextHop: moved.nextHop, headers };
+  }
+
+  /** Along its own way nobody will ever answer it, but the engine forgets the dialog. */
+  #forgetHere(): void {
+    this.#exchange.tell(`|${this.#id}`, composeRequest('BYE', placeholder, Headers.empty(), '') ?? '');
+  }
+
+  /**
+   * A re-INVITE that leaves from the engine its peer is connected to now: the dialog its 2xx makes there is this one from then on, for
+   * the peer has learnt that we are there (Contact, RFC 3261 14.1).
+   */
+  #inviteFrom(request: DialogRequest, moved: Moved): Promise<DialogAnswer> {
+    const elsewhere = this.#exchange.surroundings.elsewhere();
+    if (elsewhere === undefined) return Promise.resolve({ response: localResponse(503), local: true });
+    const { target, nextHop, headers } = this.#outside(request, moved);
+    const engine = moved.engine ?? this.#exchange.surroundings.engineId;
+    return new Promise((resolve) => {
+      const cancel = (): void => leg.cancel(request.cancelHeaders?.().get('Reason'));
+      const end = (answer: DialogAnswer): void => {
+        request.cancel?.removeEventListener('abort', cancel);
+        resolve(answer);
+      };
+      const leg = elsewhere.legs.start(
+        { uri: target, nextHop, engine, headers, body: request.body },
+        {
+          progress: (response, reliable) => request.progress?.(response, reliable),
+          answered: (response, dialog, ack) => {
+            this.#succeededBy(dialog);
+            end({ response, local: false, ack });
+          },
+          failed: (response, local) => end({ response, local }),
+        },
+      );
+      if (request.cancel?.aborted === true) cancel();
+      else request.cancel?.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  #succeededBy(dialog: Dialog): void {
+    // the 2xx to a copy that was taken back too late makes one more, and the peer may speak in either
+    this.#former = [...this.#former, ...(this.#successor === undefined ? [] : [this.#successor])];
+    this.#successor = dialog;
+    dialog.onRequest((transaction) => this.#requests.post(transaction));
+    dialog.onAck((ack) => this.#acks.post(ack));
+    dialog.onEnd((why) => {
+      if (this.#successor !== dialog || this.#over) return;
+      this.close();
+      this.#ends.post(why);
+    });
+    if (this.#over) dialog.close();
   }
 
   #sendFromHere(
@@ -182,7 +243,7 @@ export class SrfDialog implements Dialog {
     { target, nextHop, headers }: Outside,
     engine: string,
   ): Promise<DialogAnswer> {
-    const client = this.#exchange.surroundings.elsewhere();
+    const client = this.#exchange.surroundings.elsewhere()?.client;
     if (client === undefined) return { response: localResponse(503), local: true };
     const timeoutMs = answeredWithinMs;
     const { response, local } = await client.send({ method, uri: target, nextHop, engine, headers, body, timeoutMs });

@@ -54,6 +54,7 @@ export function manyEngines({ own, lives, look, connect, onTrouble }: EnginesOpt
   const connections = new Map<string, Connection>();
   /** silent ones whose calls may yet go on when the network is whole again; nothing new is sent over them */
   const aside = new Set<Reached>();
+  let closed = false;
 
   const to = (engine: string): Connection => {
     const known = connections.get(engine);
@@ -82,9 +83,12 @@ export function manyEngines({ own, lives, look, connect, onTrouble }: EnginesOpt
    * after the call is over. One that does not answer may also be slow to notice that its network is whole again.
    */
   const reach = async (engine: string): Promise<Reached> => {
+    if (closed) throw noEngine(engine);
     const connection = to(engine);
     const reached = await connection.promise;
-    if (await reached.answers(answerWithinMs)) return reached;
+    const answers = await reached.answers(answerWithinMs);
+    if (closed) throw noEngine(engine);
+    if (answers) return reached;
     if (connections.get(engine) === connection) {
       connections.delete(engine);
       aside.add(reached);
@@ -129,8 +133,17 @@ export function manyEngines({ own, lives, look, connect, onTrouble }: EnginesOpt
       }
     },
     close: async () => {
-      const open = [...connections.values()].flatMap(({ reached }) => reached ?? []);
+      closed = true;
+      const all = [...connections.values()];
+      const open = all.flatMap(({ reached }) => reached ?? []);
       connections.clear();
+      // what comes up later is for nobody any more
+      for (const { promise, reached } of all)
+        if (reached === undefined)
+          void promise.then(
+            (late) => late.close(),
+            () => undefined,
+          );
       // they may never answer our end
       for (const reached of aside) void reached.close();
       aside.clear();

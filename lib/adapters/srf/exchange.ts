@@ -5,6 +5,7 @@
 import type { ServerTransaction } from '../../ports/server-transaction.ts';
 import type { Client } from '../../ports/client.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import { tagOf } from '../../sip/name-addr.ts';
 import { parseMessage, type SipMessage, type SipRequest, type SipResponse } from '../../sip/message.ts';
@@ -26,6 +27,12 @@ export interface Outgoing {
   response(response: SipResponse, local: boolean, dialogId: string): void;
 }
 
+/** Sends over the engines of other nodes. */
+export interface Elsewhere {
+  readonly client: Client;
+  readonly legs: Legs;
+}
+
 export interface Surroundings {
   readonly clock: Clock;
   readonly engineId: string;
@@ -40,7 +47,7 @@ export interface Surroundings {
   /** see SrfOptions */
   readonly takesRoutes: boolean;
   /** see SrfOptions */
-  readonly elsewhere: () => Client | undefined;
+  readonly elsewhere: () => Elsewhere | undefined;
   /** see SrfOptions */
   readonly sendsWithinMs: number | undefined;
   /** requests outside the dialogs we hold */

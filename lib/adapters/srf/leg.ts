@@ -4,6 +4,7 @@ import type { Leg, LegEvents, LegRequest, Legs } from '../../ports/leg.ts';
 import { Headers } from '../../sip/headers.ts';
 import type { SipRequest, SipResponse } from '../../sip/message.ts';
 import { parseMessage } from '../../sip/message.ts';
+import { tagOf } from '../../sip/name-addr.ts';
 import { composeRequest, fitsMetaLine, metaTowards } from './compose.ts';
 import { ackOnce, dialogOf, placeholder } from './dialog.ts';
 import { SrfEarlyDialog } from './early-dialog.ts';
@@ -40,10 +41,13 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
   #stopGuard: (() => void) | undefined;
   /** The engine said nothing to it for too long; it may send it yet. */
   #abandoned = false;
+  /** it is one of a dialog that stands */
+  readonly #isWithin: boolean;
 
   constructor(exchange: Exchange | undefined, request: LegRequest, events: LegEvents) {
     this.#exchange = exchange;
     this.#events = events;
+    this.#isWithin = tagOf(request.headers.get('To') ?? '') !== undefined;
     this.#pracks = exchange === undefined ? undefined : new Pracks(exchange);
     const routes = exchange?.surroundings.takesRoutes === true ? request.routes : undefined;
     const text = composeRequest('INVITE', request.uri, request.headers, request.body, routes);
@@ -125,6 +129,7 @@ class SrfLeg implements Leg, EarlyParty, Outgoing {
     const exchange = this.#exchange as Exchange;
     const dialog = dialogOf(exchange, dialogId, response);
     ackOnce(exchange, dialogId, placeholder)();
+    if (this.#isWithin) return dialog.close();
     void dialog.request({ method: 'BYE', headers: Headers.empty(), body: '' }).then(() => dialog.close());
   }
 

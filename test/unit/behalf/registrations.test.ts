@@ -36,6 +36,8 @@ class World {
   readonly clock = new MovedClock(1_000_000_000);
   readonly records: Records = memoryRecords();
   readonly agenda = memoryAgenda();
+  /** how often any node has asked it */
+  claims = 0;
   readonly log = new QuietLog();
   readonly sent: Sent[] = [];
   pbx: (sent: Sent) => ClientAnswer | Promise<ClientAnswer> = ({ expires }) => sip(200, [['Expires', String(expires)]]);
@@ -58,7 +60,13 @@ class World {
     const registrations = new Registrations({
       accounts,
       records: this.records,
-      agenda: this.agenda,
+      agenda: {
+        ...this.agenda,
+        claim: (now, until, limit) => {
+          this.claims += 1;
+          return this.agenda.claim(now, until, limit);
+        },
+      },
       client: { send: (request) => this.#send(request, name) },
       clock: this.clock,
       precise: () => this.clock.now(),
@@ -504,4 +512,34 @@ describe('accounts that are gone', () => {
     expect(removals(world)[1]?.cseq).toBeGreaterThan(removals(world)[0]?.cseq ?? 0);
     await nothingLeft(world);
   });
+});
+
+it('nobody asks for work as long as there is no account; what is provisioned at one node is known at the others', async () => {
+  const world = new World();
+  const [one, two] = [world.node('one'), world.node('two')];
+  one.registrations.start();
+  two.registrations.start();
+  await world.pass(2);
+  world.claims = 0;
+  await world.pass(60);
+  expect(world.claims).toBe(0);
+  const aor = 'alice@example.com';
+  await one.accounts.put(aor, { user: 'alice', registrar: 'example.com', authUser: 'alice', password }, 'new');
+  await one.registrations.changed(aor);
+  await world.pass(2);
+  expect(world.sent).toHaveLength(1);
+  // the other one has heard of it by now: it does what is due when the first is gone
+  await world.pass(12);
+  world.claims = 0;
+  await world.pass(10);
+  expect(world.claims).toBeGreaterThanOrEqual(18);
+  // until it is taken back
+  const account = await one.accounts.read(aor);
+  await one.accounts.remove(aor);
+  if (account !== undefined) expect(await one.registrations.remove(account)).toBe('ended');
+  await world.pass(25);
+  world.claims = 0;
+  await world.pass(10);
+  expect(world.claims).toBe(0);
+  await Promise.all([one.registrations.stop(), two.registrations.stop()]);
 });

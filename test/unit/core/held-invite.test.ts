@@ -1,7 +1,8 @@
 /** Every order of everything: the held INVITE against a model of the world around it. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type HeldInvite, hold, type Step, step } from '../../../lib/core/held-invite.ts';
+import { hold, step } from '../../../lib/core/held-invite.ts';
+import type { HeldInvite, Step } from '../../../lib/core/held-state.ts';
 import type { EndsCall, HoldEffect, HoldEvent, Target } from '../../../lib/core/hold-words.ts';
 
 interface WorldLeg {

@@ -162,3 +162,25 @@ test('a session of ours whose refresher we are is refreshed with the same offer,
   engine.advance(1000);
   expect(engine.told.at(-1)?.is).toBe('unsolicited');
 });
+
+test('a dialog that is taken over from another engine: a CANCEL of its INVITE that comes too late does not end the call', () => {
+  for (const [to, then] of [
+    ['<sip:bob@x>;tag=b', 'ACK'],
+    ['<sip:bob@x>', 'BYE'],
+  ] as const) {
+    const engine = new EngineSides();
+    engine.uac.onRequest(
+      engine.app,
+      'm',
+      '',
+      `INVITE sip:bob@192.0.2.1 SIP/2.0\r\nFrom: <sip:a@x>;tag=ours\r\nTo: ${to}\r\nCall-ID: c1\r\nCSeq: 7 INVITE\r\n\r\n`,
+    );
+    const request = engine.sent[0] as string;
+    engine.answer(request, '180 Ringing', 'b');
+    const { txn } = engine.told.find(({ text }) => text.startsWith('INVITE')) as { readonly txn: string };
+    engine.uac.onCancel(engine.app, 'c', txn, 'CANCEL sip:placeholder SIP/2.0\r\n\r\n');
+    engine.answer(request, '200 OK', 'b');
+    say(engine, 'ACK');
+    expect(line(engine.sent.at(-1) as string).split(' ')[0]).toBe(then);
+  }
+});

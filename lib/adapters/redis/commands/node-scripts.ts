@@ -21,7 +21,7 @@ export const renewNode = script(`
 -- ARGV[6]  JSON of what we hold; empty when it has not changed
 -- ARGV[7]  ms until it is forgotten who was given up, and what was left that nobody has finished
 -- returns  version; 0 nothing, 1 it knows what we hold, 2 we were given up; the JSON of nodes that have left something to which nobody
---          is; and the JSON of all nodes when it is another version than ours
+--          is; ms until the first lease may end; and the JSON of all nodes when it is another version than ours
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stamp = function(ms) return string.format('%.0f', ms) end
@@ -43,7 +43,7 @@ local held = function() return redis.call('HEXISTS', key, 'held:' .. ARGV[1]) en
 local seen = redis.call('HMGET', key, 'version', 'soonest', 'waiting')
 if not (changed or silent or seen[1] ~= ARGV[4] or tonumber(seen[2] or '0') < now or seen[3] == '1') then
   redis.call('PEXPIRE', key, ARGV[5])
-  return { seen[1], lost and 2 or held(), {} }
+  return { seen[1], lost and 2 or held(), {}, tonumber(seen[2]) - now }
 end
 local all = redis.call('HGETALL', key)
 local known = {}
@@ -93,8 +93,8 @@ end
 redis.call('HSET', key, 'soonest', stamp(soonest), 'waiting', waiting)
 redis.call('PEXPIRE', key, ARGV[5])
 local standing = lost and 2 or held()
-if stamp(version) == ARGV[4] then return { stamp(version), standing, left } end
-return { stamp(version), standing, left, list }
+if stamp(version) == ARGV[4] then return { stamp(version), standing, left, soonest - now } end
+return { stamp(version), standing, left, soonest - now, list }
 `);
 
 export const takeHeld = script(`

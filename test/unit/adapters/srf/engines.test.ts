@@ -116,6 +116,15 @@ describe('legs over the engines of many nodes', () => {
     expect(told).toEqual(['look', 'connect B', 'ping B', 'ping B', 'B INVITE sip:a@x', 'B INVITE sip:a@x']);
   });
 
+  it('leave no connection behind that was still to come when all was closed, and begin none after', async () => {
+    const { told, engines, start } = aWorld();
+    start('B');
+    await engines.close();
+    start('C');
+    await turn();
+    expect(told).toEqual(['connect B', 'ping B', 'close B', 'failed 503 by us', 'failed 503 by us']);
+  });
+
   it('keep a connection while something goes on, and end it when nobody used it between two looks', async () => {
     const { told, engines, start, has } = aWorld();
     start('B');

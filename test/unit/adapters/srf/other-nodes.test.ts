@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { connectSrf, type SrfEdge } from '../../../../lib/adapters/srf/connect.ts';
 import type { ClientAnswer, ClientRequest } from '../../../../lib/ports/client.ts';
-import type { Dialog } from '../../../../lib/ports/dialog.ts';
+import type { Dialog, DialogAnswer, DialogRequest } from '../../../../lib/ports/dialog.ts';
+import type { LegEvents, LegRequest } from '../../../../lib/ports/leg.ts';
 import { Headers } from '../../../../lib/sip/headers.ts';
 import { response } from '../../../../lib/sip/message.ts';
 import { type AppFrame, FakeControl } from '../../../support/fake-control.ts';
@@ -14,11 +15,15 @@ let edge: SrfEdge;
 let told: string[];
 let dialog: Dialog | undefined;
 let elsewhere: ClientRequest[];
+let legs: { readonly request: LegRequest; readonly events: LegEvents }[];
+let cancelled: (string | undefined)[];
 
 beforeEach(async () => {
   told = [];
   dialog = undefined;
   elsewhere = [];
+  legs = [];
+  cancelled = [];
   clock = new MovedClock();
   control = await FakeControl.open();
   edge = await connectSrf({
@@ -26,9 +31,17 @@ beforeEach(async () => {
     sendsWithinMs: 4000,
     movesFlows: true,
     elsewhere: () => ({
-      send: (request): Promise<ClientAnswer> => {
-        elsewhere.push(request);
-        return Promise.resolve({ response: response(200, 'OK', Headers.empty()), local: false });
+      client: {
+        send: (request): Promise<ClientAnswer> => {
+          elsewhere.push(request);
+          return Promise.resolve({ response: response(200, 'OK', Headers.empty()), local: false });
+        },
+      },
+      legs: {
+        start: (request, events) => {
+          legs.push({ request, events });
+          return { callId: undefined, cancel: (reason) => void cancelled.push(reason), move: () => undefined };
+        },
       },
     }),
     onRequest: () => undefined,
@@ -46,9 +59,13 @@ const ok =
   'SIP/2.0 200 OK\r\nFrom: <sip:edge@edge.test>;tag=ours\r\nTo: <sip:bob@edge.test>;tag=theirs\r\nCall-ID: leg-1\r\n' +
   'CSeq: 7 INVITE\r\nContact: <sip:bob@127.0.20.9:5060>\r\n\r\n';
 
-function start(): void {
+function start(to = '<sip:bob@edge.test>'): void {
+  const headers = Headers.of([
+    ['From', '<sip:a@b>'],
+    ['To', to],
+  ]);
   edge.legs.start(
-    { uri: 'sip:bob@127.0.20.9:5060', nextHop, headers: Headers.of([['From', '<sip:a@b>']]), body: '' },
+    { uri: 'sip:bob@127.0.20.9:5060', nextHop, headers, body: '' },
     {
       progress: ({ status }) => told.push(String(status)),
       answered: ({ status }, its, ack) => {
@@ -77,6 +94,18 @@ test('an INVITE the engine has not sent in time has failed, and is taken back wh
   control.response('L', ok, { dialogId });
   expect([methodOf(await control.next()), methodOf(await control.next())]).toEqual(['ACK', 'BYE']);
   expect(told).toEqual(['503 failed locally']);
+});
+
+test('one of a call that stands is taken back, too, and the call goes on', async () => {
+  start('<sip:bob@edge.test>;tag=theirs');
+  const invite = await control.next();
+  clock.move(4000);
+  control.sentRequest(invite, 'L');
+  expect(methodOf(await control.next())).toBe('CANCEL');
+  control.response('L', ok, { dialogId });
+  expect(methodOf(await control.next())).toBe('ACK');
+  start();
+  expect(methodOf(await control.next())).toBe('INVITE');
 });
 
 test('an INVITE that was sent in time waits for its answer as long as it takes', async () => {
@@ -129,4 +158,68 @@ test('a dialog whose peer has moved to another engine goes on over that one, by 
   expect(names(elsewhere[1]).at(-1)).toBe('10 BYE');
   const bye = await control.next();
   expect([bye.fields, methodOf(bye)]).toEqual([['sip', '', dialogId], 'BYE']);
+});
+
+/** The same dialog as the other engine has it. */
+function successor(said: DialogRequest[]): Dialog {
+  return {
+    ...{ callId: 'leg-1', localTag: 'ours', remoteTag: 'theirs' },
+    request: (request): Promise<DialogAnswer> => {
+      said.push(request);
+      return Promise.resolve({ response: response(200, 'OK', Headers.empty()), local: false });
+    },
+    ...{ onRequest: () => undefined, onAck: () => undefined, onEnd: () => undefined, close: () => undefined },
+  };
+}
+
+test('a re-INVITE for a peer that has moved leaves from its engine, and what follows stays in the dialog there', async () => {
+  start();
+  control.sentRequest(await control.next(), 'L');
+  control.response('L', ok, { dialogId });
+  await vi.waitFor(() => expect(dialog).toBeDefined(), 5000);
+  await control.next(); // the ACK
+  const ended: string[] = [];
+  dialog?.onEnd((why) => ended.push(why));
+  const moved = { headers: Headers.empty(), nextHop, engine: 'engine-2' };
+  const changed = dialog?.request({ ...moved, method: 'INVITE', body: 'v=0' });
+  expect(legs).toHaveLength(1);
+  const { request, events } = legs[0] as (typeof legs)[number];
+  expect(request).toMatchObject({ engine: 'engine-2', nextHop, uri: 'sip:bob@127.0.20.9:5060', body: 'v=0' });
+  expect(['From', 'To', 'Call-ID', 'CSeq'].map((name) => request.headers.get(name))).toEqual([
+    '<sip:edge@edge.test>;tag=ours',
+    '<sip:bob@edge.test>;tag=theirs',
+    'leg-1',
+    '8 INVITE',
+  ]);
+  const said: DialogRequest[] = [];
+  const ack = (): void => undefined;
+  events.answered(response(200, 'OK', Headers.empty()), successor(said), ack);
+  expect((await changed)?.ack).toBe(ack);
+  await dialog?.request({ ...moved, method: 'INFO', body: '' });
+  expect([said.map(({ method }) => method), elsewhere]).toEqual([['INFO'], []]);
+  // the engine of the dialog has not heard that it goes on, and the end there is not its end
+  await control.cut();
+  await vi.waitFor(() => expect(edge.up).toBe(false), 5000);
+  expect(ended).toEqual([]);
+  expect((await dialog?.request({ ...moved, method: 'BYE', body: '' }))?.response.status).toBe(200);
+  dialog?.close();
+});
+
+test('such a re-INVITE is cancelled there, and a refusal leaves the dialog as it was', async () => {
+  start();
+  control.sentRequest(await control.next(), 'L');
+  control.response('L', ok, { dialogId });
+  await vi.waitFor(() => expect(dialog).toBeDefined(), 5000);
+  const cancel = new AbortController();
+  const moved = { headers: Headers.empty(), nextHop, engine: 'engine-2' };
+  const changed = dialog?.request({
+    ...{ ...moved, method: 'INVITE', body: '', cancel: cancel.signal },
+    cancelHeaders: () => Headers.of([['Reason', 'SIP;cause=487']]),
+  });
+  cancel.abort();
+  expect(cancelled).toEqual(['SIP;cause=487']);
+  legs[0]?.events.failed(response(487, 'Request Terminated', Headers.empty()), false);
+  expect((await changed)?.response.status).toBe(487);
+  await dialog?.request({ ...moved, method: 'INFO', body: '' });
+  expect(elsewhere.map(({ headers }) => headers.get('CSeq'))).toEqual(['9 INFO']);
 });
