@@ -75,6 +75,8 @@ const lookEveryMs = 5000;
  * answer to our push and sends no other. Where its news may have been missed, it counts as heard.
  */
 const crossedMs = 2000;
+const unknownPlace = 'a phone has registered, and the store does not say where';
+const missedNews = 'phones may have registered unheard, and the store does not say which';
 /** A phone that has taken back the Contact of its old network registers from the new one about a round trip later. */
 const movesWithinMs = 2000;
 
@@ -331,17 +333,13 @@ export class Devices {
     return device;
   }
 
-  /** For a refresh that was heard: a store that does not answer at this moment must not cost the request. */
-  async #lookUntilFound(): Promise<readonly Binding[]> {
+  /** For what was heard, or may have been missed: a store that does not answer at this moment must not cost the request. */
+  async #lookUntilFound(trouble: string): Promise<readonly Binding[]> {
     for (let attempt = 0; !this.#over; attempt++) {
       try {
         return await this.#look();
       } catch (error) {
-        if (attempt === 0)
-          this.#deps.log.warn(
-            { callId: this.#callId, aor: this.#wanted.aor, err: error },
-            'a phone has registered, and the store does not say where',
-          );
+        if (attempt === 0) this.#deps.log.warn({ callId: this.#callId, aor: this.#wanted.aor, err: error }, trouble);
         await new Promise<void>((resolve) => this.#deps.clock.after(lookAgainMs, resolve));
       }
     }
@@ -395,7 +393,8 @@ export class Devices {
         return;
       }
       case 'refresh-accepted':
-        for (const binding of await this.#lookUntilFound()) if (binding.id === news.bindingId) this.#refreshed(binding);
+        for (const binding of await this.#lookUntilFound(unknownPlace))
+          if (binding.id === news.bindingId) this.#refreshed(binding);
         return;
       case 'gap':
         return this.#hearUnheard(true);
@@ -409,7 +408,9 @@ export class Devices {
    * too. A look now and then must not: a phone that slept off right after its REGISTER would be sent to where it is no more.
    */
   async #hearUnheard(gap: boolean): Promise<void> {
-    for (const binding of await this.#lookUntilFound()) {
+    // nobody has said anything: the next look is as good as this one
+    const found = gap ? await this.#lookUntilFound(missedNews) : await this.#look().catch(() => []);
+    for (const binding of found) {
       const isKnown = isSameRegistration(binding, this.#bindings.get(binding.id));
       const crossed = gap && binding.registeredAt >= this.#arrivedAt - crossedMs;
       if (!isKnown || (crossed && !isSameRegistration(binding, this.#told.get(binding.id)))) this.#refreshed(binding);

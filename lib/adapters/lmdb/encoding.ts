@@ -4,7 +4,6 @@
 import { createHash } from 'node:crypto';
 import type { Aor, Binding } from '../../core/binding.ts';
 import { type Packed, packBinding, unpackBinding } from '../../core/packed-binding.ts';
-import { lengthen, shorten } from '../../core/short-text.ts';
 
 /** What is stored under one key: when it may be forgotten, the bindings, and the AOR where the key does not tell it. */
 type Stored = readonly [keepUntil: number, bindings: readonly Packed[], aor?: Aor];
@@ -24,9 +23,9 @@ export function keyOf(aor: Aor): string {
 
 export function encode(aor: Aor, key: string, bindings: readonly Binding[], keepUntil: number): string {
   const until = Number.isFinite(keepUntil) ? Math.ceil(keepUntil) : Number.MAX_SAFE_INTEGER;
-  const packed = JSON.stringify(bindings.map((binding) => packBinding(binding, aor)));
-  // not the time, which is read without the rest
-  return `[${until},${shorten(key === aor ? `${packed}]` : `${packed},${JSON.stringify(aor)}]`)}`;
+  const packed = bindings.map((binding) => packBinding(binding, aor));
+  const stored: Stored = key === aor ? [until, packed] : [until, packed, aor];
+  return JSON.stringify(stored);
 }
 
 /** The bindings of a stored text; none when it cannot be read: then the next accepted REGISTER writes it anew. */
@@ -51,7 +50,7 @@ export function decodeKeepUntil(text: string): number {
 
 function parse(text: string): Stored | undefined {
   try {
-    const value: unknown = JSON.parse(lengthen(text));
+    const value: unknown = JSON.parse(text);
     return Array.isArray(value) && Array.isArray(value[1]) ? (value as unknown as Stored) : undefined;
   } catch {
     return undefined;

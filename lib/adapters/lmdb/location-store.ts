@@ -15,6 +15,7 @@ import { lmdbAgenda } from './agenda.ts';
 import { decodeAor, decodeBindings, decodeKeepUntil, encode, keyOf } from './encoding.ts';
 import { GroupCommit } from './group-commit.ts';
 import { lmdbMail } from './mail-store.ts';
+import { RecentSets } from './recent-sets.ts';
 import { lmdbRecords } from './records.ts';
 import { lmdbTokenOwners } from './token-owners.ts';
 
@@ -104,6 +105,7 @@ class LmdbStore implements LmdbParts {
   readonly #shared: Database<string, string>;
   readonly #meta: Database<string, string>;
   readonly #writes = new GroupCommit();
+  readonly #recent = new RecentSets();
   readonly #secrets = new Map<string, { readonly md5?: string; readonly sha256?: string }>();
   readonly #sweepEveryMs: number;
   #nextVersion = 0;
@@ -175,10 +177,15 @@ class LmdbStore implements LmdbParts {
 
   async read(aor: Aor): Promise<BindingSet> {
     return this.#attempt('read', () => {
-      const entry = this.#sets.getEntry(keyOf(aor));
-      return entry === undefined
-        ? { version: 0, bindings: [] }
-        : { version: entry.version ?? 0, bindings: decodeBindings(aor, entry.value) };
+      const key = keyOf(aor);
+      const entry = this.#sets.getEntry(key);
+      if (entry === undefined) return { version: 0, bindings: [] };
+      const version = entry.version ?? 0;
+      const recent = this.#recent.get(key, version);
+      if (recent !== undefined) return { version, bindings: recent };
+      const bindings = decodeBindings(aor, entry.value);
+      this.#recent.set(key, version, bindings);
+      return { version, bindings };
     });
   }
 
@@ -195,9 +202,12 @@ class LmdbStore implements LmdbParts {
       const version = this.#versionAbove(key, expected);
       if (version === undefined) return 'conflict';
       const value = encode(aor, key, bindings, keepUntil);
+      const kept = [...bindings]; // the writer may go on with its array
       const only = expected === 0 ? null : expected;
       const stored = await this.#writes.add(() => this.#sets.put(key, value, version, only as number));
-      return stored ? 'stored' : 'conflict';
+      if (!stored) return 'conflict';
+      this.#recent.set(key, version, kept);
+      return 'stored';
     });
   }
 

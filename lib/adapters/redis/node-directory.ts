@@ -42,7 +42,7 @@ class RedisNodes implements NodeDirectory {
   #held: () => readonly string[] = () => [];
   /** as Redis has it when it has done all renewals that are under way; empty: not known */
   #heldText = '';
-  /** what Redis may have been told that we hold, and we hold still */
+  /** what we held when we told it last */
   #told: readonly string[] = [];
   /** renewals that have no answer yet; each ends within `answerMs` */
   readonly #underWay = new Set<Promise<Standing>>();
@@ -148,14 +148,14 @@ class RedisNodes implements NodeDirectory {
   async #once(self: EdgeNode): Promise<Standing> {
     try {
       const names = this.#held();
-      // what has ended since is nobody's any more
+      const before = this.#told;
       this.#told = names;
       const held = JSON.stringify(names);
       const asked = performance.now();
       const asking = this.#ask(self.id, JSON.stringify(self), held === this.#heldText ? '' : held);
       this.#heldText = held;
       const told = await asking;
-      if (told.standing === 'given-up') return await this.#isGivenUp(self);
+      if (told.standing === 'given-up') return await this.#isGivenUp(self, before);
       this.#sureUntil = asked + leaseMs - driftMs;
       if (!told.holds) this.#heldText = '';
       this.#hear(self, told);
@@ -174,16 +174,18 @@ class RedisNodes implements NodeDirectory {
     if (this.#self !== undefined && soonestMs >= 0 && performance.now() + ms < this.#renewAt) this.#renewIn(ms);
   }
 
-  /** Renewals that were under way with this one learn the same. */
-  async #isGivenUp(self: EdgeNode): Promise<Standing> {
+  /** `told`: before this renewal, which was refused with what it said. Renewals that were under way with it learn the same. */
+  async #isGivenUp(self: EdgeNode, told: readonly string[]): Promise<Standing> {
     if (this.#self === undefined) return 'unsure';
-    if (this.#self.id === self.id) this.#comingBack = this.#comeBack(self);
+    if (this.#self.id === self.id) this.#comingBack = this.#comeBack(self, told);
     return this.#comingBack;
   }
 
   /** Under another id, for what was said of the old one is over. */
-  async #comeBack(self: EdgeNode): Promise<Standing> {
-    const lost = this.#told;
+  async #comeBack(self: EdgeNode, told: readonly string[]): Promise<Standing> {
+    // what has ended since is nobody's any more
+    const held = new Set(this.#held());
+    const lost = told.filter((name) => held.has(name));
     this.#told = [];
     this.#heldText = '';
     this.#runs += 1;

@@ -134,6 +134,39 @@ describe('an INVITE for a phone', () => {
     expect(invite.answers).toHaveLength(0);
   });
 
+  it('looks now and then without a word while the store is away, and says so once when a phone has come', async () => {
+    const inner = openMemoryStore();
+    let away = false;
+    const store: LocationStore = new Proxy(inner, {
+      get: (target, name) =>
+        name === 'read' && away
+          ? () => Promise.reject(new Error('the store is away'))
+          : Reflect.get(target, name, target).bind(target),
+    });
+    const edge = anEdge(store);
+    const said = (): readonly string[] => (edge.deps.log as QuietLog).lines.map(({ message }) => message);
+    const phone = aPhone(2000, edge.clock.now());
+    await edge.register(aPhone(1000, edge.clock.now() - 60_000));
+    await wake(new FakeInvite(), called, edge.deps);
+    const before = said();
+    away = true;
+    for (let look = 0; look < 2; look++) {
+      edge.clock.move(5000);
+      await settled();
+    }
+    expect(said()).toEqual(before);
+    await inner.swap(aor, (await inner.read(aor)).version, [phone], phone.expiresAt);
+    await edge.bus.publish({ is: 'refresh-accepted', aor, bindingId: phone.id });
+    await settled();
+    edge.clock.move(300);
+    await settled();
+    expect(said()).toEqual([...before, 'a phone has registered, and the store does not say where']);
+    away = false;
+    edge.clock.move(300);
+    await settled();
+    expect(edge.legs.started.map(({ request }) => request.nextHop)).toEqual(['sip:198.51.100.20:2000;transport=udp']);
+  });
+
   it('[PN-PROXY-06] goes out once over the flow of the refresh, however many refreshes come', async () => {
     const edge = anEdge(openMemoryStore());
     await edge.register(aPhone(1000, edge.clock.now() - 60_000));
