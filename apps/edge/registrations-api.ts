@@ -9,7 +9,6 @@ import { type ListingDeps, listRegistrations } from '../../lib/behalf/listing.ts
 import { type PhonesDeps, putPhone, removePhone } from '../../lib/behalf/phones.ts';
 import type { Wish } from '../../lib/behalf/registrations.ts';
 import type { Aor } from '../../lib/core/binding.ts';
-import { EdgeError } from '../../lib/errors.ts';
 import { aorOf } from '../../lib/sip/aor.ts';
 
 export interface RegistrationsApiDeps extends ListingDeps {
@@ -243,12 +242,7 @@ async function reading<T>(
     const said = read.error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`);
     return wrong(400, said.join('; '));
   }
-  try {
-    return await handle(read.data);
-  } catch (error) {
-    if (error instanceof EdgeError && error.code.startsWith('EDGE_STORE')) return wrong(503, error.message);
-    throw error;
-  }
+  return handle(read.data);
 }
 
 async function list(query: URLSearchParams, deps: RegistrationsApiDeps): Promise<ApiAnswer> {

@@ -119,11 +119,18 @@ async function withEdge(
         ...{ name, seconds, turns, options: answered, rssMib: usageOf(pids).rssKib / 1024 },
         ...(atRedis === undefined ? {} : { redis: atRedis }),
       });
+      say(JSON.stringify(phases.at(-1)));
       return result;
     };
     await during('census under way', () => pause(20_000));
     const listFrom = performance.now();
-    const listedRows = await during('reveille registrations --all', () => listedByCommand(place));
+    // what it says when it fails is worth no less than the rest of a long run
+    const listedRows = await during('reveille registrations --all', () =>
+      listedByCommand(place).catch((error: unknown) => {
+        say(String(error));
+        return Number.NaN;
+      }),
+    );
     const listRate = (listedRows * 1000) / (performance.now() - listFrom);
     const expireSeconds = await expire?.(during);
     asker.close();
@@ -177,7 +184,9 @@ function listedByCommand(place: Place): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) =>
-      code === 0 ? resolve(rows) : reject(new Error(`reveille registrations ended with ${String(code)}`)),
+      code === 0
+        ? resolve(rows)
+        : reject(new Error(`reveille registrations ended with ${String(code)} after ${rows} rows`)),
     );
   });
 }

@@ -38,6 +38,7 @@ export function watching(url: string, phases: Phase[], say: (text: string) => vo
     const seconds = (performance.now() - from) / 1000;
     const { idle, ...turns } = await loop();
     phases.push({ name, seconds, turns, idle, redis: await redis() });
+    say(JSON.stringify(phases.at(-1)));
     return result;
   };
 }

@@ -1,6 +1,6 @@
 /**
  * How bindings lie in a store, as JSON: short names, and a contact refers to what its binding says anyway. 1,205 octets of plain JSON
- * with two tokens of APNs become about 600. Fields this file does not know are kept under their own names.
+ * with two tokens of APNs become about 600, and with short-text 340. Fields this file does not know are kept under their own names.
  */
 import { type Flow, hostOf } from '../sip/flow.ts';
 import type { Aor, Binding, PushRecord, PushToken } from './binding.ts';

@@ -6,6 +6,7 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { startAdmin, type Admin } from '../../lib/adapters/http/admin.ts';
 import type { ApiRoute } from '../../lib/adapters/http/api.ts';
 import { createPrometheus } from '../../lib/adapters/prometheus/registry.ts';
+import { EdgeError } from '../../lib/errors.ts';
 import { startEdge } from '../support/edge.ts';
 
 const token = 'a-token-for-the-tests';
@@ -24,6 +25,13 @@ const failing: ApiRoute = {
   handle: () => Promise.reject(new Error('redis://me:hunter2@10.0.0.1 is down')),
 };
 
+const storeAway: ApiRoute = {
+  method: 'GET',
+  path: '/store',
+  does: 'has no store',
+  handle: () => Promise.reject(new EdgeError('EDGE_STORE_UNAVAILABLE', 'The store cannot be read.')),
+};
+
 let admin: Admin | undefined;
 afterEach(async () => {
   await admin?.close();
@@ -35,7 +43,7 @@ async function ask(path: string, init: RequestInit = {}, secret: string | undefi
     listen: { address: '127.0.0.1', port: 0 },
     registry,
     ready: () => Promise.resolve({ ok: true }),
-    api: { token: secret, routes: [echo, failing] },
+    api: { token: secret, routes: [echo, failing, storeAway] },
   });
   return fetch(`http://127.0.0.1:${admin.port}${path}`, {
     ...init,
@@ -52,6 +60,7 @@ describe('the HTTP API', () => {
         routes: [
           { method: 'PUT', path: '/api/v1/things/:name', does: 'gives back what it got' },
           { method: 'GET', path: '/api/v1/broken', does: 'fails' },
+          { method: 'GET', path: '/api/v1/store', does: 'has no store' },
         ],
       },
     ]);
@@ -84,6 +93,11 @@ describe('the HTTP API', () => {
       500,
       { error: 'Error: redis://me:[masked]@10.0.0.1 is down' },
     ]);
+  });
+
+  it('says that it is to be asked again when the store cannot be used now', async () => {
+    const response = await ask('/api/v1/store');
+    expect([response.status, await response.json()]).toEqual([503, { error: 'The store cannot be read.' }]);
   });
 
   it('is off without a token, and says how to switch it on', async () => {

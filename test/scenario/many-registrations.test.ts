@@ -44,12 +44,15 @@ function page(cursor: number, limit: number, breaksAt: number): { readonly statu
 describe('reveille registrations', () => {
   let server: Server;
   let breaksAt = Number.POSITIVE_INFINITY;
+  let brokenFor = 0;
   let config = '';
   const dir = mkdtempSync(join(tmpdir(), 'reveille-many-'));
   beforeAll(async () => {
     server = createServer((request, response) => {
       const { searchParams: query } = new URL(request.url ?? '', 'http://edge');
-      const { status, body } = page(Number(query.get('cursor') ?? 0), Number(query.get('limit')), breaksAt);
+      const from = brokenFor > 0 ? breaksAt : Number.POSITIVE_INFINITY;
+      const { status, body } = page(Number(query.get('cursor') ?? 0), Number(query.get('limit')), from);
+      if (status !== 200) brokenFor -= 1;
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -99,8 +102,17 @@ describe('reveille registrations', () => {
     expect([some.outbound.length, some.inbound.length, some.next]).toEqual([2, 0, '1']);
   });
 
+  it('goes on with its page when the store was away for a moment', async () => {
+    breaksAt = 3000;
+    brokenFor = 2;
+    const { stdout } = await run('--all');
+    expect(brokenFor).toBe(0);
+    expect(stdout.match(/^phone/gm)).toHaveLength(phones);
+  });
+
   it('ends with the error of the edge when the list breaks off', async () => {
     breaksAt = 3000;
+    brokenFor = Number.POSITIVE_INFINITY;
     await expect(run('--all')).rejects.toMatchObject({
       code: 1,
       stderr: expect.stringContaining('503: The store cannot be read.'),

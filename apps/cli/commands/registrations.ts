@@ -1,5 +1,6 @@
 /** `reveille registrations`: what is registered at PBXs and what phones are registered here, in the manner of `pjsip show registrations`. */
 import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import { cellOf, commonOptions, commonUsage, readWords, type Command } from '../command.ts';
 import { type Answered, complaint, type RunningEdge, runningEdge } from '../running-edge.ts';
 
@@ -92,7 +93,7 @@ async function list(edge: RunningEdge, query: URLSearchParams, limit: number, js
   while (next !== null && shown < limit) {
     query.set('limit', String(Math.min(1000, limit - shown)));
     if (next !== '') query.set('cursor', next);
-    const answer = await edge.ask({ path: `/registrations?${query.toString()}` });
+    const answer = await pageOf(edge, query);
     if (answer.status !== 200) {
       // what has been shown ends with its line
       if (shown > 0) process.stdout.write('\n');
@@ -106,6 +107,19 @@ async function list(edge: RunningEdge, query: URLSearchParams, limit: number, js
   }
   await written(show.end({ totals, next }));
   return 0;
+}
+
+/** ms from one attempt to the next: a list of a million rows is not to break off because the store was away for a moment */
+const againAfterMs = [250, 500, 1000];
+
+async function pageOf(edge: RunningEdge, query: URLSearchParams): Promise<Answered> {
+  const path = `/registrations?${query.toString()}`;
+  for (const wait of againAfterMs) {
+    const answer = await edge.ask({ path });
+    if (answer.status !== 503) return answer;
+    await pause(wait);
+  }
+  return edge.ask({ path });
 }
 
 /** Whoever reads us may be slow. */

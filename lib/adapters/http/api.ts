@@ -4,6 +4,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { EdgeError } from '../../errors.ts';
 
 export type ApiMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
@@ -26,7 +27,7 @@ export interface ApiRoute {
   readonly path: string;
   /** one line for people; GET /api/v1 shows it */
   readonly does: string;
-  /** Must not put a secret into its answer. A rejection becomes 500 and is redacted. */
+  /** Must not put a secret into its answer. That the store cannot be used becomes 503; any other rejection 500, and is redacted. */
   handle(request: ApiRequest): Promise<ApiAnswer>;
 }
 
@@ -43,7 +44,7 @@ export function isApiPath(path: string): boolean {
   return path === prefix || path.startsWith(`${prefix}/`);
 }
 
-/** Answers one request below /api/v1. Rejects when a route does. */
+/** Answers one request below /api/v1. Rejects when a route does, but for a store that cannot be used now. */
 export async function answerApi(incoming: IncomingMessage, { token, routes }: ApiOptions): Promise<ApiAnswer> {
   if (token === undefined) return wrong(403, 'The API is off: set http.api_token.');
   if (!isBearer(incoming.headers.authorization, token))
@@ -65,7 +66,12 @@ export async function answerApi(incoming: IncomingMessage, { token, routes }: Ap
       : wrong(405, `Expected ${here.map(({ route }) => route.method).join(' or ')}, found ${incoming.method ?? ''}.`);
   const body = await bodyOf(incoming);
   if (body.is === 'wrong') return wrong(body.status, body.why);
-  return found.route.handle({ params: found.params, query: url.searchParams, body: body.value });
+  try {
+    return await found.route.handle({ params: found.params, query: url.searchParams, body: body.value });
+  } catch (error) {
+    if (error instanceof EdgeError && error.code.startsWith('EDGE_STORE')) return wrong(503, error.message);
+    throw error;
+  }
 }
 
 export function wrong(status: number, error: string): ApiAnswer {
