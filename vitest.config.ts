@@ -68,7 +68,7 @@ export default defineConfig({
     passWithNoTests: true,
     sequence: { sequencer: SlowestFirst },
     projects: [
-      project('unit', 10, 0),
+      project('unit', 30, 0),
       project('contract', 30, 1, 2),
       project('rfc', 30, 1, 2),
       project('scenario', 90, 1, 2),

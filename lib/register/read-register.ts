@@ -158,12 +158,12 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
   if (mode === 421) return refuse(421, Headers.of([['Require', 'path']]));
   if (mode.facesPhone === 'edge' && path.length > 0 && !supported.has('path') && domain.withoutPath === 'refuse')
     return refuse(420, Headers.of([['Unsupported', 'path']]));
-  const about = { transaction, domain, mode, aor, callId, cseq, supported, firstHop, path, fromProxy };
 
   const expiresHeader = readExpires(headers.get('Expires'));
   if (parsed === '*') {
     // `*` stands alone and only removes (EDGE-REG-06)
     if (expiresHeader !== 0) return refuse(400);
+    const about = { transaction, domain, mode, aor, callId, cseq, supported, firstHop, path, fromProxy };
     return { ...about, outbound: false, contacts: '*', ...(await readStored(aor, deps)) };
   }
   // nobody can be called at another scheme from here (RFC 4475 3.3.4)
@@ -214,7 +214,23 @@ export async function readRegister(registering: Registering, deps: RegisterDeps)
       isFormer: expires === 0 && known !== undefined && isFormerAddress(known, stripPush(contact.uriText)),
     });
   }
-  return { ...about, outbound: outbound.is === 'used' && outbound.require, contacts, stored, read };
+  return {
+    // one by one: spreading is slow, and every REGISTER passes here
+    transaction,
+    domain,
+    mode,
+    aor,
+    callId,
+    cseq,
+    supported,
+    firstHop,
+    path,
+    fromProxy,
+    outbound: outbound.is === 'used' && outbound.require,
+    contacts,
+    stored,
+    read,
+  };
 }
 
 function isClear({ flow }: ServerTransaction): boolean {
@@ -248,8 +264,10 @@ function hasRegId({ regId, instanceId }: Contact): boolean {
   return regId !== undefined && instanceId !== undefined;
 }
 
-function withoutRegId({ regId: _, ...contact }: Contact): Contact {
-  return contact;
+function withoutRegId(contact: Contact): Contact {
+  if (contact.regId === undefined) return contact;
+  const { regId: _, ...others } = contact;
+  return others;
 }
 
 function hasOb(path: string | undefined): boolean {

@@ -207,7 +207,17 @@ export class Headers {
 
   /** Every value with this name, comma-joined lines taken apart (not inside quotes or angle brackets). */
   list(name: string): string[] {
-    return this.lines(name).flatMap(splitAtCommas);
+    const key = headerKey(name);
+    const found: string[] = [];
+    for (let at = this.#keys.indexOf(key); at >= 0; at = this.#keys.indexOf(key, at + 1)) {
+      const value = this.#values[at] as string;
+      if (value.includes(',')) found.push(...split(value, ','));
+      else {
+        const only = trimBlank(value);
+        if (only !== '') found.push(only);
+      }
+    }
+    return found;
   }
 
   /** `[name as written, value, key]` in order. */

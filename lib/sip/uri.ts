@@ -57,12 +57,17 @@ export function parseUri(text: string): SipUri | undefined {
 /** Reads `;name=value;flag` (also without the leading semicolon). The value begins after the first `=` (PN-PARAM-08). */
 export function parseParams(text: string): UriParam[] {
   const params: UriParam[] = [];
-  for (const part of text.split(';')) {
-    if (part === '') continue;
-    const equals = part.indexOf('=');
-    params.push(
-      equals < 0 ? { name: part, value: undefined } : { name: part.slice(0, equals), value: part.slice(equals + 1) },
-    );
+  for (let start = 0; start < text.length; ) {
+    const semicolon = text.indexOf(';', start);
+    const end = semicolon < 0 ? text.length : semicolon;
+    if (end > start) {
+      const part = text.slice(start, end);
+      const equals = part.indexOf('=');
+      params.push(
+        equals < 0 ? { name: part, value: undefined } : { name: part.slice(0, equals), value: part.slice(equals + 1) },
+      );
+    }
+    start = end + 1;
   }
   return params;
 }

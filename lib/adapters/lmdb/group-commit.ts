@@ -4,9 +4,13 @@
  * is flushed: on a slow disk the groups grow instead of the queue of threads. Knows nothing of what is written.
  */
 
-/** ms from the start of a group to the start of the next, unless enough is waiting to be worth one */
-const gapMs = 3;
-const worthIt = 20;
+/**
+ * ms from the start of a group to the start of the next, unless enough is waiting to be worth one. The more the last one has gathered, the
+ * longer: a store that is hardly asked answers soon, a busy one saves transactions.
+ */
+const shortestGapMs = 3;
+const longestGapMs = 8;
+const worthIt = 32;
 const underWay = 2;
 /** After a failed commit lmdb may leave promises open for ever; no disk that works takes as long as this. */
 const patienceMs = 15_000;
@@ -26,6 +30,7 @@ export class GroupCommit {
   #waiting: Write[] = [];
   readonly #groups = new Set<Group>();
   #lastStart = Number.NEGATIVE_INFINITY;
+  #gapMs = shortestGapMs;
   #timer: NodeJS.Timeout | undefined;
   #watch: NodeJS.Timeout | undefined;
   #failure: { readonly reason: unknown } | undefined;
@@ -53,7 +58,7 @@ export class GroupCommit {
 
   #next(): void {
     if (this.#groups.size >= underWay || this.#waiting.length === 0) return;
-    const wait = this.#waiting.length >= worthIt ? 0 : this.#lastStart + gapMs - performance.now();
+    const wait = this.#waiting.length >= worthIt ? 0 : this.#lastStart + this.#gapMs - performance.now();
     if (wait <= 0) this.#start();
     else {
       this.#timer ??= setTimeout(() => {
@@ -70,6 +75,7 @@ export class GroupCommit {
     const group: Group = { since: this.#lastStart, open: new Set(this.#waiting) };
     this.#groups.add(group);
     const writes = this.#waiting;
+    this.#gapMs = Math.min(longestGapMs, Math.max(shortestGapMs, writes.length));
     this.#waiting = [];
     this.#watch ??= setTimeout(() => this.#lookAtOldest(), patienceMs).unref();
     for (const write of writes) {
