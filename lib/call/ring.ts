@@ -69,7 +69,9 @@ interface RunningLeg {
   readonly leg: Leg;
   readonly device: string;
   flow: string;
-  last: SipResponse | undefined;
+  /** its newest provisional; a final response may have come since, and both wait to be told of */
+  progress: SipResponse | undefined;
+  final: SipResponse | undefined;
   /** of that provisional */
   early: EarlyDialog | undefined;
   reliable: boolean;
@@ -226,22 +228,25 @@ export class Ring {
     }
     const leg = this.#deps.legs.start(request, {
       progress: (response, reliable, early) =>
-        this.#onResponse(id, response, (running) => {
+        this.#onResponse(id, (running) => {
           this.#reached?.(device);
+          running.progress = response;
           running.early = early;
           running.reliable = reliable;
           if (reliable && response.body !== '') running.described = response;
           return { is: 'progress', leg: id, status: response.status };
         }),
       failed: (response, local) =>
-        this.#onResponse(id, response, () => {
+        this.#onResponse(id, (running) => {
           if (!local) this.#reached?.(device);
+          running.final = response;
           this.#early.stop(`${id} `);
           return { is: 'failed', leg: id, status: response.status, local };
         }),
       answered: (response, dialog, ack) =>
-        this.#onResponse(id, response, (running) => {
+        this.#onResponse(id, (running) => {
           this.#reached?.(device);
+          running.final = response;
           running.dialog = dialog;
           running.ack = ack;
           return { is: 'answered', leg: id };
@@ -251,7 +256,8 @@ export class Ring {
       leg,
       device,
       flow,
-      last: undefined,
+      progress: undefined,
+      final: undefined,
       early: undefined,
       reliable: false,
       dialog: undefined,
@@ -260,18 +266,17 @@ export class Ring {
     });
   }
 
-  #onResponse(id: string, response: SipResponse, event: (running: RunningLeg) => HoldEvent): void {
+  #onResponse(id: string, event: (running: RunningLeg) => HoldEvent): void {
     const running = this.#legs.get(id);
     if (running === undefined) return;
     this.#runner.stopTimer(id);
-    running.last = response;
     this.tell(event(running));
   }
 
   /** Only one phone's session description may reach the caller before the answer: all provisionals share one To tag. */
   #relayProgress(id: string): void {
     const running = this.#legs.get(id);
-    const response = running?.last;
+    const response = running?.progress;
     if (running === undefined || response === undefined) return;
     this.#rings = true;
     // a callee that forks rings in several dialogs
@@ -294,11 +299,11 @@ export class Ring {
 
   async #relayAnswer(id: string): Promise<void> {
     const running = this.#legs.get(id);
-    if (running?.last === undefined || running.dialog === undefined) return;
+    if (running?.final === undefined || running.dialog === undefined) return;
     const { dialog: callee, ack } = running;
     const lateOffer = this.#plan.transaction.request.body === '';
     // what the device has told reliably the caller has perhaps not heard
-    const last = lateOffer ? running.last : withDescription(running.last, running.described);
+    const last = lateOffer ? running.final : withDescription(running.final, running.described);
     if (!lateOffer) ack?.();
     const caller = await this.#plan.transaction.accept({
       status: last.status,
@@ -328,12 +333,12 @@ export class Ring {
   }
 
   #relayFailure(id: string): void {
-    const best = this.#legs.get(id)?.last;
+    const best = this.#legs.get(id)?.final;
     if (best === undefined) return;
     if (best.status < 400 && this.#plan.redirected?.(best) === true) return;
     const response = withAllChallenges(
       best,
-      [...this.#legs.values()].flatMap(({ last }) => last ?? []),
+      [...this.#legs.values()].flatMap(({ final }) => final ?? []),
     );
     void this.#plan.transaction.respond({
       status: response.status,

@@ -47,6 +47,8 @@ export interface Engine {
   useTls(material: TlsMaterial): void;
   /** The same for the TLS port of the apps; certificate chain and private key in PEM. */
   useControlTls(cert: string, key: string): void;
+  /** 503 for what no app has answered, and for what comes from now on. */
+  refuseWaiting(): void;
   /** Stops at once: no BYE, no answers. */
   close(): Promise<void>;
 }
@@ -183,6 +185,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     drain: () => serverSide.drain(),
     get busy() {
       return serverSide.waiting + dialogs.owned;
+    },
+    refuseWaiting: () => {
+      serverSide.drain();
+      serverSide.giveUp();
     },
     hangUp: () => {
       serverSide.giveUp();

@@ -36,6 +36,7 @@ export interface EngineHandle {
   counters(): Promise<Counters>;
   /** New certificates for connections made from now on; rejects, and the old stay, when they cannot be used. */
   useTls(material: TlsMaterial): Promise<void>;
+  /** A caller who has heard 100 from us hears 503 now, and can go elsewhere. */
   close(): Promise<void>;
   /** Resolves when the engine has ended: with undefined after `close`, with the fault of its thread otherwise. */
   readonly ended: Promise<Error | undefined>;
@@ -141,6 +142,7 @@ export async function engineInThread(options: EngineOptions): Promise<EngineHand
     counters: () => Promise.resolve(engine.counters()),
     useTls: async (material) => engine.useTls(material),
     close: async () => {
+      engine.refuseWaiting();
       await engine.close();
       end?.();
     },

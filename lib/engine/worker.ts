@@ -29,6 +29,7 @@ try {
         tell({ is: 'tls', id: message.id, why: faultOf(() => engine.useTls(message.material)) });
         return;
       case 'close':
+        engine.refuseWaiting();
         void engine.close().then(() => {
           tell({ is: 'closed' });
           parent.close();

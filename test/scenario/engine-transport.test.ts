@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
-import type * as SpawnModule from '../../lib/engine/spawn.ts';
+import * as spawn from '../../lib/engine/spawn.ts';
 import { frame } from '../../lib/engine/control/frames.ts';
 import { type Engine, startEngine } from '../../lib/engine/engine.ts';
 import type { EngineOptions, ListenAt } from '../../lib/engine/options.ts';
@@ -46,6 +46,28 @@ const onUdp: ListenAt = { transport: 'udp', address: '127.0.0.1', port: 0 };
 const onTcp: ListenAt = { transport: 'tcp', address: '127.0.0.1', port: 0 };
 
 describe('SIP ports', () => {
+  test.each(['in this thread', 'in a thread of its own'])(
+    'a caller who waits for an app hears 503 when an engine %s ends',
+    async (where) => {
+      const own = where !== 'in this thread';
+      const engine = await (own ? spawn.spawnEngine : spawn.engineInThread)({
+        listen: [onUdp],
+        control: { secret: 'secret', port: 0 },
+      });
+      let closed: Promise<void> | undefined;
+      ends.push(() => closed ?? engine.close());
+      const app = await RawApp.ready(engine.controlPort, 'secret', 'invite');
+      ends.push(() => app.close());
+      const udp = await aUdpPeer();
+      await udp.send(aRequest('INVITE'), engine.listeners[0]!);
+      await udp.next('SIP/2.0 100');
+      await app.next((payload) => payload.includes('|sip|'));
+      closed = engine.close();
+      expect(await udp.next('SIP/2.0 503')).toContain('INVITE');
+      await closed;
+    },
+  );
+
   test('[EDGE-TRN-01] [EDGE-RPT-02] answer on the transport and from the address a request came to', async () => {
     const engine = await anEngine([onUdp, onTcp, { ...onUdp, address: '127.0.0.2' }]);
     void (await anApp(engine, 'options')).answerAll();
@@ -240,7 +262,7 @@ describe('spawnEngine', () => {
     ]);
     writeFileSync(join(out, 'package.json'), '{"type":"module"}');
     symlinkSync(join(root, 'node_modules'), join(out, 'node_modules'));
-    const { spawnEngine } = (await import(pathToFileURL(join(out, 'lib/engine/spawn.js')).href)) as typeof SpawnModule;
+    const { spawnEngine } = (await import(pathToFileURL(join(out, 'lib/engine/spawn.js')).href)) as typeof spawn;
     const handle = await spawnEngine({ listen: [onUdp], control: { port: 0, secret: 'secret' } });
     const app = await RawApp.ready(handle.controlPort, 'secret', 'options');
     void app.answerAll();

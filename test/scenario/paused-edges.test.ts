@@ -160,4 +160,32 @@ describe.skipIf(whyNot !== undefined)(titled('an edge that stood still with its 
     one.edge.process.child.signal('SIGCONT');
     await ringsNow(phone, call);
   });
+
+  // a provisional and the answer wait together, and each must be told for what it is
+  it('stops in the moment the phone rings: what is answered meanwhile is a call afterwards, both ways', {
+    timeout: 60_000,
+  }, async () => {
+    for (const [n, user] of ['anna', 'bert', 'carl', 'dora', 'emil', 'frieda'].entries()) {
+      const phone = await two.sleeper(user, { domain: homeDomain, transport: 'tcp' });
+      const call = one.pbx.dial(`sip:${user}@${homeDomain}`, { body: anOffer(), remote: one.edge.at('udp') });
+      const answer = call.answer();
+      await two.nextPush(phone);
+      const comes = phone.nextCall();
+      await phone.wake();
+      const incoming = await comes;
+      one.edge.process.child.signal('SIGSTOP');
+      if (n % 2 === 0) incoming.ring();
+      await pause(100);
+      incoming.answer(answerSdp);
+      await pause(1700);
+      one.edge.process.child.signal('SIGCONT');
+      expect((await answer).status).toBe(200);
+      await incoming.transaction.ack();
+      const info = call.dialog?.request('INFO');
+      (await incoming.dialog.next('INFO')).respond(200);
+      expect((await info?.answer())?.status).toBe(200);
+      expect((await call.dialog?.bye())?.status).toBe(200);
+      expect(await incoming.dialog.ended).toBeDefined();
+    }
+  });
 });
