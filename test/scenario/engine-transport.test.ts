@@ -54,15 +54,13 @@ describe('SIP ports', () => {
         listen: [onUdp],
         control: { secret: 'secret', port: 0 },
       });
-      let closed: Promise<void> | undefined;
-      ends.push(() => closed ?? engine.close());
       const app = await RawApp.ready(engine.controlPort, 'secret', 'invite');
       ends.push(() => app.close());
       const udp = await aUdpPeer();
       await udp.send(aRequest('INVITE'), engine.listeners[0]!);
       await udp.next('SIP/2.0 100');
       await app.next((payload) => payload.includes('|sip|'));
-      closed = engine.close();
+      const closed = engine.close();
       expect(await udp.next('SIP/2.0 503')).toContain('INVITE');
       await closed;
     },
